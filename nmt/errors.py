@@ -1,0 +1,25 @@
+"""What a user can cause and mend.
+
+Every message is one line that says what must be, what is, where, and what to do about it. The door (`nmt.commands.main`)
+prints it without a traceback and exits with status 1.
+"""
+
+
+class NmtError(Exception):
+    """A mistake that the user can mend."""
+
+
+class ConfigError(NmtError):
+    """A setting that cannot be, or that contradicts another."""
+
+
+class DataError(NmtError):
+    """A text, corpus or subword model that cannot be used as it is."""
+
+
+class CheckpointError(NmtError):
+    """A checkpoint or run directory that is missing, damaged, or does not fit."""
+
+
+class TrainingError(NmtError):
+    """A training run that cannot go on."""

@@ -1,0 +1,1 @@
+"""Files to sentence pairs to subword ids."""
