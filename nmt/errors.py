@@ -1,7 +1,7 @@
 """What a user can cause and mend.
 
-Every message is one line that says what must be, what is, where, and what to do about it. The door (`nmt.commands.main`)
-prints it without a traceback and exits with status 1.
+Every message is one line that says what must be, what is, where, and what to do about it. The door
+(`nmt.commands.main`) prints it without a traceback and exits with status 1.
 """
 
 

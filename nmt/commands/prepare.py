@@ -1,0 +1,245 @@
+"""`nmt prepare`: aligned text -> subword models + binarized corpus."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock
+from tqdm import tqdm
+
+from nmt.config import DataConfig, FilesConfig, GenerateConfig, PrepareCommand, SubwordConfig
+from nmt.corpus.binarized import (
+    FORMAT_VERSION,
+    SRC_SUBWORD,
+    TGT_SUBWORD,
+    BinarizedCorpus,
+    PairLimits,
+    SplitReport,
+    open_split,
+    read_manifest,
+    write_manifest,
+    write_split,
+)
+from nmt.errors import ConfigError, DataError
+from nmt.text.parallel import ParallelFiles, fingerprint_files, read_lines, read_pairs
+from nmt.text.subword import SubwordModel, SubwordSpec, learn_subword
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PreparedCorpus:
+    """A prepared corpus on disk; the fingerprint is that of text, subword settings and limits together."""
+
+    directory: Path
+    fingerprint: str
+
+    def open(self, split: str) -> BinarizedCorpus:
+        return open_split(self.directory, split, fingerprint=self.fingerprint)
+
+    def subwords(self) -> tuple[SubwordModel, SubwordModel]:
+        """Load the source and the target subword model."""
+        return SubwordModel.load(self.directory / SRC_SUBWORD), SubwordModel.load(self.directory / TGT_SUBWORD)
+
+
+def run(settings: PrepareCommand, *, config_yaml: str) -> int:  # noqa: ARG001
+    corpus = prepare(settings.data, settings.subword)
+    print(corpus.directory)  # noqa: T201
+    return 0
+
+
+def prepare(data: DataConfig, subword: SubwordConfig) -> PreparedCorpus:
+    """Prepare a corpus, unless that is done already; safe for jobs that run at the same time.
+
+    It lands in a folder of `data.prepared_dir` named after its fingerprint, so that nothing prepared is ever written
+    over.
+
+    Raises:
+        ConfigError: where settings contradict each other.
+        DataError: where text or subword models cannot be used.
+    """
+    _check(data, subword)
+    if data.generate is not None:
+        _generate_text(data, data.generate)
+    splits = {"train": split_files(data, data.train), "dev": split_files(data, data.dev)}
+    fingerprint = _fingerprint(data, subword, splits)
+    root = Path(data.prepared_dir)
+    directory = root / f"{data.name}-{subword.kind}-{fingerprint[:12]}"
+    corpus = PreparedCorpus(directory, fingerprint)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / f".{directory.name}.lock"):
+            if not _is_up_to_date(corpus):
+                _write(corpus, data, subword, splits)
+    except PermissionError as error:
+        raise DataError(f"{root} must be writable, but is not: name another data.prepared_dir") from error
+    return corpus
+
+
+def split_files(data: DataConfig, files: FilesConfig) -> ParallelFiles:
+    """Find the files of a split; relative paths start at `data.dir`."""
+    root = Path(data.dir)
+    return ParallelFiles(tuple(root / name for name in files.src), tuple(root / name for name in files.tgt))
+
+
+def _check(data: DataConfig, subword: SubwordConfig) -> None:
+    problems = []
+    if data.max_len_subwords < 1:
+        problems.append(f"data.max_len_subwords must be at least 1, but is {data.max_len_subwords}")
+    if data.max_len_ratio < 1:
+        problems.append(f"data.max_len_ratio must be at least 1, but is {data.max_len_ratio}")
+    if (subword.src_model is None) != (subword.tgt_model is None):
+        problems.append("subword.src_model and subword.tgt_model must be given both or neither")
+    for split in ("train", "dev"):
+        files: FilesConfig = getattr(data, split)
+        if not files.src or not files.tgt:
+            problems.append(f"data.{split}.src and data.{split}.tgt must each name at least one file")
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
+def _fingerprint(data: DataConfig, subword: SubwordConfig, splits: dict[str, ParallelFiles]) -> str:
+    """Hash the text and all that decides what becomes of it; where files lie and what they are called does not."""
+    settings = asdict(subword)
+    for side in ("src_model", "tgt_model"):
+        if settings[side] is not None:
+            settings[side] = SubwordModel.load(Path(settings[side])).fingerprint
+    content = {
+        "format": FORMAT_VERSION,
+        "languages": [data.src_lang, data.tgt_lang],
+        "limits": [data.max_len_subwords, data.max_len_ratio],
+        "subword": settings,
+        "text": {split: fingerprint_files(files) for split, files in splits.items()},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _is_up_to_date(corpus: PreparedCorpus) -> bool:
+    try:
+        is_same = read_manifest(corpus.directory).fingerprint == corpus.fingerprint
+    except DataError:
+        return False
+    if is_same:
+        logger.info("corpus: %s is up to date", corpus.directory)
+    return is_same
+
+
+def _write(corpus: PreparedCorpus, data: DataConfig, subword: SubwordConfig, splits: dict[str, ParallelFiles]) -> None:
+    """Write a corpus aside, then rename it to its place."""
+    aside = corpus.directory.with_name(f".{corpus.directory.name}.{os.getpid()}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        src_subword, tgt_subword = _subwords(data, subword, splits["train"])
+        reports = {}
+        for split, files in splits.items():
+            limits = PairLimits(data.max_len_subwords, data.max_len_ratio) if split == "train" else None
+            with tqdm(desc=f"encoding {split}", unit=" pairs", unit_scale=True, disable=None) as bar:
+                reports[split] = write_split(
+                    read_pairs(files),
+                    aside,
+                    split,
+                    src_subword=src_subword,
+                    tgt_subword=tgt_subword,
+                    limits=limits,
+                    progress=bar.update,
+                )
+            _log_report(split, reports[split])
+        write_manifest(
+            aside,
+            fingerprint=corpus.fingerprint,
+            src_subword=src_subword,
+            tgt_subword=tgt_subword,
+            reports=reports,
+        )
+        shutil.rmtree(corpus.directory, ignore_errors=True)  # damaged, or it would have been up to date
+        aside.rename(corpus.directory)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _log_report(split: str, report: SplitReport) -> None:
+    dropped = sum(report.dropped.values())
+    reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in report.dropped.items() if count)
+    logger.info(
+        "corpus: %s: %s pairs, %s + %s subwords (%.2f%% + %.2f%% unknown)%s",
+        split,
+        f"{report.num_kept:,}",
+        f"{report.src_subwords:,}",
+        f"{report.tgt_subwords:,}",
+        100 * report.src_unknown / max(1, report.src_subwords),
+        100 * report.tgt_unknown / max(1, report.tgt_subwords),
+        f"; left out {dropped:,}: {reasons}" if dropped else "",
+    )
+
+
+def _subwords(data: DataConfig, config: SubwordConfig, train: ParallelFiles) -> tuple[SubwordModel, SubwordModel]:
+    """Load the given subword models, or learn them from the training text."""
+    if config.src_model is not None and config.tgt_model is not None:
+        return SubwordModel.load(Path(config.src_model)), SubwordModel.load(Path(config.tgt_model))
+    logger.info("subwords: learning %s %s", "joint" if config.joint else "separate", config.kind)
+    if config.joint:
+        both = learn_subword(_lines(train.src + train.tgt), _spec(config, config.vocab_size), lang=data.tgt_lang)
+        return both, both
+    return (
+        learn_subword(_lines(train.src), _spec(config, config.src_vocab_size), lang=data.src_lang),
+        learn_subword(_lines(train.tgt), _spec(config, config.tgt_vocab_size), lang=data.tgt_lang),
+    )
+
+
+def _spec(config: SubwordConfig, vocab_size: int) -> SubwordSpec:
+    return SubwordSpec(
+        kind=config.kind.value,
+        vocab_size=vocab_size,
+        byte_fallback=config.byte_fallback,
+        normalization=config.normalization.value,
+        tokenizer=config.tokenizer.value,
+        character_coverage=config.character_coverage,
+        max_sentences=config.max_sentences,
+        seed=config.seed,
+    )
+
+
+def _lines(paths: tuple[Path, ...]) -> Iterator[str]:
+    for path in paths:
+        yield from read_lines(path)
+
+
+def _generate_text(data: DataConfig, config: GenerateConfig) -> None:
+    """Write the phrasebook to `data.dir`, unless it is there already, made with the same settings."""
+    from nmt.text.phrasebook import GENERATOR_VERSION  # only this corpus needs the grammar
+
+    root = Path(data.dir)
+    origin = json.dumps({"generator_version": GENERATOR_VERSION, **asdict(config)}, indent=2) + "\n"
+    made_with = root / "phrasebook.json"
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".lock"):
+        if made_with.is_file() and made_with.read_text(encoding="utf-8") == origin:
+            return
+        made_with.unlink(missing_ok=True)
+        _generate_split(root, "train", config.train_pairs, data=data, seed=config.seed)
+        _generate_split(root, "dev", config.dev_pairs, data=data, seed=config.seed)
+        _generate_split(root, "test", config.test_pairs, data=data, seed=config.seed)
+        made_with.write_text(origin, encoding="utf-8")
+    logger.info("corpus: wrote the phrasebook to %s", root)
+
+
+def _generate_split(
+    root: Path, split: Literal["train", "dev", "test"], num_pairs: int, *, data: DataConfig, seed: int
+) -> None:
+    from nmt.text.phrasebook import generate
+
+    names = (f"{split}.{data.src_lang}", f"{split}.{data.tgt_lang}", f"{split}.phenomena")
+    with ExitStack() as stack:
+        src, tgt, phenomena = (stack.enter_context((root / name).open("w", encoding="utf-8")) for name in names)
+        pairs = generate(split, num_pairs, seed=seed)
+        for pair in tqdm(pairs, desc=f"writing {split}", total=num_pairs, unit=" pairs", disable=None):
+            src.write(pair.src + "\n")
+            tgt.write(pair.tgt + "\n")
+            phenomena.write(",".join(sorted(pair.phenomena)) + "\n")

@@ -1,0 +1,292 @@
+"""`nmt train`: trains a model; leaves a run directory."""
+
+import itertools
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from filelock import FileLock, Timeout
+
+from nmt.commands.prepare import PreparedCorpus, prepare, split_files
+from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainCommand
+from nmt.corpus.batching import TrainingBatches
+from nmt.device import resolve_device, resolve_precision
+from nmt.errors import CheckpointError, ConfigError
+from nmt.evaluation.metrics import corpus_bleu
+from nmt.model.seq2seq import Seq2Seq, initialize
+from nmt.search.scorer import ModelScorer
+from nmt.search.translator import Translator
+from nmt.text.parallel import read_pairs
+from nmt.text.subword import SubwordModel
+from nmt.training.checkpoint import Checkpoint, load_checkpoint
+from nmt.training.trainer import RunFiles, Trainer
+
+logger = logging.getLogger(__name__)
+
+# What may differ when a run goes on: limits, logging, device, and where things lie (fingerprints guard the contents).
+MAY_CHANGE = (
+    "training.max_",
+    "training.patience",
+    "training.log_every",
+    "training.keep_last",
+    "data.dir",
+    "data.prepared_dir",
+    "search.",
+    "device",
+    "threads",
+    "run_dir",
+    "resume",
+)
+
+
+def run(settings: TrainCommand, *, config_yaml: str) -> int:
+    _check(settings)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    run_dir = Path(settings.run_dir)
+    with _sole_user(run_dir), _log_file(run_dir / "train.log"):
+        last = _checkpoint_to_resume(run_dir, settings, config_yaml)
+        start = None if settings.training.init_from is None else load_checkpoint(Path(settings.training.init_from))
+        if start is not None:
+            _take_subwords(settings, start)
+        corpus = prepare(settings.data, settings.subword)
+        (run_dir / "config.yaml").write_text(config_yaml, encoding="utf-8")
+        with _graceful_stop() as stop_requested:
+            trainer = _build_trainer(settings, corpus, config_yaml, stop_requested.is_set)
+            if last is not None:
+                _load_parameters(trainer.model, last, corpus)
+                trainer.resume(last.path)
+                logger.info("resuming %s at update %d", run_dir, last.info.update)
+            elif start is not None:
+                _load_start(trainer.model, start)
+            reason = trainer.run()
+        logger.info("training ended (%s) at update %d: %s", reason, trainer.state.update, run_dir / "checkpoints")
+        return 128 + stop_requested.signal_number if reason == "stopped" else 0
+
+
+def _check(settings: TrainCommand) -> None:
+    """Report all that cannot be, at once."""
+    training, batching, model = settings.training, settings.batching, settings.model
+    at_least_one = {
+        "training.log_every": training.log_every,
+        "training.validate_every": training.validate_every,
+        "training.checkpoint_every": training.checkpoint_every,
+        "training.accumulate": training.accumulate,
+        "batching.size": batching.size,
+        "model.num_layers": model.num_layers,
+        "model.hidden_dim": model.hidden_dim,
+        "model.embedding_dim": model.embedding_dim,
+        **({} if training.bleu_every is None else {"training.bleu_every": training.bleu_every}),
+        **({} if training.bleu_sentences is None else {"training.bleu_sentences": training.bleu_sentences}),
+        **({} if settings.threads is None else {"threads": settings.threads}),
+    }
+    problems = [f"{key} must be at least 1, but is {value}" for key, value in at_least_one.items() if value < 1]
+    for key, share in (("model.dropout", model.dropout), ("training.label_smoothing", training.label_smoothing)):
+        if not 0 <= share < 1:
+            problems.append(f"{key} must be at least 0 and below 1, but is {share}")
+    for key, positive in (
+        ("optimizer.lr", settings.optimizer.lr),
+        ("training.clip_norm", training.clip_norm),
+        ("model.init_range", model.init_range),
+        ("optimizer.schedule.halve_every_epochs", settings.optimizer.schedule.halve_every_epochs),
+    ):
+        if not positive > 0:
+            problems.append(f"{key} must be above 0, but is {positive}")
+    if (training.max_updates, training.max_epochs, training.max_minutes, training.patience) == (None,) * 4:
+        problems.append("one of training.max_updates, max_epochs, max_minutes or patience must be set")
+    if training.best_by == BestBy.bleu and training.bleu_every is None:
+        problems.append("training.best_by=bleu needs training.bleu_every, which is null")
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
+def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand, config_yaml: str) -> Checkpoint | None:
+    """Find where to go on.
+
+    Raises:
+        CheckpointError: where the directory holds a run and `resume` is false.
+        ConfigError: where the settings differ from the run's, by key.
+    """
+    saved, last = run_dir / "config.yaml", run_dir / "checkpoints" / "last"
+    if not settings.resume:
+        if saved.exists():
+            raise CheckpointError(
+                f"{run_dir} holds a run already: add resume=true to go on with it, or name another run_dir"
+            )
+        return None
+    if not last.exists():
+        return None
+    checkpoint = load_checkpoint(last)
+    before, now = _flat(checkpoint.config), _flat(yaml.safe_load(config_yaml))
+    differences = [
+        f"{key} was {before.get(key)} and is {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
+    ]
+    if differences:
+        raise ConfigError(f"{run_dir} cannot be resumed with other settings: {'; '.join(differences)}")
+    return checkpoint
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _take_subwords(settings: TrainCommand, start: Checkpoint) -> None:
+    """Fine-tuning goes on with the subwords of the checkpoint that it starts from."""
+    if settings.subword.src_model is not None or settings.subword.tgt_model is not None:
+        raise ConfigError("training.init_from brings its own subwords: leave out subword.src_model and tgt_model")
+    settings.subword.src_model = str(start.path / "src.subword")
+    settings.subword.tgt_model = str(start.path / "tgt.subword")
+
+
+def _load_start(model: Seq2Seq, start: Checkpoint) -> None:
+    shape = ("embedding_dim", "hidden_dim", "num_layers", "source_order")
+    differences = [
+        f"model.{key}={getattr(start.model_config, key)}"
+        for key in shape
+        if getattr(start.model_config, key) != getattr(model.config, key)
+    ]
+    if differences:
+        raise ConfigError(f"the model of training.init_from={start.path} is another one: set {' '.join(differences)}")
+    model.load_state_dict(start.model.state_dict())
+    logger.info("starting from the parameters of %s (update %d)", start.path, start.info.update)
+
+
+def _load_parameters(model: Seq2Seq, last: Checkpoint, corpus: PreparedCorpus) -> None:
+    if last.info.corpus_fingerprint != corpus.fingerprint:
+        raise CheckpointError(
+            f"{last.path} was trained on other text (corpus {last.info.corpus_fingerprint[:12]}) than "
+            f"{corpus.directory}: restore the text, or start a new run_dir"
+        )
+    model.load_state_dict(last.model.state_dict())
+
+
+def _build_trainer(
+    settings: TrainCommand, corpus: PreparedCorpus, config_yaml: str, stop_requested: Callable[[], bool]
+) -> Trainer:
+    device = resolve_device(settings.device)
+    precision = resolve_precision(settings.training.precision, device)
+    src_subword, tgt_subword = corpus.subwords()
+    model = _new_model(settings.model, src_subword, tgt_subword, seed=settings.seed)
+    torch.manual_seed(settings.seed)  # dropout alone draws from the global generator
+    train = corpus.open("train")
+    logger.info(
+        "%s, %s: %s parameters on %s in %s, %d CPU threads",
+        settings.model.name,
+        settings.data.name,
+        f"{model.num_parameters():,}",
+        device,
+        precision,
+        torch.get_num_threads(),
+    )
+    with_bleu = settings.training.bleu_every is not None
+    return Trainer(
+        model,
+        TrainingBatches(train, settings.batching, seed=settings.seed),
+        dev=corpus.open("dev"),
+        dev_batching=settings.batching,
+        training=settings.training,
+        optimizer=settings.optimizer,
+        precision=precision,
+        device=device,
+        files=RunFiles(Path(settings.run_dir), config_yaml, corpus.fingerprint, src_subword, tgt_subword),
+        dev_bleu=_dev_bleu(settings, device, src_subword, tgt_subword) if with_bleu else None,
+        stop_requested=stop_requested,
+    )
+
+
+def _new_model(config: ModelConfig, src_subword: SubwordModel, tgt_subword: SubwordModel, *, seed: int) -> Seq2Seq:
+    model = Seq2Seq(config, src_vocab_size=src_subword.vocab_size, tgt_vocab_size=tgt_subword.vocab_size)
+    initialize(model, generator=torch.Generator().manual_seed(seed))
+    return model
+
+
+def _dev_bleu(
+    settings: TrainCommand, device: torch.device, src_subword: SubwordModel, tgt_subword: SubwordModel
+) -> Callable[[Seq2Seq], float]:
+    """Make the function that translates the development set and measures BLEU."""
+    pairs = _dev_pairs(settings.data, settings.training.bleu_sentences)
+    sources, references = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
+    search: SearchConfig = settings.search
+    precision = resolve_precision(settings.training.precision, device)
+
+    def measure(model: Seq2Seq) -> float:
+        scorer = ModelScorer(
+            model, src_subword=src_subword, tgt_subword=tgt_subword, device=device, precision=precision
+        )
+        translator = Translator(scorer, tgt_subword, search)
+        logging.getLogger("nmt.search").setLevel(logging.ERROR)  # a young model may well run to the maximum length
+        try:
+            hypotheses = [translation.text for translation in translator.translate(sources)]
+        finally:
+            logging.getLogger("nmt.search").setLevel(logging.NOTSET)
+        return corpus_bleu(hypotheses, [references])
+
+    return measure
+
+
+def _dev_pairs(data: DataConfig, limit: int | None) -> list[Any]:
+    return list(itertools.islice(read_pairs(split_files(data, data.dev)), limit))
+
+
+class _StopFlag:
+    """Set by the first Ctrl-C or SIGTERM; the second one ends at once."""
+
+    def __init__(self) -> None:
+        self.signal_number = 0
+
+    def is_set(self) -> bool:
+        return self.signal_number != 0
+
+    def set(self, signal_number: int, _frame: object) -> None:
+        if self.signal_number:
+            raise KeyboardInterrupt
+        self.signal_number = signal_number
+        logger.info("%s: saving a checkpoint, then stopping", signal.Signals(signal_number).name)
+
+
+@contextmanager
+def _graceful_stop() -> Iterator[_StopFlag]:
+    flag = _StopFlag()
+    previous = {number: signal.signal(number, flag.set) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield flag
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _sole_user(run_dir: Path) -> Iterator[None]:
+    """Keep a second job from training in the same run directory at the same time."""
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run_dir / ".lock", timeout=0)
+        with lock:
+            yield
+    except Timeout as error:
+        raise CheckpointError(f"another job trains in {run_dir} right now: name another run_dir") from error
+    except PermissionError as error:
+        raise CheckpointError(f"{run_dir} must be writable, but is not: name another run_dir") from error
+
+
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    """Write the log to a file as well."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()

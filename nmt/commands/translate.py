@@ -1,0 +1,118 @@
+"""`nmt translate`: file or stdin -> file or stdout, line for line."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from tqdm import tqdm
+
+from nmt.config import Device, OutputFormat, SearchConfig, SearchPrecision, TranslateCommand
+from nmt.device import resolve_device, resolve_precision
+from nmt.errors import ConfigError, DataError
+from nmt.search.scorer import EnsembleScorer, ModelScorer, StepScorer
+from nmt.search.translator import Translation, Translator
+from nmt.text.parallel import decode_lines, read_lines
+from nmt.training.checkpoint import load_checkpoint
+
+logger = logging.getLogger(__name__)
+
+
+def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
+    translator = build_translator(
+        settings.checkpoints, settings.search, device_name=settings.device, threads=settings.threads
+    )
+    if settings.input is None:
+        lines: Iterable[str] = decode_lines(sys.stdin.buffer, name="stdin")
+    else:
+        lines = read_lines(Path(settings.input))
+    total = None if settings.input is None else _count_lines(Path(settings.input))
+    with write_aside(settings.output) as stream, progress_bar(total) as bar:
+        for translation in translator.translate(lines, progress=bar.update):
+            stream.write(_format(translation, settings.format, n_best=settings.search.n_best))
+    return 0
+
+
+def build_translator(
+    checkpoints: Sequence[str], search: SearchConfig, *, device_name: Device, threads: int | None
+) -> Translator:
+    """Load one checkpoint, or an ensemble, for translation.
+
+    Raises:
+        ConfigError: where no checkpoint is named, or the search settings cannot be.
+        CheckpointError: where a checkpoint cannot be loaded, or the members do not share a target vocabulary.
+    """
+    if not checkpoints:
+        raise ConfigError("checkpoints must name at least one checkpoint: 'checkpoints=[RUN_DIR/checkpoints/best]'")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    device = resolve_device(device_name)
+    if search.precision == SearchPrecision.int8:
+        raise ConfigError("search.precision=int8 is not available yet: use auto, fp32 or bf16")
+    precision = resolve_precision(search.precision, device)
+    members = []
+    for name in checkpoints:
+        checkpoint = load_checkpoint(Path(name))
+        members.append(
+            ModelScorer(
+                checkpoint.model,
+                src_subword=checkpoint.src_subword,
+                tgt_subword=checkpoint.tgt_subword,
+                device=device,
+                precision=precision,
+                name=name,
+            )
+        )
+    scorer: StepScorer[Any] = members[0]
+    if len(members) > 1:
+        scorer = EnsembleScorer(members, average=search.ensemble_average.value)
+    return Translator(scorer, members[0].tgt_subword, search)
+
+
+@contextmanager
+def write_aside(output: str | None) -> Iterator[TextIO]:
+    """Open stdout, or a file beside `output` that takes its name only when all is written.
+
+    Raises:
+        DataError: where the output cannot be written.
+    """
+    if output is None:
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    target = Path(output)
+    aside = target.with_name(f".{target.name}.part")
+    try:
+        with aside.open("w", encoding="utf-8", newline="\n") as stream:
+            yield stream
+        aside.replace(target)
+    except OSError as error:
+        raise DataError(f"{output} cannot be written: {error.strerror}") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def progress_bar(total: int | None) -> Any:
+    """Make a bar that counts lines at a terminal, and nothing elsewhere."""
+    return tqdm(desc="translating", total=total, unit=" lines", disable=None)
+
+
+def _count_lines(path: Path) -> int | None:
+    return sum(1 for _ in read_lines(path)) if sys.stderr.isatty() else None
+
+
+def _format(translation: Translation, output_format: OutputFormat, *, n_best: int) -> str:
+    """Write a translation as text, `n_best` lines always, or as one line of JSON with scores."""
+    if output_format == OutputFormat.text:
+        texts = [hypothesis.text for hypothesis in translation.hypotheses]
+        return "".join(f"{text}\n" for text in texts + [""] * (n_best - len(texts)))
+    content = {
+        "source": translation.source,
+        "hypotheses": [hypothesis._asdict() for hypothesis in translation.hypotheses],
+    }
+    return json.dumps(content, ensure_ascii=False) + "\n"

@@ -1,0 +1,194 @@
+"""Binarized pairs -> batches: bucketed by length, seeded, resumable.
+
+Shapes: B sentences, S source positions, T target positions (EOS included in both), M real target tokens, P pairs.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nmt.config import BatchingConfig, BatchUnit
+from nmt.corpus.binarized import BinarizedCorpus
+from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID
+
+Indices = npt.NDArray[np.int64]
+
+
+class Batch(NamedTuple):
+    """Aligned sentences, right-padded with PAD.
+
+    Attributes:
+        src_BS: source ids in their natural order, then EOS. The encoder reverses them if the model wants it so.
+        src_len_B: source positions, EOS included; always on the CPU, where packing needs them.
+        tgt_in_BT: BOS y_1 … y_n, what the decoder reads.
+        tgt_token_M: y_1 … y_n EOS of all sentences, what it has to say: real tokens only, time step by time step.
+        tgt_position_M: where these stand in a `(T, B)` array read row by row.
+    """
+
+    src_BS: Tensor
+    src_len_B: Tensor
+    tgt_in_BT: Tensor
+    tgt_token_M: Tensor
+    tgt_position_M: Tensor
+
+    @property
+    def num_sentences(self) -> int:
+        return self.src_BS.shape[0]
+
+    @property
+    def num_tgt_tokens(self) -> int:
+        """Target tokens, EOS included."""
+        return self.tgt_token_M.shape[0]
+
+    def to(self, device: torch.device) -> "Batch":
+        if device.type == "cpu":
+            return self
+        src_BS, tgt_in_BT, tgt_token_M, tgt_position_M = (
+            tensor.pin_memory().to(device, non_blocking=True)
+            for tensor in (self.src_BS, self.tgt_in_BT, self.tgt_token_M, self.tgt_position_M)
+        )
+        return Batch(src_BS, self.src_len_B, tgt_in_BT, tgt_token_M, tgt_position_M)
+
+
+def pad_source(sentences: Sequence[npt.ArrayLike]) -> tuple[Tensor, Tensor]:
+    """Put EOS behind each source sentence and pad: ids `(B, S)` and lengths `(B,)`."""
+    arrays = [np.asarray(sentence, dtype=np.int64) for sentence in sentences]
+    lengths_B = np.array([len(array) + 1 for array in arrays], dtype=np.int64)
+    src_BS = np.full((len(arrays), int(lengths_B.max())), PAD_ID, dtype=np.int64)
+    for row_S, array in zip(src_BS, arrays, strict=True):
+        row_S[: len(array)] = array
+        row_S[len(array)] = EOS_ID
+    return torch.from_numpy(src_BS), torch.from_numpy(lengths_B)
+
+
+def collate(src: Sequence[npt.ArrayLike], tgt: Sequence[npt.ArrayLike]) -> Batch:
+    """Make a batch of source and target ids without BOS and EOS."""
+    src_BS, src_len_B = pad_source(src)
+    tgt_out_BT, tgt_len_B = (tensor.numpy() for tensor in pad_source(tgt))
+    tgt_in_BT = np.empty_like(tgt_out_BT)
+    tgt_in_BT[:, 0] = BOS_ID
+    tgt_in_BT[:, 1:] = tgt_out_BT[:, :-1]
+    is_real_TB = np.arange(tgt_out_BT.shape[1])[:, None] < tgt_len_B
+    position_M = np.flatnonzero(is_real_TB)
+    token_M = tgt_out_BT.T[is_real_TB]
+    return Batch(
+        src_BS, src_len_B, torch.from_numpy(tgt_in_BT), torch.from_numpy(token_M), torch.from_numpy(position_M)
+    )
+
+
+def _gather(corpus: BinarizedCorpus, indices: Indices) -> Batch:
+    return collate([corpus.src(index) for index in indices], [corpus.tgt(index) for index in indices])
+
+
+def _cut(order: Indices, cost_P: Indices, budget: int) -> list[Indices]:
+    """Cut `order` into runs in which sentences × the dearest sentence stays within the budget; at least one each."""
+    batches: list[Indices] = []
+    start, dearest = 0, 0
+    for position, index in enumerate(order):
+        new_dearest = max(dearest, int(cost_P[index]))
+        if position > start and (position + 1 - start) * new_dearest > budget:
+            batches.append(order[start:position])
+            start, new_dearest = position, int(cost_P[index])
+        dearest = new_dearest
+    if start < len(order):
+        batches.append(order[start:])
+    return batches
+
+
+def plan_epoch(
+    src_len_P: Indices, tgt_len_P: Indices, config: BatchingConfig, *, seed: int, epoch: int
+) -> list[Indices]:
+    """Share all pairs out to batches, each pair exactly once; a function of its arguments alone.
+
+    Pairs of equal source length stand together, sorted by target length (ties at random), and are cut into batches, so
+    that the encoder needs no packing. What is left of a length and is smaller than `min_sentences` merges with the
+    leftovers of neighbouring lengths. The order of the batches is random.
+
+    Args:
+        src_len_P: source subwords without EOS; `tgt_len_P` likewise.
+    """
+    rng = np.random.Generator(np.random.PCG64([seed, epoch]))
+    order_P = rng.permutation(len(src_len_P))
+    order_P = order_P[np.lexsort((tgt_len_P[order_P], src_len_P[order_P]))]
+    if config.unit == BatchUnit.tokens:
+        cost_P = np.maximum(src_len_P, tgt_len_P).astype(np.int64) + 1
+    else:
+        cost_P = np.ones(len(src_len_P), dtype=np.int64)
+    boundaries = np.flatnonzero(np.diff(src_len_P[order_P])) + 1
+    batches: list[Indices] = []
+    leftovers: list[Indices] = []
+    for bucket in np.split(order_P, boundaries):
+        for batch in _cut(bucket, cost_P, config.size):
+            (batches if len(batch) >= config.min_sentences else leftovers).append(batch)
+    if leftovers:
+        batches.extend(_cut(np.concatenate(leftovers), cost_P, config.size))
+    return [batches[position] for position in rng.permutation(len(batches))]
+
+
+@dataclass
+class Position:
+    """How far training has come in its data: whole epochs, then batches and pairs of the epoch under way."""
+
+    epoch: int = 0
+    batch: int = 0
+    pairs: int = 0
+
+    def fractional_epochs(self, num_pairs: int) -> float:
+        return self.epoch + self.pairs / num_pairs
+
+
+class TrainingBatches:
+    """An endless, seeded stream of batches that goes on wherever `position` stands."""
+
+    def __init__(
+        self,
+        corpus: BinarizedCorpus,
+        config: BatchingConfig,
+        *,
+        seed: int,
+        position: Position | None = None,
+    ) -> None:
+        self.corpus = corpus
+        self.config = config
+        self.seed = seed
+        self.position = position or Position()
+        self._plan: list[Indices] | None = None
+
+    def fractional_epochs(self) -> float:
+        return self.position.fractional_epochs(self.corpus.num_pairs)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        """Return the next batch; `position` moves past it."""
+        if self._plan is None:
+            self._plan = self._plan_epoch()
+        indices = self._plan[self.position.batch]
+        self.position.batch += 1
+        self.position.pairs += len(indices)
+        if self.position.batch == len(self._plan):
+            self.position = Position(epoch=self.position.epoch + 1)
+            self._plan = None
+        return _gather(self.corpus, indices)
+
+    def _plan_epoch(self) -> list[Indices]:
+        return plan_epoch(
+            np.asarray(self.corpus.src_len_P),
+            np.asarray(self.corpus.tgt_len_P),
+            self.config,
+            seed=self.seed,
+            epoch=self.position.epoch,
+        )
+
+
+def validation_batches(corpus: BinarizedCorpus, config: BatchingConfig) -> Iterator[Batch]:
+    """Yield every pair once, in an order that never changes."""
+    plan = plan_epoch(np.asarray(corpus.src_len_P), np.asarray(corpus.tgt_len_P), config, seed=0, epoch=0)
+    for indices in plan:
+        yield _gather(corpus, indices)

@@ -1,0 +1,306 @@
+"""Score translations against references: BLEU, chrF and TER with signatures, intervals and paired tests.
+
+All of it is sacreBLEU's own (Post 2018, "A Call for Clarity in Reporting BLEU Scores"): a score is worth as much as the
+signature that lets a stranger repeat it. References come reference by reference, as in sacreBLEU: `references[r][i]` is
+the r-th reference of sentence i.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+from sacrebleu import BLEU, CHRF, TER
+from sacrebleu.significance import PairedTest, Result
+
+from nmt.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+MetricName = Literal["bleu", "chrf", "ter"]
+BleuTokenizer = Literal["13a", "intl", "char", "zh", "none"]  # those that need no further package or download
+SignificanceTest = Literal["bootstrap", "randomization"]
+
+RESAMPLING_SEED = "12345"  # sacreBLEU's default; every signature with an interval or a test names it
+RANDOMIZATION_INTERVAL_SAMPLES = 1000  # sacreBLEU's default for bootstrap resamples
+
+# The longest source of each bucket of `length_bucket`, in words; None: no limit.
+_LENGTH_BUCKETS: tuple[tuple[int | None, str], ...] = (
+    (0, "0"),
+    (5, "1-5"),
+    (10, "6-10"),
+    (15, "11-15"),
+    (20, "16-20"),
+    (30, "21-30"),
+    (None, "31+"),
+)
+LENGTH_BUCKETS = tuple(label for _, label in _LENGTH_BUCKETS)
+
+_TOKENIZED_PERIODS_TO_WARN = 100  # as sacreBLEU's own warning, which names no file and takes three lines
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MetricOptions:
+    """What changes a score and therefore stands in its signature.
+
+    TER follows sacreBLEU and is case-insensitive always; `lowercase` makes BLEU and chrF so.
+    `chrf_word_order=2` turns chrF into chrF++ (Popović 2017).
+    """
+
+    bleu_tokenize: BleuTokenizer
+    lowercase: bool
+    chrf_word_order: int
+
+
+SACREBLEU_DEFAULTS = MetricOptions(bleu_tokenize="13a", lowercase=False, chrf_word_order=0)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A corpus score, from 0 to 100 (TER: edits per 100 reference words, which may exceed 100; lower is better)."""
+
+    metric: MetricName
+    label: str  # as sacreBLEU prints it: BLEU, chrF2, chrF2++, TER
+    value: float
+    signature: str
+    interval: tuple[float, float] | None  # 95%, bootstrap: sacreBLEU's mean ± half width
+    details: str  # BLEU: precisions, brevity penalty, lengths; otherwise empty
+
+
+@dataclass(frozen=True)
+class PairedResult:
+    """The score of one system, and how likely a difference from the baseline this large is by chance."""
+
+    system: str
+    metric: MetricName
+    label: str
+    value: float
+    mean: float  # over the bootstrap resamples
+    interval: tuple[float, float]  # 95%, bootstrap
+    p_value: float | None  # None: the baseline itself; 1: the same output as the baseline
+    signature: str
+
+
+@dataclass(frozen=True)
+class GroupScore:
+    """BLEU over the sentences of one group."""
+
+    group: str
+    num_sentences: int
+    bleu: float
+
+
+def corpus_bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """Return cased, detokenized BLEU under sacreBLEU's defaults, from 0 to 100: what validation follows.
+
+    Raises:
+        DataError: counts differ, or there is nothing to score.
+    """
+    score = score_corpus(hypotheses, references, metrics=["bleu"], bootstrap_samples=0)
+    return score[0].value
+
+
+def score_corpus(
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    *,
+    metrics: Sequence[MetricName],
+    bootstrap_samples: int,
+    options: MetricOptions = SACREBLEU_DEFAULTS,
+    hypotheses_name: str = "the hypotheses",
+    reference_names: Sequence[str] = (),
+) -> list[Score]:
+    """Score one system by each of `metrics`, in their order; the names (of files, say) serve messages only.
+
+    `bootstrap_samples=0` leaves out the intervals; with samples, equal input gives equal intervals.
+
+    Raises:
+        DataError: counts differ, or there is nothing to score.
+        ConfigError: `metrics` or `bootstrap_samples` cannot be.
+    """
+    if bootstrap_samples < 0 or bootstrap_samples == 1:
+        raise ConfigError(f"bootstrap_samples must be 0 (no interval) or at least 2, but is {bootstrap_samples}")
+    _check_metrics(metrics)
+    _check_aligned({hypotheses_name: hypotheses}, references, reference_names)
+    _warn_if_tokenized(hypotheses, hypotheses_name)
+    scores = []
+    with _sacrebleu_settled():
+        for name in metrics:
+            metric = _build_metric(name, references, options)
+            score = metric.corpus_score(hypotheses, None, n_bootstrap=bootstrap_samples)
+            interval = (score._mean - score._ci, score._mean + score._ci) if bootstrap_samples else None
+            signature = metric.get_signature().format()
+            scores.append(Score(name, score.name, float(score.score), signature, interval, score._verbose))
+    return scores
+
+
+def compare_systems(
+    systems: Mapping[str, Sequence[str]],
+    references: Sequence[Sequence[str]],
+    *,
+    metrics: Sequence[MetricName],
+    test: SignificanceTest,
+    samples: int,
+    options: MetricOptions = SACREBLEU_DEFAULTS,
+    reference_names: Sequence[str] = (),
+) -> list[PairedResult]:
+    """Compare systems with the first of them, the baseline: metric by metric, systems in the order given.
+
+    `bootstrap` is Koehn's paired bootstrap resampling (2004), `randomization` Riezler and Maxwell's approximate
+    randomization (2005), whose intervals come from `RANDOMIZATION_INTERVAL_SAMPLES` bootstrap resamples.
+    Equal input gives equal results.
+
+    Raises:
+        DataError: counts differ, there is nothing to score, or fewer than two systems.
+        ConfigError: `metrics` or `samples` cannot be.
+    """
+    if samples < 1:
+        raise ConfigError(f"samples of the paired test must be at least 1, but is {samples}")
+    if len(systems) < 2:
+        raise DataError(f"a paired test needs a baseline and at least one other system, but got {len(systems)}")
+    _check_metrics(metrics)
+    _check_aligned(systems, references, reference_names)
+    for system, hypotheses in systems.items():
+        _warn_if_tokenized(hypotheses, system)
+    with _sacrebleu_settled():
+        signatures, columns = PairedTest(
+            list(systems.items()),
+            {name: _build_metric(name, references, options) for name in metrics},
+            None,  # the metrics hold the references, which are thus read once for all systems
+            test_type="bs" if test == "bootstrap" else "ar",
+            n_samples=samples,
+            n_ar_confidence=RANDOMIZATION_INTERVAL_SAMPLES if test == "randomization" else -1,
+            n_jobs=1,
+        )()
+    baseline = next(iter(systems.values()))
+    twins = {system: list(hypotheses) == list(baseline) for system, hypotheses in systems.items()}
+    # sacreBLEU returns one column for each metric, under its printed name and in the order given, after the systems
+    labels = [label for label in columns if label != "System"]
+    return [
+        _paired_result(system, name, cast("Result", result), signatures[label].format(), label=label, twin=twin)
+        for name, label in zip(metrics, labels, strict=True)
+        for (system, twin), result in zip(twins.items(), columns[label], strict=True)
+    ]
+
+
+def score_groups(
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    groups: Sequence[Collection[str]],
+    *,
+    order: Sequence[str] = (),
+    options: MetricOptions = SACREBLEU_DEFAULTS,
+) -> list[GroupScore]:
+    """Return the BLEU of each group of sentences, where `groups[i]` names the groups of sentence i, if any.
+
+    Groups that `order` names come first, in its order, where they hold a sentence; the others follow as they appear
+    (alphabetically within a sentence). The BLEU of a group is corpus BLEU over its sentences alone.
+
+    Raises:
+        DataError: counts differ, or there is nothing to score.
+    """
+    _check_aligned({"the hypotheses": hypotheses, "the groups": groups}, references, ())
+    members: dict[str, list[int]] = {group: [] for group in order}
+    for i, sentence_groups in enumerate(groups):
+        for group in sorted(set(sentence_groups)):
+            members.setdefault(group, []).append(i)
+    bleu = _build_metric("bleu", None, options)
+    return [
+        GroupScore(
+            group,
+            len(rows),
+            float(
+                bleu.corpus_score([hypotheses[i] for i in rows], [[ref[i] for i in rows] for ref in references]).score
+            ),
+        )
+        for group, rows in members.items()
+        if rows
+    ]
+
+
+def length_bucket(num_words: int) -> str:
+    """Return the bucket of `LENGTH_BUCKETS` in which a source sentence of `num_words` words falls."""
+    assert num_words >= 0
+    return next(label for longest, label in _LENGTH_BUCKETS if longest is None or num_words <= longest)
+
+
+def _build_metric(
+    name: MetricName, references: Sequence[Sequence[str]] | None, options: MetricOptions
+) -> BLEU | CHRF | TER:
+    match name:
+        case "bleu":
+            # force: sacreBLEU's warning about tokenized text is replaced by ours
+            return BLEU(lowercase=options.lowercase, tokenize=options.bleu_tokenize, force=True, references=references)
+        case "chrf":
+            return CHRF(lowercase=options.lowercase, word_order=options.chrf_word_order, references=references)
+        case "ter":
+            return TER(references=references)
+
+
+def _paired_result(
+    system: str, name: MetricName, result: Result, signature: str, *, label: str, twin: bool
+) -> PairedResult:
+    assert result.mean is not None
+    assert result.ci is not None
+    mean, half_width = float(result.mean), float(result.ci)
+    # sacreBLEU gives a system with the very output of the baseline the smallest p-value there is: it counts the samples
+    # whose difference is greater than the real one, and none of them is greater than 0.
+    p_value = 1.0 if twin and result.p_value is not None else result.p_value
+    interval = (mean - half_width, mean + half_width)
+    return PairedResult(system, name, label, float(result.score), mean, interval, p_value, signature)
+
+
+@contextmanager
+def _sacrebleu_settled() -> Iterator[None]:
+    """Fix the seed that sacreBLEU reads from the environment and silence its progress lines; restore both after."""
+    logger = logging.getLogger("sacrebleu")
+    level, seed = logger.level, os.environ.get("SACREBLEU_SEED")
+    logger.setLevel(logging.WARNING)
+    os.environ["SACREBLEU_SEED"] = RESAMPLING_SEED
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if seed is None:
+            del os.environ["SACREBLEU_SEED"]
+        else:
+            os.environ["SACREBLEU_SEED"] = seed
+
+
+def _check_metrics(metrics: Sequence[MetricName]) -> None:
+    if not metrics:
+        raise ConfigError("metrics must name at least one of bleu, chrf, ter, but is empty")
+    if len(set(metrics)) < len(metrics):
+        raise ConfigError(f"metrics must name each metric once, but is {', '.join(metrics)}")
+
+
+def _check_aligned(
+    systems: Mapping[str, Sequence[object]], references: Sequence[Sequence[str]], reference_names: Sequence[str]
+) -> None:
+    """Refuse what sacreBLEU would silently cut to the shortest."""
+    if not references:
+        raise DataError("there is no reference to score against: give at least one")
+    names = reference_names or [f"reference {n} of {len(references)}" for n in range(1, len(references) + 1)]
+    for system, lines in systems.items():
+        if not lines:
+            raise DataError(f"{system}: there is nothing to score (0 lines)")
+        for name, reference in zip(names, references, strict=True):
+            if len(reference) != len(lines):
+                raise DataError(
+                    f"{system} must hold one line for each line of {name}, "
+                    f"but there are {len(lines)} against {len(reference)}"
+                )
+
+
+def _warn_if_tokenized(hypotheses: Sequence[str], name: str) -> None:
+    tokenized = sum(line.endswith(" .") for line in hypotheses)
+    if tokenized >= _TOKENIZED_PERIODS_TO_WARN:
+        _log.warning(
+            "%s: %d lines end in ' .'; text must be detokenized, or the score is not comparable", name, tokenized
+        )

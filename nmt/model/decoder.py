@@ -1,0 +1,59 @@
+"""The decoder: one step, and the teacher-forced whole, made of the same parameters (Sutskever et al. 2014, §2).
+
+Shapes: B sentences, T target positions, V target vocabulary, L layers, H units; N = rows in search.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from nmt.config import ModelConfig
+from nmt.model.encoder import Encoding
+from nmt.model.recurrent import RecurrentState, StackedLSTM
+
+
+class DecoderState(NamedTuple):
+    """What the decoder knows between two steps. Search starts it, steps it and selects rows of it, nothing else."""
+
+    recurrent: RecurrentState
+
+    def select(self, rows_N: Tensor) -> "DecoderState":
+        """Take the rows `rows_N`, in that order; a row may be taken several times."""
+        return DecoderState(self.recurrent.select(rows_N))
+
+    def concat(self, other: "DecoderState") -> "DecoderState":
+        """Put the rows of `other` behind these."""
+        return DecoderState(self.recurrent.concat(other.recurrent))
+
+
+class Decoder(nn.Module):
+    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.dropout = config.dropout
+        self.embedding = nn.Embedding(vocab_size, config.embedding_dim)
+        self.rnn = StackedLSTM(
+            config.embedding_dim, config.hidden_dim, num_layers=config.num_layers, dropout=config.dropout
+        )
+        self.output = nn.Linear(config.hidden_dim, vocab_size)
+
+    def start(self, encoding: Encoding) -> DecoderState:
+        """Start from the encoder's final hidden and cell states, layer by layer; one row per sentence."""
+        return DecoderState(encoding.final)
+
+    def forward(self, tgt_in_BT: Tensor, state: DecoderState) -> Tensor:
+        """Run teacher-forced over `BOS y_1 … y_n`; returns the states before the output layer, `(T, B, H)`.
+
+        The output layer is left to the caller, since only real tokens should pay for it.
+        """
+        embedded_TBE = F.dropout(self.embedding(tgt_in_BT.t()), self.dropout, self.training)
+        hidden_TBH, _ = self.rnn(embedded_TBE, state.recurrent)
+        return F.dropout(hidden_TBH, self.dropout, self.training)
+
+    if TYPE_CHECKING:
+        __call__ = forward
+
+    def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Read one previous token per row; returns the logits of the next `(N, V)` and the state after it."""
+        hidden_1NH, recurrent = self.rnn(self.embedding(prev_N).unsqueeze(0), state.recurrent)
+        return self.output(hidden_1NH[0]), DecoderState(recurrent)

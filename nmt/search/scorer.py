@@ -1,0 +1,272 @@
+"""What beam search needs of a model, for one model and for an ensemble of them.
+
+Search reads sources, starts a state with one row per sentence, and then steps, selects and concatenates rows; what a
+state holds is the scorer's own business. Tensors that pass between search and scorer lie on the CPU; states lie where
+the model does.
+
+Shapes: B sentences, S source positions, V target vocabulary, N rows, C candidates per row, Z vocabulary entries per
+slice, M ensemble members.
+"""
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from nmt.corpus.batching import pad_source
+from nmt.errors import CheckpointError
+from nmt.model.decoder import DecoderState
+from nmt.model.encoder import Encoding
+from nmt.model.seq2seq import Seq2Seq
+from nmt.text.subword import BOS_ID, PAD_ID, SubwordModel
+
+Precision = Literal["fp32", "bf16"]
+Average = Literal["prob", "log_prob"]
+StateT = TypeVar("StateT")
+
+SLICE = 64  # vocabulary entries per slice in `top_k`; 32 to 128 were equally fast
+
+
+class EncodedSource(NamedTuple):
+    """A source sentence in the subwords of every member, in natural order, without EOS."""
+
+    ids_by_member: tuple[Sequence[int], ...]
+
+    @property
+    def num_subwords(self) -> int:
+        """Length in subwords; of an ensemble, that of the member that needs most."""
+        return max(len(ids) for ids in self.ids_by_member)
+
+
+class Candidates(NamedTuple, Generic[StateT]):
+    """The best continuations of every row, best first, and the state behind the step.
+
+    Attributes:
+        log_prob_NC: log-probabilities in nats, never above 0; -inf where a row has fewer than C continuations.
+        token_NC: the tokens; never PAD, never BOS, unless their log-probability is -inf.
+    """
+
+    log_prob_NC: Tensor
+    token_NC: Tensor
+    state: StateT
+
+
+class StepScorer(Protocol[StateT]):
+    """Anything that can say, token by token, how a translation may go on."""
+
+    @property
+    def tgt_vocab_size(self) -> int: ...
+
+    def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
+        """Segment source sentences."""
+
+    def start(self, sources: Sequence[EncodedSource]) -> StateT:
+        """Read the sources; returns a state of one row per sentence, in which nothing is generated yet."""
+
+    def step(self, prev_N: Tensor, state: StateT, num_candidates: int) -> Candidates[StateT]:
+        """Read one token per row (BOS at first); returns the best `num_candidates` continuations, or all V."""
+
+    def select(self, state: StateT, rows_N: Tensor) -> StateT:
+        """Take the rows `rows_N`, in that order; a row may be taken several times."""
+
+    def concat(self, first: StateT, second: StateT) -> StateT:
+        """Put the rows of `second` behind those of `first`."""
+
+
+class _Decoder(Protocol):
+    def start(self, encoding: Encoding) -> DecoderState: ...
+
+    def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]: ...
+
+
+class InferenceModel(Protocol):
+    """All that search asks of a model; a faster one of equal results may stand in for `Seq2Seq`."""
+
+    @property
+    def decoder(self) -> _Decoder: ...
+
+    def encode(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding: ...
+
+
+def prepare_for_inference(model: Seq2Seq, *, device: torch.device, precision: Precision) -> InferenceModel:
+    """Make of a trained model what search steps through.
+
+    In fp32 this is the model itself, moved to `device` (and a model of float64 stays one); in bf16 it is a copy whose
+    weights and states are bf16, which later updates of the model do not reach.
+    """
+    if precision == "bf16":
+        return copy.deepcopy(model).to(device=device, dtype=torch.bfloat16)
+    return model.to(device)
+
+
+def top_k(value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k greatest values of every row and their indices, like `torch.topk`, but faster on a CPU.
+
+    The k greatest values lie in the k slices of greatest maximum, so that only these need sorting.
+    """
+    vocab_size = value_NV.shape[1]
+    num_full, num_left = divmod(vocab_size, SLICE)
+    if value_NV.device.type != "cpu" or num_full < 2 * k:
+        values_NC, indices_NC = value_NV.topk(min(k, vocab_size))
+        return values_NC, indices_NC
+    if k == 1:
+        best_N1, index_N1 = value_NV.max(dim=1, keepdim=True)
+        return best_N1, index_N1
+    full_NV = value_NV[:, : num_full * SLICE]
+    best_of_slice = [full_NV.reshape(-1, num_full, SLICE).amax(2)]
+    if num_left:
+        best_of_slice.append(value_NV[:, num_full * SLICE :].amax(1, keepdim=True))
+    slice_NC = torch.cat(best_of_slice, 1).topk(k).indices
+    index_NCZ = slice_NC.unsqueeze(2) * SLICE + torch.arange(SLICE)
+    index_NX = index_NCZ.flatten(1)
+    value_NX = value_NV.gather(1, index_NX.clamp(max=vocab_size - 1))
+    if num_left:
+        value_NX.masked_fill_(index_NX >= vocab_size, -math.inf)
+    best_NC, place_NC = value_NX.topk(k)
+    return best_NC, index_NX.gather(1, place_NC)
+
+
+def _forbid_specials(value_NV: Tensor) -> None:
+    """Take PAD and BOS out of the running, in place; they keep their share of the probability."""
+    value_NV[:, PAD_ID] = -math.inf
+    value_NV[:, BOS_ID] = -math.inf
+
+
+def _log_sum_exp(logits_NV: Tensor) -> Tensor:
+    """Return the log of each row's normalizer, `(N, 1)`."""
+    return torch.logsumexp(logits_NV, dim=1, keepdim=True)
+
+
+class ModelScorer:
+    """One model with its own subwords. Its log-probabilities are those of `Seq2Seq.log_probs`."""
+
+    def __init__(
+        self,
+        model: Seq2Seq,
+        *,
+        src_subword: SubwordModel,
+        tgt_subword: SubwordModel,
+        device: torch.device,
+        precision: Precision,
+        name: str = "the model",
+    ) -> None:
+        """Prepare `model`, which must not be in training mode whenever the scorer is used.
+
+        Args:
+            name: what messages call the model; its checkpoint, if it has one.
+        """
+        self.name = name
+        self.model = model
+        self.src_subword = src_subword
+        self.tgt_subword = tgt_subword
+        self.device = device
+        self.inference_model = prepare_for_inference(model, device=device, precision=precision)
+
+    @property
+    def tgt_vocab_size(self) -> int:
+        return self.tgt_subword.vocab_size
+
+    def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
+        """Segment source sentences; the model itself puts them into its order."""
+        return [EncodedSource((ids,)) for ids in self.src_subword.encode_batch(list(lines))]
+
+    @torch.inference_mode()
+    def start(self, sources: Sequence[EncodedSource]) -> DecoderState:
+        """Encode the sources; sentences of equal length in one call cost least."""
+        assert not self.model.training, "search needs model.eval(): dropout would fall on its states"
+        src_BS, src_len_B = pad_source([source.ids_by_member[0] for source in sources])
+        return self.inference_model.decoder.start(self.inference_model.encode(src_BS.to(self.device), src_len_B))
+
+    @torch.inference_mode()
+    def logits(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Make one time step; returns the logits `(N, V)` in float32 at least, on the model's device."""
+        assert not self.model.training, "search needs model.eval(): dropout would fall on its states"
+        logits_NV, state = self.inference_model.decoder.step(prev_N.to(self.device), state)
+        return logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32)), state
+
+    @torch.inference_mode()
+    def step(self, prev_N: Tensor, state: DecoderState, num_candidates: int) -> Candidates[DecoderState]:
+        """Rank by logits and normalize only the candidates: cheaper than a softmax over the vocabulary."""
+        logits_NV, state = self.logits(prev_N, state)
+        normalizer_N1 = _log_sum_exp(logits_NV)
+        _forbid_specials(logits_NV)
+        logit_NC, token_NC = top_k(logits_NV, num_candidates)
+        # rounding must not lift a log-probability above 0: search relies on it to stop
+        log_prob_NC = (logit_NC - normalizer_N1).clamp_(max=0.0)
+        return Candidates(log_prob_NC.cpu(), token_NC.cpu(), state)
+
+    @torch.inference_mode()
+    def select(self, state: DecoderState, rows_N: Tensor) -> DecoderState:
+        return state.select(rows_N.to(self.device))
+
+    @torch.inference_mode()
+    def concat(self, first: DecoderState, second: DecoderState) -> DecoderState:
+        return first.concat(second)
+
+
+EnsembleState = tuple[DecoderState, ...]
+
+
+class EnsembleScorer:
+    """Several models that agree on each token (Sutskever et al. 2014, §3.6); each reads the source in its own way.
+
+    `average="prob"` takes the mean of the members' probabilities. `"log_prob"` takes the mean of their
+    log-probabilities and does not normalize it again, so that the log-probability of a translation is the mean of
+    what its members give it.
+    """
+
+    def __init__(self, members: Sequence[ModelScorer], *, average: Average) -> None:
+        """Join `members`, of which there must be at least one.
+
+        Raises:
+            CheckpointError: where two members differ in target vocabulary.
+        """
+        first = members[0]
+        for member in members[1:]:
+            if member.tgt_subword.fingerprint != first.tgt_subword.fingerprint:
+                raise CheckpointError(
+                    f"members of an ensemble must share one target vocabulary, but that of {member.name} "
+                    f"({member.tgt_subword.fingerprint}) is not that of {first.name} "
+                    f"({first.tgt_subword.fingerprint}): train them with the same target subword model"
+                )
+        self.members = tuple(members)
+        self.average = average
+
+    @property
+    def tgt_vocab_size(self) -> int:
+        return self.members[0].tgt_vocab_size
+
+    def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
+        by_member = [member.encode_sources(lines) for member in self.members]
+        return [
+            EncodedSource(tuple(source.ids_by_member[0] for source in sources))
+            for sources in zip(*by_member, strict=True)
+        ]
+
+    def start(self, sources: Sequence[EncodedSource]) -> EnsembleState:
+        return tuple(
+            member.start([EncodedSource((source.ids_by_member[index],)) for source in sources])
+            for index, member in enumerate(self.members)
+        )
+
+    @torch.inference_mode()
+    def step(self, prev_N: Tensor, state: EnsembleState, num_candidates: int) -> Candidates[EnsembleState]:
+        """Step every member, average over the whole vocabulary, and rank."""
+        steps = [member.logits(prev_N, own) for member, own in zip(self.members, state, strict=True)]
+        log_prob_MNV = [torch.log_softmax(logits_NV, dim=1).to(steps[0][0].device) for logits_NV, _ in steps]
+        if self.average == "prob":
+            log_prob_NV = torch.logsumexp(torch.stack(log_prob_MNV), dim=0) - math.log(len(self.members))
+        else:
+            log_prob_NV = torch.stack(log_prob_MNV).mean(dim=0)
+        _forbid_specials(log_prob_NV)
+        log_prob_NC, token_NC = top_k(log_prob_NV, num_candidates)
+        return Candidates(log_prob_NC.clamp(max=0.0).cpu(), token_NC.cpu(), tuple(own for _, own in steps))
+
+    def select(self, state: EnsembleState, rows_N: Tensor) -> EnsembleState:
+        return tuple(member.select(own, rows_N) for member, own in zip(self.members, state, strict=True))
+
+    def concat(self, first: EnsembleState, second: EnsembleState) -> EnsembleState:
+        return tuple(member.concat(*both) for member, *both in zip(self.members, first, second, strict=True))

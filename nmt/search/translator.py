@@ -1,0 +1,113 @@
+"""Sentences -> sentences, in input order."""
+
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from nmt.config import SearchConfig
+from nmt.search.beam import Hypothesis, check_search_config, search_as_found
+from nmt.search.scorer import StepScorer
+from nmt.text.subword import SubwordModel
+
+log = logging.getLogger(__name__)
+
+
+class TranslatedHypothesis(NamedTuple):
+    """A hypothesis as text.
+
+    Attributes:
+        text: one line.
+        score: log_prob over the length penalty.
+        log_prob: in nats.
+        num_tokens: target subwords, EOS included if it is finished.
+        finished: False where the maximum length cut it short.
+    """
+
+    text: str
+    score: float
+    log_prob: float
+    num_tokens: int
+    finished: bool
+
+
+class Translation(NamedTuple):
+    """A source line and its translations, best first: n_best of them, or as many as search found; one at least."""
+
+    source: str
+    hypotheses: tuple[TranslatedHypothesis, ...]
+
+    @property
+    def text(self) -> str:
+        """The best translation."""
+        return self.hypotheses[0].text
+
+
+EMPTY = TranslatedHypothesis(text="", score=0.0, log_prob=0.0, num_tokens=0, finished=True)
+
+
+class Translator:
+    """Translates any number of lines in constant memory: n lines in, n translations out, in order."""
+
+    def __init__(self, scorer: StepScorer[Any], tgt_subword: SubwordModel, config: SearchConfig) -> None:
+        """Join what scores and what spells.
+
+        Raises:
+            ConfigError: for a search config that cannot be.
+        """
+        check_search_config(config)
+        self.scorer = scorer
+        self.tgt_subword = tgt_subword
+        self.config = config
+        self.num_unfinished = 0  # lines of the last `translate` whose best translation is unfinished
+
+    def translate(
+        self, lines: Iterable[str], *, progress: Callable[[int], None] | None = None
+    ) -> Iterator[Translation]:
+        """Yield one translation per line, in order; a line without anything to translate gives an empty one.
+
+        Lines are read and searched in windows of `search.window_lines`, within which sentences of similar length
+        share a batch. Warns once, at the end, if translations were cut short.
+
+        Args:
+            lines: without their line ends.
+            progress: called with the number of lines done since the last call.
+        """
+        self.num_unfinished = 0
+        remaining = iter(lines)
+        while window := list(itertools.islice(remaining, self.config.window_lines)):
+            for translation in self._translate_window(window, progress or (lambda _: None)):
+                self.num_unfinished += not translation.hypotheses[0].finished
+                yield translation
+        if self.num_unfinished:
+            log.warning(
+                "%d translations reached the maximum length and were cut short: raise search.max_len_ratio or "
+                "search.max_len_extra if they ought to be longer",
+                self.num_unfinished,
+            )
+
+    def _translate_window(self, window: Sequence[str], progress: Callable[[int], None]) -> list[Translation]:
+        encoded = self.scorer.encode_sources(window)
+        to_search = [index for index, source in enumerate(encoded) if window[index].strip() and source.num_subwords > 0]
+        # longest first: what does not fit into memory fails at once, and the last batch empties evenly
+        to_search.sort(key=lambda index: -encoded[index].num_subwords)
+        progress(len(window) - len(to_search))
+        translations = [Translation(line, (EMPTY,)) for line in window]
+        for found in search_as_found(self.scorer, [encoded[index] for index in to_search], self.config):
+            index = to_search[found.sentence]
+            translations[index] = Translation(window[index], self._spell(found.hypotheses))
+            progress(1)
+        return translations
+
+    def _spell(self, hypotheses: Sequence[Hypothesis]) -> tuple[TranslatedHypothesis, ...]:
+        texts = self.tgt_subword.decode_batch([list(hypothesis.ids) for hypothesis in hypotheses])
+        return tuple(
+            TranslatedHypothesis(
+                text=text,
+                score=hypothesis.score,
+                log_prob=hypothesis.log_prob,
+                num_tokens=len(hypothesis.ids) + hypothesis.finished,
+                finished=hypothesis.finished,
+            )
+            for text, hypothesis in zip(texts, hypotheses, strict=True)
+        )

@@ -1,0 +1,115 @@
+"""Cross-entropy over the target vocabulary, without ever holding the logits of a whole batch.
+
+Shapes: M real target tokens of a batch, C tokens of a chunk, H units, V target vocabulary.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+# Logits held at a time. On a CPU a chunk should stay in the last-level cache; a GPU wants few, large products.
+CHUNK_LOGITS = {"cpu": 4_000_000, "cuda": 400_000_000}
+
+
+class TokenLoss(NamedTuple):
+    """Sums over the tokens of a batch, in nats.
+
+    Attributes:
+        objective: what training minimizes: the smoothed cross-entropy times `scale`; carries the gradient.
+        nll: the negative log-likelihood, neither smoothed nor scaled, for reporting.
+    """
+
+    objective: Tensor
+    nll: Tensor
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Output layer, softmax and cross-entropy, chunk by chunk, with the gradients taken in the forward pass.
+
+    The gradient of the loss by the logits is `softmax - target`, known as soon as the logits are, so that neither
+    logits nor probabilities have to be kept for a backward pass.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_MH: Tensor,
+        weight_VH: Tensor,
+        bias_V: Tensor,
+        token_M: Tensor,
+        label_smoothing: float,
+        scale: float,
+    ) -> tuple[Tensor, Tensor]:
+        device_type = hidden_MH.device.type
+        autocast = torch.is_autocast_enabled(device_type)
+        dtype = torch.get_autocast_dtype(device_type) if autocast else hidden_MH.dtype
+        needs_grad = any(ctx.needs_input_grad)
+        vocab_size = weight_VH.shape[0]
+        chunk_tokens = max(1, CHUNK_LOGITS.get(device_type, CHUNK_LOGITS["cpu"]) // vocab_size)
+        with torch.autocast(device_type, enabled=False):
+            weight, bias = weight_VH.to(dtype), bias_V.to(dtype)
+            logits_dtype = torch.promote_types(dtype, torch.float32)
+            nll = hidden_MH.new_zeros((), dtype=torch.float64 if device_type == "cpu" else torch.float32)
+            uniform_nll = torch.zeros_like(nll)
+            grad_hidden_MH = torch.empty_like(hidden_MH) if needs_grad else None
+            grad_weight_VH = torch.zeros_like(weight_VH) if needs_grad else None
+            grad_bias_V = torch.zeros_like(bias_V) if needs_grad else None
+            for start in range(0, len(token_M), chunk_tokens):
+                chunk = slice(start, start + chunk_tokens)
+                hidden_CH, token_C1 = hidden_MH[chunk].to(dtype), token_M[chunk].unsqueeze(1)
+                logits_CV = F.linear(hidden_CH, weight, bias).to(logits_dtype)
+                max_C = logits_CV.amax(1)
+                target_logit_C = logits_CV.gather(1, token_C1).squeeze(1)
+                mean_logit_C = logits_CV.mean(1) if label_smoothing else target_logit_C
+                prob_CV = torch.softmax(logits_CV, dim=1)
+                # The likeliest word has p >= 1/V, so that its logarithm is safe and gives the normalizer.
+                logsumexp_C = max_C - prob_CV.amax(1).log()
+                nll += (logsumexp_C - target_logit_C).sum(dtype=nll.dtype)
+                uniform_nll += (logsumexp_C - mean_logit_C).sum(dtype=nll.dtype)
+                if grad_hidden_MH is None or grad_weight_VH is None or grad_bias_V is None:
+                    continue
+                grad_logits_CV = prob_CV
+                if label_smoothing:
+                    grad_logits_CV.sub_(label_smoothing / vocab_size)
+                grad_logits_CV.scatter_add_(
+                    1, token_C1, torch.full_like(token_C1, label_smoothing - 1, dtype=prob_CV.dtype)
+                )
+                grad_logits_CV.mul_(scale)
+                grad_bias_V += grad_logits_CV.sum(0)
+                grad_logits_CV = grad_logits_CV.to(dtype)
+                grad_hidden_MH[chunk] = grad_logits_CV @ weight
+                if dtype == grad_weight_VH.dtype:
+                    grad_weight_VH.addmm_(grad_logits_CV.t(), hidden_CH)
+                else:
+                    grad_weight_VH += grad_logits_CV.t() @ hidden_CH
+        if needs_grad:
+            ctx.save_for_backward(grad_hidden_MH, grad_weight_VH, grad_bias_V)
+        objective = scale * ((1 - label_smoothing) * nll + label_smoothing * uniform_nll)
+        ctx.mark_non_differentiable(nll)
+        return objective, nll
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients as they stand: the objective must be what `backward` is called on."""
+        grad_objective = grad_outputs[0]
+        assert grad_objective.device.type != "cpu" or grad_objective == 1, "a factor belongs into scale"
+        grad_hidden_MH, grad_weight_VH, grad_bias_V = ctx.saved_tensors
+        return grad_hidden_MH, grad_weight_VH, grad_bias_V, None, None, None
+
+
+def token_loss(
+    hidden_MH: Tensor, output: nn.Linear, token_M: Tensor, *, label_smoothing: float, scale: float
+) -> TokenLoss:
+    """Compute the cross-entropy of real target tokens; padding must be gone already.
+
+    With label smoothing ε the target distribution is 1 - ε on the token plus ε/V on every word (Szegedy et al. 2016,
+    §7). Memory does not grow with M × V. `objective.backward()` must be called on the objective itself: a factor
+    belongs into `scale`.
+    """
+    return TokenLoss(
+        *_LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            hidden_MH, output.weight, output.bias, token_M, label_smoothing, scale
+        )
+    )

@@ -1,0 +1,97 @@
+"""Gradients -> parameters: the optimizer, gradient clipping and the learning rate."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nmt.config import OptimizerConfig, OptimizerKind, ScheduleConfig, ScheduleKind
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
+    """Make the optimizer, in torch's fused form where there is one."""
+    match config.kind:
+        case OptimizerKind.sgd:
+            return torch.optim.SGD(
+                parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
+            )
+        case OptimizerKind.rmsprop:
+            return torch.optim.RMSprop(
+                parameters,
+                lr=config.lr,
+                alpha=config.beta2,
+                eps=config.eps,
+                weight_decay=config.weight_decay,
+                momentum=config.momentum,
+                foreach=True,
+            )
+        case OptimizerKind.adam | OptimizerKind.adamw:
+            kind = torch.optim.Adam if config.kind == OptimizerKind.adam else torch.optim.AdamW
+            return kind(
+                parameters,
+                lr=config.lr,
+                betas=(config.beta1, config.beta2),
+                eps=config.eps,
+                weight_decay=config.weight_decay,
+                fused=True,
+            )
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
+    """Scale all gradients by `max_norm / norm` where their joint norm is larger (Sutskever et al. 2014, §3.4).
+
+    Returns:
+        The norm before clipping, on the gradients' device.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    if norm.device.type == "cpu":  # elsewhere a look at the norm would wait for the device
+        if norm > max_norm:
+            torch._foreach_mul_(gradients, max_norm / norm)
+    else:
+        torch._foreach_mul_(gradients, (max_norm / norm).clamp(max=1.0))
+    return norm
+
+
+@dataclass
+class PlateauState:
+    """What the plateau schedule remembers: reductions so far, the best loss, validations since it was beaten."""
+
+    num_reductions: int = 0
+    best_nats_per_token: float = math.inf
+    num_bad_validations: int = 0
+
+    def observe(self, nats_per_token: float, schedule: ScheduleConfig) -> None:
+        """Take in a validation; reduce once `plateau_patience` of them in a row brought no improvement."""
+        if nats_per_token < self.best_nats_per_token:
+            self.best_nats_per_token, self.num_bad_validations = nats_per_token, 0
+            return
+        self.num_bad_validations += 1
+        if self.num_bad_validations >= schedule.plateau_patience:
+            self.num_reductions, self.num_bad_validations = self.num_reductions + 1, 0
+
+
+def learning_rate(config: OptimizerConfig, *, update: int, epochs: float, plateau: PlateauState) -> float:
+    """Compute the learning rate of an update.
+
+    Args:
+        update: 1 for the first.
+        epochs: how many epochs were done before it, with their fraction.
+
+    `halving` halves at `halve_from_epoch` and every `halve_every_epochs` from then on (Sutskever et al. 2014, §3.4);
+    `inverse_sqrt` falls with the square root of the update after the warm-up (Vaswani et al. 2017, §5.3, scaled so that
+    `lr` is the peak). Any schedule warms up linearly over `warmup_updates`.
+    """
+    schedule = config.schedule
+    factor = 1.0
+    if update < schedule.warmup_updates:
+        factor = update / schedule.warmup_updates
+    elif schedule.kind == ScheduleKind.inverse_sqrt:
+        factor = math.sqrt(max(1, schedule.warmup_updates) / update)
+    if schedule.kind == ScheduleKind.halving and epochs >= schedule.halve_from_epoch:
+        factor *= 0.5 ** (1 + math.floor((epochs - schedule.halve_from_epoch) / schedule.halve_every_epochs))
+    if schedule.kind == ScheduleKind.plateau:
+        factor *= schedule.plateau_factor**plateau.num_reductions
+    return config.lr * factor

@@ -1,0 +1,135 @@
+"""The order of the house: data flows down the list, and a module imports only from lines above its own."""
+
+from __future__ import annotations
+
+import ast
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "nmt"
+
+# A pattern stands for several modules of one line, which may import each other.
+ORDER = [
+    "errors",
+    "config",
+    "device",
+    "text.parallel",
+    "text.phrasebook*",
+    "text.subword",
+    "corpus.binarized",
+    "corpus.batching",
+    "model.recurrent",
+    "model.encoder",
+    "model.decoder",
+    "model.seq2seq",
+    "training.loss",
+    "training.optimizer",
+    "training.checkpoint",
+    "training.metrics_log",
+    "training.trainer",
+    "search.scorer",
+    "search.beam",
+    "search.translator",
+    "evaluation.metrics",
+    "commands.*",
+    "__main__",
+]
+HYDRA_MAY_BE_IMPORTED_BY = ("config", "commands.*", "__main__")
+FORBIDDEN = {"training.*": ["search.*", "evaluation.*"]}  # validation arrives as a callable from the door
+
+
+def imported_modules(name: str, source: str, modules: set[str]) -> set[str]:
+    """Return what the module imports: names inside nmt without the package's, others by their first part."""
+    found = set[str]()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = ["nmt", *name.split(".")[: -node.level]] if node.level else []
+            origin = ".".join([*parents, *([node.module] if node.module else [])])
+            # `from nmt.text import subword` imports a module, `from nmt.text.subword import Subword` what is in it
+            members = {f"{origin}.{alias.name}" for alias in node.names}
+            inside = {member for member in members if member.removeprefix("nmt.") in modules}
+            found |= inside if len(inside) == len(members) else inside | {origin}
+    return {module.removeprefix("nmt.") if module.startswith("nmt.") else module.split(".")[0] for module in found}
+
+
+def violations(sources: dict[str, str]) -> list[str]:
+    """Return one line for each breach, from the sources of the modules by name."""
+    problems = []
+    places = {name: [n for n, pattern in enumerate(ORDER) if fnmatchcase(name, pattern)] for name in sources}
+    for name, source in sources.items():
+        if not places[name]:
+            problems.append(f"nmt.{name} has no place in the house: add it to ORDER in {Path(__file__).name}")
+            continue
+        for other in sorted(imported_modules(name, source, set(sources))):
+            if other in ("hydra", "omegaconf"):
+                if not any(fnmatchcase(name, pattern) for pattern in HYDRA_MAY_BE_IMPORTED_BY):
+                    problems.append(f"nmt.{name} imports {other}, which only the door and config may know")
+            elif any(fnmatchcase(name, a) and fnmatchcase(other, b) for a, bs in FORBIDDEN.items() for b in bs):
+                problems.append(f"nmt.{name} must not import nmt.{other}")
+            elif places.get(other) and not (
+                places[other] < places[name] or (places[other] == places[name] and "*" in ORDER[places[name][0]])
+            ):
+                problems.append(f"nmt.{name} imports nmt.{other}, which stands below it")
+    return problems
+
+
+def test_modules_import_only_from_above() -> None:
+    paths = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
+    sources = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path.read_text("utf-8") for path in paths}
+    assert violations(sources) == []
+
+
+def test_package_files_import_nothing() -> None:
+    for path in PACKAGE.rglob("__init__.py"):
+        assert imported_modules("x", path.read_text("utf-8"), set()) <= {"__future__"}, f"{path} must hold no imports"
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "problem"),
+    [
+        (
+            "model.encoder",
+            "from nmt.model.decoder import Decoder",
+            "nmt.model.encoder imports nmt.model.decoder, which",
+        ),
+        ("model.encoder", "from .decoder import Decoder", "nmt.model.encoder imports nmt.model.decoder, which"),
+        ("model.encoder", "def f():\n    from . import decoder", "nmt.model.encoder imports nmt.model.decoder, which"),
+        ("corpus.batching", "import nmt.model.decoder", "nmt.corpus.batching imports nmt.model.decoder, which"),
+        ("corpus.batching", "from ..model import decoder", "nmt.corpus.batching imports nmt.model.decoder, which"),
+        (
+            "training.trainer",
+            "from nmt.search.beam import best",
+            "nmt.training.trainer must not import nmt.search.beam",
+        ),
+        ("training.checkpoint", "import omegaconf", "nmt.training.checkpoint imports omegaconf, which only the door"),
+        ("search.beam", "from hydra.core import x", "nmt.search.beam imports hydra, which only the door"),
+        ("search.sampling", "", "nmt.search.sampling has no place in the house: add it to ORDER in test_arch"),
+    ],
+)
+def test_a_breach_is_named(name: str, source: str, problem: str) -> None:
+    others = {"model.decoder": "", "search.beam": "", "errors": ""}
+    [found] = violations({**others, name: source})
+    assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("model.decoder", "import torch\nfrom nmt.model.recurrent import x\nfrom ..errors import DataError"),
+        ("text.phrasebook", "from nmt.text.phrasebook_lexicon import NOUNS"),
+        (
+            "commands.main",
+            "import hydra\nfrom nmt import __version__\nfrom nmt.commands import train\nimport nmt.config",
+        ),
+        ("training.trainer", "from nmt.training import checkpoint, loss"),
+    ],
+)
+def test_imports_from_above_are_allowed(name: str, source: str) -> None:
+    others = dict.fromkeys(
+        ["errors", "config", "model.recurrent", "text.phrasebook_lexicon", "commands.train", "training.loss"], ""
+    )
+    assert violations({**others, name: source}) == []

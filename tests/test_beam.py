@@ -1,0 +1,341 @@
+"""Beam search over toy scorers: a probability table for every history, small enough to search by hand or in full."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from nmt.config import EnsembleAverage, LengthPenaltyConfig, LengthPenaltyKind, SearchConfig, SearchPrecision
+from nmt.errors import ConfigError
+from nmt.search.beam import (
+    Floats,
+    Hypothesis,
+    beam_search,
+    check_search_config,
+    length_penalty,
+    max_len_subwords,
+    search_as_found,
+)
+from nmt.search.scorer import Candidates, EncodedSource
+from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID
+
+A, B = 4, 5  # two words of a toy vocabulary
+Table = dict[tuple[int, ...], dict[int, float]]  # generated subwords -> {token: probability}
+History = tuple[int, ...]  # a sentence's source subword, then what is generated
+
+
+def search_config(beam_size: int, *, n_best: int = 1, alpha: float = 0.0, max_len: int = 3) -> SearchConfig:
+    """Return a config under which every translation has at most `max_len` subwords."""
+    kind = LengthPenaltyKind.wu2016 if alpha else LengthPenaltyKind.none
+    return SearchConfig(
+        beam_size=beam_size,
+        n_best=n_best,
+        length_penalty=LengthPenaltyConfig(kind=kind, alpha=alpha),
+        max_len_ratio=0.0,
+        max_len_extra=max_len,
+        min_len=0,
+        ensemble_average=EnsembleAverage.prob,
+        batch_rows=10_000,
+        window_lines=100,
+        precision=SearchPrecision.fp32,
+    )
+
+
+class ToyScorer:
+    """Draws a distribution for every history, from the history itself; its state is the list of histories."""
+
+    def __init__(self, tgt_vocab_size: int = 6, *, eos_bias: float = 0.0) -> None:
+        self.tgt_vocab_size = tgt_vocab_size
+        self.eos_bias = eos_bias
+        self.num_steps = 0
+        self.num_rows = 0
+        self.max_rows = 0
+        self.num_selects = 0
+        self.stepped: list[History] = []
+
+    def log_probs(self, history: History) -> Floats:
+        rng = np.random.Generator(np.random.PCG64([*history, len(history)]))
+        logits_V = rng.normal(0.0, 2.0, self.tgt_vocab_size)
+        logits_V[EOS_ID] += self.eos_bias
+        logits_V[[PAD_ID, BOS_ID]] = -math.inf
+        log_prob_V: Floats = logits_V - np.logaddexp.reduce(logits_V)
+        return log_prob_V
+
+    def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
+        return [EncodedSource(([int(line)],)) for line in lines]
+
+    def start(self, sources: Sequence[EncodedSource]) -> list[History]:
+        return [tuple(source.ids_by_member[0]) for source in sources]
+
+    def step(self, prev_N: Tensor, state: list[History], num_candidates: int) -> Candidates[list[History]]:
+        self.num_steps += 1
+        self.num_rows += len(state)
+        self.max_rows = max(self.max_rows, len(state))
+        self.stepped.extend((*history, token) for history, token in zip(state, prev_N.tolist(), strict=True))
+        grown = [
+            history if token == BOS_ID else (*history, token)
+            for history, token in zip(state, prev_N.tolist(), strict=True)
+        ]
+        log_prob_NV = torch.from_numpy(np.stack([self.log_probs(history) for history in grown]))
+        log_prob_NC, token_NC = log_prob_NV.topk(min(num_candidates, self.tgt_vocab_size))
+        return Candidates(log_prob_NC, token_NC, grown)
+
+    def select(self, state: list[History], rows_N: Tensor) -> list[History]:
+        self.num_selects += 1
+        return [state[row] for row in rows_N.tolist()]
+
+    def concat(self, first: list[History], second: list[History]) -> list[History]:
+        return first + second
+
+
+class TableScorer(ToyScorer):
+    """Gives the probabilities of a table."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__()
+        self.table = table
+
+    def log_probs(self, history: History) -> Floats:
+        log_prob_V = np.full(self.tgt_vocab_size, -math.inf)
+        for token, probability in self.table[history[1:]].items():
+            log_prob_V[token] = math.log(probability)
+        return log_prob_V
+
+
+def sources(*subwords: int) -> list[EncodedSource]:
+    return [EncodedSource(([subword],)) for subword in subwords]
+
+
+def forced_log_prob(scorer: ToyScorer, source: int, ids: Sequence[int], *, finished: bool = True) -> float:
+    tokens = [*ids, EOS_ID] if finished else list(ids)
+    return float(sum(scorer.log_probs((source, *tokens[:position]))[token] for position, token in enumerate(tokens)))
+
+
+def exhaustive(scorer: ToyScorer, source: int, config: SearchConfig, *, max_len: int) -> list[Hypothesis]:
+    """Score every finished sequence of at most `max_len` subwords, best first."""
+    words = [token for token in range(scorer.tgt_vocab_size) if token not in (PAD_ID, BOS_ID, EOS_ID)]
+    found = []
+    for num in range(max_len + 1):
+        for ids in itertools.product(words, repeat=num):
+            log_prob = forced_log_prob(scorer, source, ids)
+            found.append(Hypothesis(ids, log_prob, log_prob / float(length_penalty(num + 1, config)), True))
+    return sorted(found, key=lambda hypothesis: -hypothesis.score)
+
+
+def assert_same(found: Sequence[Hypothesis], expected: Sequence[Hypothesis]) -> None:
+    assert [(h.ids, h.finished) for h in found] == [(h.ids, h.finished) for h in expected]
+    assert [h.log_prob for h in found] == pytest.approx([h.log_prob for h in expected], abs=1e-12)
+    assert [h.score for h in found] == pytest.approx([h.score for h in expected], abs=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_beam_of_one_is_greedy(alpha: float) -> None:
+    scorer = ToyScorer(tgt_vocab_size=9)
+    results = beam_search(scorer, sources(*range(30)), search_config(1, alpha=alpha, max_len=20))
+    for source, (hypothesis,) in enumerate(results):
+        ids: list[int] = []
+        while (token := int(scorer.log_probs((source, *ids)).argmax())) != EOS_ID and len(ids) < 20:
+            ids.append(token)
+        assert hypothesis.ids == tuple(ids)
+        assert hypothesis.finished == (token == EOS_ID)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])
+def test_beam_as_wide_as_the_space_is_exhaustive_search(alpha: float) -> None:
+    scorer = ToyScorer()
+    config = search_config(3**4, n_best=10, alpha=alpha)
+    for source in range(10):
+        (found,) = beam_search(scorer, sources(source), config)
+        assert_same(found, exhaustive(scorer, source, config, max_len=3)[:10])
+
+
+def test_batch_of_n_is_n_singles() -> None:
+    scorer, config = ToyScorer(tgt_vocab_size=20), search_config(4, n_best=3, alpha=0.6, max_len=12)
+    together = beam_search(scorer, sources(*range(25)), config)
+    assert together == [beam_search(scorer, sources(source), config)[0] for source in range(25)]
+
+
+@pytest.mark.parametrize("batch_rows", [4, 7, 9, 40])
+def test_small_batches_that_refill_change_nothing(batch_rows: int) -> None:
+    config = search_config(4, n_best=2, max_len=12)
+    at_once = beam_search(ToyScorer(tgt_vocab_size=20), sources(*range(25)), config)
+    scorer = ToyScorer(tgt_vocab_size=20)
+    assert beam_search(scorer, sources(*range(25)), replace(config, batch_rows=batch_rows)) == at_once
+    assert scorer.max_rows <= batch_rows
+
+
+def test_sentences_enter_while_others_are_under_way() -> None:
+    scorer = ToyScorer(eos_bias=-3.0)
+    found = search_as_found(scorer, sources(*range(8)), replace(search_config(1, max_len=12), batch_rows=4))
+    assert sorted(sentence for sentence, _ in found) == list(range(8))
+    ages = [len(history) for history in scorer.stepped]
+    assert ages != sorted(ages[: len(ages) // 2]) + sorted(ages[len(ages) // 2 :])
+
+
+def test_finished_hypothesis_is_never_extended() -> None:
+    scorer = ToyScorer(eos_bias=1.0)
+    beam_search(scorer, sources(*range(20)), search_config(4, n_best=4, max_len=8))
+    assert scorer.stepped
+    assert all(EOS_ID not in history[1:] for history in scorer.stepped)
+
+
+def test_scores_are_those_of_forced_decoding() -> None:
+    scorer, config = ToyScorer(tgt_vocab_size=20), search_config(4, n_best=4, alpha=0.6, max_len=12)
+    for source, hypotheses in enumerate(beam_search(scorer, sources(*range(20)), config)):
+        for hypothesis in hypotheses:
+            forced = forced_log_prob(scorer, source, hypothesis.ids, finished=hypothesis.finished)
+            num_tokens = len(hypothesis.ids) + hypothesis.finished
+            assert hypothesis.log_prob == pytest.approx(forced, abs=1e-12)
+            assert hypothesis.score == pytest.approx(forced / ((5 + num_tokens) / 6) ** 0.6, abs=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6, 1.5])
+@pytest.mark.parametrize("n_best", [1, 2, 5])
+def test_stopping_early_changes_nothing(alpha: float, n_best: int) -> None:
+    config = search_config(5, n_best=n_best, alpha=alpha, max_len=9)
+    early, late = ToyScorer(tgt_vocab_size=12), ToyScorer(tgt_vocab_size=12)
+    expected = sorted(search_as_found(late, sources(*range(40)), config, stop_early=False))
+    assert sorted(search_as_found(early, sources(*range(40)), config)) == expected
+    assert early.num_rows < late.num_rows
+
+
+def test_hopeless_hypotheses_leave_the_batch() -> None:
+    # EOS alone has 0.6, so that neither A (0.3) nor B (0.1) can beat it
+    scorer = TableScorer({(): {EOS_ID: 0.6, A: 0.3, B: 0.1}})
+    ((hypothesis,),) = beam_search(scorer, sources(0), search_config(2, max_len=10))
+    assert hypothesis == Hypothesis((), math.log(0.6), math.log(0.6), True)
+    assert scorer.num_steps == 1
+
+
+def test_eos_below_the_top_k_does_not_finish() -> None:
+    table: Table = {(): {A: 0.5, B: 0.3, EOS_ID: 0.2}, (A,): {EOS_ID: 0.1, A: 0.9}, (B,): {EOS_ID: 0.1, B: 0.9}}
+    table |= {(A, A): {EOS_ID: 1.0}, (B, B): {EOS_ID: 1.0}}
+    (hypotheses,) = beam_search(TableScorer(table), sources(0), search_config(2, n_best=2, max_len=2))
+    assert [hypothesis.ids for hypothesis in hypotheses] == [(A, A), (B, B)]
+    (hypotheses,) = beam_search(TableScorer(table), sources(0), search_config(3, n_best=3, max_len=2))
+    assert [hypothesis.ids for hypothesis in hypotheses] == [(A, A), (B, B), ()]
+
+
+def test_a_beam_finds_what_greed_misses() -> None:
+    table: Table = {(): {A: 0.6, B: 0.4}, (A,): {EOS_ID: 0.4, A: 0.6}, (B,): {EOS_ID: 1.0}, (A, A): {EOS_ID: 1.0}}
+    greedy = beam_search(TableScorer(table), sources(0), search_config(1))[0][0]
+    assert greedy.ids == (A, A)
+    assert greedy.log_prob == pytest.approx(math.log(0.36))
+    beam = beam_search(TableScorer(table), sources(0), search_config(2))[0][0]
+    assert beam.ids == (B,)
+    assert beam.log_prob == pytest.approx(math.log(0.4))
+
+
+def test_length_penalty_by_hand() -> None:
+    config = search_config(2, alpha=1.0)
+    assert length_penalty([1, 7, 13], config).tolist() == [1.0, 2.0, 3.0]
+    assert length_penalty([1, 7, 13], search_config(2)).tolist() == [1.0, 1.0, 1.0]
+    no_penalty = replace(config, length_penalty=LengthPenaltyConfig(kind=LengthPenaltyKind.none, alpha=1.0))
+    assert length_penalty([7], no_penalty).tolist() == [1.0]
+
+
+def test_length_penalty_prefers_the_longer_by_hand() -> None:
+    # log 0.45 / (6/6) = -0.799 for EOS alone; log 0.4 / (8/6) = -0.687 for A A EOS
+    table: Table = {(): {EOS_ID: 0.45, A: 0.4, B: 0.15}, (A,): {A: 1.0}, (B,): {B: 1.0}, (A, A): {EOS_ID: 1.0}}
+    table |= {(B, B): {EOS_ID: 1.0}}
+    plain = beam_search(TableScorer(table), sources(0), search_config(2, max_len=2))[0][0]
+    assert plain.ids == ()
+    assert plain.score == pytest.approx(math.log(0.45))
+    penalized = beam_search(TableScorer(table), sources(0), search_config(2, alpha=1.0, max_len=2))[0][0]
+    assert penalized.ids == (A, A)
+    assert penalized.score == pytest.approx(math.log(0.4) * 6 / 8)
+    assert penalized.log_prob == pytest.approx(math.log(0.4))
+
+
+def test_greedy_search_stops_at_its_first_eos_under_a_length_penalty() -> None:
+    table: Table = {(): {EOS_ID: 0.45, A: 0.4, B: 0.15}}
+    scorer = TableScorer(table)
+    assert beam_search(scorer, sources(0), search_config(1, alpha=1.0, max_len=2))[0][0].ids == ()
+    assert scorer.num_steps == 1
+
+
+def test_minimum_length_holds_back_eos() -> None:
+    scorer = ToyScorer(eos_bias=6.0)
+    for beam_size in (1, 3):
+        config = replace(search_config(beam_size, n_best=beam_size, max_len=8), min_len=3)
+        for source, hypotheses in enumerate(beam_search(scorer, sources(*range(10)), config)):
+            for hypothesis in hypotheses:
+                assert len(hypothesis.ids) >= 3
+                assert hypothesis.finished
+                assert hypothesis.log_prob == pytest.approx(forced_log_prob(scorer, source, hypothesis.ids))
+
+
+def test_maximum_length_by_hand() -> None:
+    config = replace(search_config(1, max_len=3), max_len_ratio=1.5)
+    assert max_len_subwords(EncodedSource(([7, 7, 7],)), config) == 7
+    assert max_len_subwords(EncodedSource(([7], [7, 7, 7])), config) == 7  # the member that needs most decides
+    assert max_len_subwords(EncodedSource(([7],)), replace(config, min_len=9)) == 9
+    assert max_len_subwords(EncodedSource(([7],)), search_config(1, max_len=0)) == 1
+
+
+def test_hypothesis_of_maximum_length_may_still_end() -> None:
+    table: Table = {(): {A: 1.0}, (A,): {A: 0.7, EOS_ID: 0.3}, (A, A): {A: 0.1, EOS_ID: 0.9}}
+    ((hypothesis,),) = beam_search(TableScorer(table), sources(0), search_config(1, max_len=2))
+    assert (hypothesis.ids, hypothesis.finished) == ((A, A), True)
+
+
+def test_unfinished_hypotheses_are_flagged_and_scored_without_eos() -> None:
+    table: Table = {(): {A: 0.7, B: 0.3}, (A,): {A: 1.0}, (B,): {B: 1.0}, (A, A): {A: 1.0}, (B, B): {B: 1.0}}
+    (hypotheses,) = beam_search(TableScorer(table), sources(0), search_config(2, n_best=2, alpha=1.0, max_len=2))
+    assert [(h.ids, h.finished) for h in hypotheses] == [((A, A), False), ((B, B), False)]
+    assert [h.log_prob for h in hypotheses] == pytest.approx([math.log(0.7), math.log(0.3)])
+    assert [h.score for h in hypotheses] == pytest.approx([math.log(0.7) * 6 / 7, math.log(0.3) * 6 / 7])
+
+
+def test_unfinished_hypotheses_are_not_returned_beside_a_finished_one() -> None:
+    table: Table = {(): {A: 0.9, EOS_ID: 0.1}, (A,): {A: 1.0}, (A, A): {A: 1.0}}
+    (hypotheses,) = beam_search(TableScorer(table), sources(0), search_config(2, n_best=2, max_len=2))
+    assert hypotheses == (Hypothesis((), math.log(0.1), math.log(0.1), True),)
+
+
+def test_n_best_are_sorted_and_distinct() -> None:
+    config = search_config(6, n_best=6, alpha=0.6, max_len=10)
+    for hypotheses in beam_search(ToyScorer(tgt_vocab_size=12), sources(*range(30)), config):
+        scores = [hypothesis.score for hypothesis in hypotheses]
+        assert scores == sorted(scores, reverse=True)
+        assert len({hypothesis.ids for hypothesis in hypotheses}) == len(hypotheses)
+
+
+def test_fewer_best_are_the_first_of_more() -> None:
+    scorer = ToyScorer(tgt_vocab_size=12)
+    many = beam_search(scorer, sources(*range(20)), search_config(6, n_best=6, max_len=8))
+    few = beam_search(scorer, sources(*range(20)), search_config(6, n_best=2, max_len=8))
+    assert few == [hypotheses[:2] for hypotheses in many]
+
+
+def test_rows_that_stay_are_not_selected() -> None:
+    scorer = ToyScorer(eos_bias=-50.0)
+    beam_search(scorer, sources(*range(5)), search_config(1, max_len=6))
+    assert scorer.num_selects == 0
+
+
+def test_no_sources_give_no_results() -> None:
+    assert beam_search(ToyScorer(), [], search_config(3)) == []
+
+
+def test_all_problems_of_a_config_are_reported_at_once() -> None:
+    config = replace(search_config(3, n_best=4), batch_rows=2, max_len_ratio=-1.0, max_len_extra=-2, min_len=-3)
+    config = replace(config, window_lines=0, length_penalty=LengthPenaltyConfig(LengthPenaltyKind.wu2016, -0.5))
+    with pytest.raises(ConfigError) as caught:
+        check_search_config(config)
+    assert str(caught.value).split("; ") == [
+        "search.n_best must lie between 1 and search.beam_size (3), but is 4",
+        "search.batch_rows must be at least search.beam_size (3), but is 2",
+        "search.length_penalty.alpha must not be negative, but is -0.5",
+        "search.max_len_ratio must not be negative, but is -1.0",
+        "search.max_len_extra must not be negative, but is -2",
+        "search.min_len must not be negative, but is -3",
+        "search.window_lines must be at least 1, but is 0",
+    ]
+    with pytest.raises(ConfigError, match=r"search\.beam_size must be at least 1, but is 0"):
+        beam_search(ToyScorer(), sources(0), search_config(0))

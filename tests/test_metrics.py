@@ -1,0 +1,275 @@
+"""Scores worked out by hand, and what sacreBLEU leaves to its caller: counts, seeds, logs."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+import sacrebleu
+
+from nmt.errors import ConfigError, DataError
+from nmt.evaluation.metrics import (
+    LENGTH_BUCKETS,
+    SACREBLEU_DEFAULTS,
+    GroupScore,
+    MetricName,
+    MetricOptions,
+    compare_systems,
+    corpus_bleu,
+    length_bucket,
+    score_corpus,
+    score_groups,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ALL: list[MetricName] = ["bleu", "chrf", "ter"]
+REFERENCE = ["the cat sat on the mat", "a dog barks at the red car", "she reads a long book", "we walk home at night"]
+GOOD = ["the cat sat on the mat", "a dog barks at the red car", "she reads a large book", "we walk home by night"]
+BAD = ["the cat is on a mat", "a dog barks on a car", "she reads", "we go home"]
+
+
+def score(hypotheses: Sequence[str], *references: Sequence[str], metric: MetricName = "bleu") -> float:
+    return score_corpus(hypotheses, references, metrics=[metric], bootstrap_samples=0)[0].value
+
+
+def test_a_perfect_translation_scores_100_and_needs_no_edit() -> None:
+    bleu, chrf, ter = score_corpus(REFERENCE, [REFERENCE], metrics=ALL, bootstrap_samples=0)
+    assert bleu.value == pytest.approx(100)
+    assert chrf.value == pytest.approx(100)
+    assert ter.value == 0
+    assert bleu.details.startswith("100.0/100.0/100.0/100.0 (BP = 1.000 ratio = 1.000 hyp_len = 23 ref_len = 23)")
+    assert [s.label for s in (bleu, chrf, ter)] == ["BLEU", "chrF2", "TER"]
+    assert [s.interval for s in (bleu, chrf, ter)] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "expected"),
+    [
+        ("a b c d e", 100.0),
+        # 4 of 5 words, 3 of 4 bigrams, 2 of 3 trigrams, 1 of 2 4-grams
+        ("a b c d x", 100 * (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** (1 / 4)),
+        # all n-grams match, and the brevity penalty is exp(1 - 5/4)
+        ("a b c d", 100 * math.exp(1 - 5 / 4)),
+        # 1 of 5 words; the orders without a match count 1/2, 1/4, 1/8 of one ("exp" smoothing, as mteval-v13a)
+        ("a y y y y", 100 * (1 / 5 * 1 / (2 * 4) * 1 / (4 * 3) * 1 / (8 * 2)) ** (1 / 4)),
+        ("x y z", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_bleu_worked_out_by_hand(hypothesis: str, expected: float) -> None:
+    assert score([hypothesis], ["a b c d e"]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "expected"),
+    [
+        ("a b c d", 0.0),
+        ("a b c x", 25.0),  # one substitution for four reference words
+        ("a b c", 25.0),  # one insertion
+        ("a b c d e f", 50.0),  # two deletions
+        ("c d a b", 25.0),  # a shift of a phrase is one edit
+        ("A B C D", 0.0),  # TER does not see case
+        ("", 100.0),
+    ],
+)
+def test_ter_worked_out_by_hand(hypothesis: str, expected: float) -> None:
+    assert score([hypothesis], ["a b c d"], metric="ter") == pytest.approx(expected)
+
+
+def test_chrf_worked_out_by_hand() -> None:
+    # "ab" against "abc": characters P 2/2, R 2/3; bigrams P 1/1, R 1/2; "ab" has no trigram, so two orders count.
+    precision, recall = (1 + 1) / 2, (2 / 3 + 1 / 2) / 2
+    expected = 100 * (1 + 2**2) * precision * recall / (2**2 * precision + recall)
+    assert score(["ab"], ["abc"], metric="chrf") == pytest.approx(expected)
+    assert score(["xy"], ["abc"], metric="chrf") == 0
+
+
+def test_the_best_of_several_references_counts() -> None:
+    first, second = ["a b c d", "e f g h"], ["w x y z", "a b c d"]
+    assert score(["a b c d", "a b c d"], first) == pytest.approx(50)
+    assert score(["a b c d", "a b c d"], first, second) == pytest.approx(100)
+    assert score(["a b c d", "a b c d"], first, second, metric="ter") == 0
+    several = score_corpus(["a b c d", "a b c d"], [first, second], metrics=["bleu"], bootstrap_samples=0)
+    assert several[0].signature.startswith("nrefs:2|")
+
+
+def test_a_signature_lets_a_stranger_repeat_the_score() -> None:
+    signatures = [s.signature for s in score_corpus(GOOD, [REFERENCE], metrics=ALL, bootstrap_samples=0)]
+    version = sacrebleu.__version__
+    assert signatures == [
+        f"nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:{version}",
+        f"nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:{version}",
+        f"nrefs:1|case:lc|tok:tercom|norm:no|punct:yes|asian:no|version:{version}",
+    ]
+
+
+def test_options_change_score_and_signature() -> None:
+    options = MetricOptions(bleu_tokenize="none", lowercase=True, chrf_word_order=2)
+    hypotheses = [line.upper() for line in REFERENCE]
+    bleu, chrf = score_corpus(hypotheses, [REFERENCE], metrics=["bleu", "chrf"], bootstrap_samples=0, options=options)
+    assert bleu.value == pytest.approx(100)
+    assert "case:lc" in bleu.signature
+    assert "tok:none" in bleu.signature
+    assert chrf.label == "chrF2++"
+    assert chrf.value == pytest.approx(100)
+    assert corpus_bleu(hypotheses, [REFERENCE]) == 0
+    # 13a splits off the period, "none" does not: 2 of 3 tokens against 1 of 2
+    assert "66.7/" in score_corpus(["a x."], [["a b."]], metrics=["bleu"], bootstrap_samples=0)[0].details
+    assert (
+        "50.0/" in score_corpus(["a x."], [["a b."]], metrics=["bleu"], bootstrap_samples=0, options=options)[0].details
+    )
+
+
+def test_an_interval_surrounds_the_score_and_repeats() -> None:
+    hypotheses, reference = GOOD * 10, REFERENCE * 10
+    scores = score_corpus(hypotheses, [reference], metrics=ALL, bootstrap_samples=200)
+    for one in scores:
+        assert one.interval is not None
+        low, high = one.interval
+        assert low < one.value < high
+        assert "|bs:200|seed:12345|" in one.signature
+    assert scores == score_corpus(hypotheses, [reference], metrics=ALL, bootstrap_samples=200)
+
+
+@pytest.mark.parametrize("test", ["bootstrap", "randomization"])
+def test_a_paired_test_tells_a_real_difference_from_none(test: Literal["bootstrap", "randomization"]) -> None:
+    systems = {"base": GOOD * 10, "twin": GOOD * 10, "worse": BAD * 10}
+    results = compare_systems(systems, [REFERENCE * 10], metrics=["ter", "bleu"], test=test, samples=200)
+    assert [(r.metric, r.system) for r in results] == [(m, s) for m in ("ter", "bleu") for s in systems]
+    for result in results:
+        assert result.interval[0] < result.value < result.interval[1]
+        assert result.interval[0] < result.mean < result.interval[1]
+        assert f"|{'bs' if test == 'bootstrap' else 'ar'}:200|seed:12345|" in result.signature
+        assert result.value == pytest.approx(score(systems[result.system], REFERENCE * 10, metric=result.metric))
+    base, twin, worse = results[3:]
+    assert base.p_value is None
+    assert twin.p_value == 1  # where sacreBLEU says 1/201
+    assert worse.p_value == pytest.approx(1 / 201)  # no sample beats the difference: (0 + 1) / (samples + 1)
+    assert worse.value < base.value
+    assert results == compare_systems(systems, [REFERENCE * 10], metrics=["ter", "bleu"], test=test, samples=200)
+
+
+@pytest.mark.parametrize("before", [None, "99", "none"])
+def test_seed_and_log_level_are_left_as_they_were(monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
+    if before is None:
+        monkeypatch.delenv("SACREBLEU_SEED", raising=False)
+    else:
+        monkeypatch.setenv("SACREBLEU_SEED", before)
+    level = logging.getLogger("sacrebleu").level
+    [one] = score_corpus(GOOD, [REFERENCE], metrics=["bleu"], bootstrap_samples=10)
+    compare_systems({"a": GOOD, "b": BAD}, [REFERENCE], metrics=["bleu"], test="bootstrap", samples=10)
+    assert "seed:12345" in one.signature
+    assert os.environ.get("SACREBLEU_SEED") == before
+    assert logging.getLogger("sacrebleu").level == level
+
+
+def test_tokenized_output_is_one_warning_in_the_log_and_nothing_on_stdout(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    tokenized = ["a b c d ."] * 100
+    score_corpus(tokenized, [tokenized], metrics=ALL, bootstrap_samples=2, hypotheses_name="out.fr")
+    assert [r.getMessage() for r in caplog.records] == [
+        "out.fr: 100 lines end in ' .'; text must be detokenized, or the score is not comparable"
+    ]
+    compare_systems({"a": GOOD, "b": BAD}, [REFERENCE], metrics=ALL, test="randomization", samples=2)
+    assert len(caplog.records) == 1
+    assert capfd.readouterr().out == ""
+
+
+def test_corpus_bleu_is_sacrebleus() -> None:
+    assert corpus_bleu(BAD, [REFERENCE]) == pytest.approx(sacrebleu.corpus_bleu(BAD, [REFERENCE]).score)
+
+
+def test_groups_overlap_and_keep_their_order() -> None:
+    hypotheses = ["a b c d", "a b c x", "x y z w", "a b c d"]
+    references = [["a b c d"] * 4]
+    groups = [{"plural", "question"}, ["question"], ["negation"], []]
+    by_appearance = score_groups(hypotheses, references, groups)
+    assert [(g.group, g.num_sentences) for g in by_appearance] == [("plural", 1), ("question", 2), ("negation", 1)]
+    assert by_appearance[0].bleu == pytest.approx(100)
+    assert by_appearance[1].bleu == pytest.approx(corpus_bleu(hypotheses[:2], [references[0][:2]]))
+    assert by_appearance[2] == GroupScore("negation", 1, 0.0)
+    ordered = score_groups(hypotheses, references, groups, order=["negation", "absent", "question"])
+    assert [g.group for g in ordered] == ["negation", "question", "plural"]
+
+
+@pytest.mark.parametrize(
+    ("words", "bucket"),
+    [
+        (0, "0"),
+        (1, "1-5"),
+        (5, "1-5"),
+        (6, "6-10"),
+        (10, "6-10"),
+        (11, "11-15"),
+        (15, "11-15"),
+        (16, "16-20"),
+        (20, "16-20"),
+        (21, "21-30"),
+        (30, "21-30"),
+        (31, "31+"),
+    ],
+)
+def test_length_buckets_meet_without_gap(words: int, bucket: str) -> None:
+    assert length_bucket(words) == bucket
+    assert bucket in LENGTH_BUCKETS
+
+
+@pytest.mark.parametrize(
+    ("hypotheses", "references", "message"),
+    [
+        (["a"], [["a", "b"]], "out.fr must hold one line for each line of ref.fr, but there are 1 against 2"),
+        ([], [[]], r"out.fr: there is nothing to score \(0 lines\)"),
+        (["a"], [], "there is no reference to score against: give at least one"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(hypotheses: list[str], references: list[list[str]], message: str) -> None:
+    with pytest.raises(DataError, match=f"^{message}$"):
+        score_corpus(
+            hypotheses,
+            references,
+            metrics=["bleu"],
+            bootstrap_samples=0,
+            hypotheses_name="out.fr",
+            reference_names=["ref.fr"] * len(references),
+        )
+
+
+def test_a_short_second_reference_is_named() -> None:
+    message = r"^the hypotheses must hold one line for each line of reference 2 of 2, but there are 2 against 1$"
+    with pytest.raises(DataError, match=message):
+        corpus_bleu(["a", "b"], [["a", "b"], ["a"]])
+
+
+def test_groups_for_every_sentence_are_demanded() -> None:
+    with pytest.raises(DataError, match=r"^the groups must hold .* reference 1 of 1, but there are 1 against 2$"):
+        score_groups(["a", "b"], [["a", "b"]], [["x"]])
+
+
+def test_systems_that_cannot_be_compared_are_refused() -> None:
+    with pytest.raises(DataError, match=r"^a paired test needs a baseline and at least one other system, but got 1$"):
+        compare_systems({"a": GOOD}, [REFERENCE], metrics=ALL, test="bootstrap", samples=10)
+    with pytest.raises(DataError, match=r"^b must hold .* reference 1 of 1, but there are 1 against 4$"):
+        compare_systems({"a": GOOD, "b": ["x"]}, [REFERENCE], metrics=ALL, test="bootstrap", samples=10)
+    with pytest.raises(ConfigError, match=r"^samples of the paired test must be at least 1, but is 0$"):
+        compare_systems({"a": GOOD, "b": BAD}, [REFERENCE], metrics=ALL, test="bootstrap", samples=0)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "samples", "message"),
+    [
+        (["bleu"], 1, r"bootstrap_samples must be 0 \(no interval\) or at least 2, but is 1"),
+        (["bleu"], -5, r"bootstrap_samples must be 0 \(no interval\) or at least 2, but is -5"),
+        ([], 0, "metrics must name at least one of bleu, chrf, ter, but is empty"),
+        (["bleu", "bleu"], 0, "metrics must name each metric once, but is bleu, bleu"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(metrics: list[MetricName], samples: int, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{message}$"):
+        score_corpus(GOOD, [REFERENCE], metrics=metrics, bootstrap_samples=samples, options=SACREBLEU_DEFAULTS)

@@ -1,0 +1,181 @@
+"""Lines in, lines out, over a scorer that copies its source."""
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from nmt.config import EnsembleAverage, LengthPenaltyConfig, LengthPenaltyKind, SearchConfig, SearchPrecision
+from nmt.errors import ConfigError
+from nmt.search.scorer import Candidates, EncodedSource
+from nmt.search.translator import Translator
+from nmt.text.subword import BOS_ID, EOS_ID, SubwordModel, SubwordSpec, learn_subword
+
+
+@pytest.fixture(scope="module")
+def subword() -> SubwordModel:
+    spec = SubwordSpec(
+        kind="char",
+        vocab_size=300,
+        byte_fallback=True,
+        normalization="identity",
+        tokenizer="none",
+        character_coverage=1.0,
+        max_sentences=100,
+        seed=1,
+    )
+    return learn_subword(["the quick brown fox jumps over the lazy dog"], spec, lang="en")
+
+
+CopyState = list[list[int]]  # what each row has still to say
+
+
+class CopyScorer:
+    """Says the source again, with probability 0.9 a token; EOS has the rest."""
+
+    def __init__(self, subword: SubwordModel) -> None:
+        self.subword = subword
+        self.tgt_vocab_size = subword.vocab_size
+        self.searched: list[int] = []  # lengths, in the order of search
+
+    def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
+        return [EncodedSource((ids,)) for ids in self.subword.encode_batch(list(lines))]
+
+    def start(self, sources: Sequence[EncodedSource]) -> CopyState:
+        self.searched.extend(source.num_subwords for source in sources)
+        return [[BOS_ID, *source.ids_by_member[0]] for source in sources]
+
+    def step(self, prev_N: Tensor, state: CopyState, num_candidates: int) -> Candidates[CopyState]:
+        assert [row[0] for row in state] == prev_N.tolist()
+        rest = [row[1:] for row in state]
+        token_NC = torch.tensor([[row[0] if row else EOS_ID, EOS_ID] for row in rest])[:, :num_candidates]
+        log_prob_NC = torch.tensor([[0.9, 0.1 if row else 0.0] for row in rest]).log()[:, :num_candidates]
+        return Candidates(log_prob_NC, token_NC, rest)
+
+    def select(self, state: CopyState, rows_N: Tensor) -> CopyState:
+        return [state[row] for row in rows_N.tolist()]
+
+    def concat(self, first: CopyState, second: CopyState) -> CopyState:
+        return first + second
+
+
+def search_config(beam_size: int = 1, *, n_best: int = 1, window_lines: int = 100) -> SearchConfig:
+    return SearchConfig(
+        beam_size=beam_size,
+        n_best=n_best,
+        length_penalty=LengthPenaltyConfig(kind=LengthPenaltyKind.none, alpha=0.0),
+        max_len_ratio=1.0,
+        max_len_extra=0,
+        min_len=0,
+        ensemble_average=EnsembleAverage.prob,
+        batch_rows=8,
+        window_lines=window_lines,
+        precision=SearchPrecision.fp32,
+    )
+
+
+LINES = ["the fox", "", "jumps over the dog", "   ", "lazy", "\t", "brown fox quick fox", "a", "dog"]
+
+
+@pytest.mark.parametrize("window_lines", [1, 2, 4, 100])
+def test_n_lines_in_n_lines_out_in_order(subword: SubwordModel, window_lines: int) -> None:
+    translator = Translator(CopyScorer(subword), subword, search_config(window_lines=window_lines))
+    translations = list(translator.translate(LINES))
+    assert [translation.source for translation in translations] == LINES
+    assert [translation.text for translation in translations] == [line.strip() for line in LINES]
+    assert translator.num_unfinished == 0
+
+
+def test_empty_lines_are_not_searched(subword: SubwordModel) -> None:
+    scorer = CopyScorer(subword)
+    translations = list(Translator(scorer, subword, search_config(2, n_best=2)).translate(["", " ", "\u3000"]))
+    assert scorer.searched == []
+    for translation in translations:
+        ((text, score, log_prob, num_tokens, finished),) = translation.hypotheses
+        assert (text, score, log_prob, num_tokens, finished) == ("", 0.0, 0.0, 0, True)
+
+
+def test_no_lines_give_none(subword: SubwordModel) -> None:
+    assert list(Translator(CopyScorer(subword), subword, search_config()).translate([])) == []
+
+
+@pytest.mark.parametrize("line", ["fox\u2028dog", "fox\x0bdog", "fox\x85dog", "fox\rdog", "été ☃"])
+def test_a_line_with_odd_characters_is_one_line(subword: SubwordModel, line: str) -> None:
+    translations = list(Translator(CopyScorer(subword), subword, search_config()).translate([line, "the"]))
+    assert [translation.source for translation in translations] == [line, "the"]
+    assert translations[0].text == subword.decode(subword.encode(line))
+    assert translations[1].text == "the"
+
+
+def test_no_text_holds_a_line_feed(subword: SubwordModel) -> None:
+    (translation,) = Translator(CopyScorer(subword), subword, search_config()).translate(["fox\ndog"])
+    assert translation.text == "fox dog"
+
+
+def test_a_window_is_searched_longest_first_and_windows_in_order(subword: SubwordModel) -> None:
+    scorer = CopyScorer(subword)
+    list(Translator(scorer, subword, search_config(window_lines=3)).translate(["a", "the", "fo", "x", "lazy dog", "q"]))
+    assert scorer.searched[:3] == sorted(scorer.searched[:3], reverse=True)
+    assert scorer.searched[3:] == sorted(scorer.searched[3:], reverse=True)
+    assert scorer.searched[3] > scorer.searched[0]
+
+
+def test_only_one_window_is_read_ahead(subword: SubwordModel) -> None:
+    num_read = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal num_read
+        for _ in range(20):
+            num_read += 1
+            yield "fox"
+
+    translations = Translator(CopyScorer(subword), subword, search_config(window_lines=5)).translate(lines())
+    assert num_read == 0
+    next(translations)
+    assert num_read == 5
+
+
+def test_progress_counts_every_line_once(subword: SubwordModel) -> None:
+    steps: list[int] = []
+    translator = Translator(CopyScorer(subword), subword, search_config(window_lines=4))
+    list(translator.translate(LINES, progress=steps.append))
+    assert sum(steps) == len(LINES)
+    assert min(steps) >= 0
+
+
+def test_n_best_come_with_their_scores(subword: SubwordModel) -> None:
+    translator = Translator(CopyScorer(subword), subword, search_config(2, n_best=2))
+    (translation,) = translator.translate(["dog"])
+    num_subwords = len(subword.encode("dog"))
+    first, second = translation.hypotheses
+    assert (first.text, first.num_tokens, first.finished) == ("dog", num_subwords + 1, True)
+    assert first.log_prob == first.score == pytest.approx((num_subwords + 1) * math.log(0.9), rel=1e-6)
+    assert (second.text, second.num_tokens, second.finished) == ("", 1, True)
+    assert second.log_prob == pytest.approx(math.log(0.1), rel=1e-6)
+
+
+def test_unfinished_translations_are_counted_and_warned_of_once(
+    subword: SubwordModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = replace(search_config(window_lines=2), max_len_ratio=0.0, max_len_extra=4)
+    translator = Translator(CopyScorer(subword), subword, config)
+    with caplog.at_level(logging.WARNING):
+        translations = list(translator.translate(["the quick fox", "a", "", "jumps over", "dog"]))
+    assert [translation.hypotheses[0].finished for translation in translations] == [False, True, True, False, True]
+    assert translations[0].hypotheses[0].num_tokens == 4
+    assert translator.num_unfinished == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "2 translations reached the maximum length and were cut short: raise search.max_len_ratio or "
+        "search.max_len_extra if they ought to be longer"
+    ]
+    list(translator.translate(["a"]))
+    assert translator.num_unfinished == 0
+
+
+def test_a_config_that_cannot_be_is_refused(subword: SubwordModel) -> None:
+    with pytest.raises(ConfigError, match=r"search\.n_best must lie between 1 and search\.beam_size \(1\), but is 2"):
+        Translator(CopyScorer(subword), subword, search_config(1, n_best=2))
