@@ -20,6 +20,7 @@ ORDER = [
     "text.subword",
     "corpus.binarized",
     "corpus.batching",
+    "model.lstm_layer",
     "model.recurrent",
     "model.encoder",
     "model.decoder",

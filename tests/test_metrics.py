@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import pytest
 import sacrebleu
@@ -14,6 +14,7 @@ from nmt.errors import ConfigError, DataError
 from nmt.evaluation.metrics import (
     LENGTH_BUCKETS,
     SACREBLEU_DEFAULTS,
+    BleuTokenizer,
     GroupScore,
     MetricName,
     MetricOptions,
@@ -266,10 +267,25 @@ def test_systems_that_cannot_be_compared_are_refused() -> None:
     [
         (["bleu"], 1, r"bootstrap_samples must be 0 \(no interval\) or at least 2, but is 1"),
         (["bleu"], -5, r"bootstrap_samples must be 0 \(no interval\) or at least 2, but is -5"),
-        ([], 0, "metrics must name at least one of bleu, chrf, ter, but is empty"),
-        (["bleu", "bleu"], 0, "metrics must name each metric once, but is bleu, bleu"),
+        ([], 0, r"metrics must name some of bleu, chrf, ter, each once, but is \[\]"),
+        (["bleu", "bleu"], 0, r"metrics must name some of bleu, chrf, ter, each once, but is \[bleu, bleu\]"),
+        (["meteor"], 0, r"metrics must name some of bleu, chrf, ter, each once, but is \[meteor\]"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(metrics: list[MetricName], samples: int, message: str) -> None:
     with pytest.raises(ConfigError, match=f"^{message}$"):
         score_corpus(GOOD, [REFERENCE], metrics=metrics, bootstrap_samples=samples, options=SACREBLEU_DEFAULTS)
+
+
+def test_an_unknown_tokenizer_is_refused() -> None:
+    options = MetricOptions(bleu_tokenize=cast("BleuTokenizer", "moses"), lowercase=False, chrf_word_order=0)
+    with pytest.raises(ConfigError, match=r"^bleu_tokenize must be one of 13a, intl, char, zh, none, but is moses$"):
+        score_corpus(GOOD, [REFERENCE], metrics=["bleu"], bootstrap_samples=0, options=options)
+
+
+@pytest.mark.parametrize("tokenizer", get_args(BleuTokenizer))
+def test_every_tokenizer_is_at_hand(tokenizer: BleuTokenizer) -> None:
+    options = MetricOptions(bleu_tokenize=tokenizer, lowercase=False, chrf_word_order=0)
+    [bleu] = score_corpus(REFERENCE, [REFERENCE], metrics=["bleu"], bootstrap_samples=0, options=options)
+    assert bleu.value == pytest.approx(100)
+    assert f"|tok:{tokenizer}" in bleu.signature

@@ -5,13 +5,14 @@ A prepared corpus is a directory:
     manifest.json        format version, fingerprints, one report per split; written last
     src.subword          both subword models
     tgt.subword
-    <split>.src.ids      the ids of all source sentences, one after the other (uint16, or uint32 for more than 65,536 subwords)
+    <split>.src.ids      the ids of all source sentences, one after the other: uint16, or uint32 where the
+                         vocabulary has more than 65,536 subwords
     <split>.src.lens     the length of each (int32)
     <split>.src.offsets  where each begins among the ids (int64)
     <split>.tgt.*        the same for the target
 
-Ids are without BOS and EOS. Nothing here grows with the corpus, in writing or in reading, but the files. A directory that was written
-half has no manifest; who needs it whole or not at all writes it aside and renames it.
+Ids are without BOS and EOS. Nothing here grows with the corpus, in writing or in reading, but the files. A directory that
+was written half has no manifest; who needs it whole or not at all writes it aside and renames it.
 """
 
 import json
@@ -45,8 +46,8 @@ _LEN, _OFFSET = np.dtype("<i4"), np.dtype("<i8")
 class PairLimits:
     """Which pairs to leave out of training; lengths are in subwords, without EOS.
 
-    A pair is dropped where a side is empty, where a side is longer than `max_len_subwords`, or where the longer side has more than 10
-    subwords and more than `max_len_ratio` times those of the other.
+    A pair is dropped where a side is empty, where a side is longer than `max_len_subwords`, or where the longer side has
+    more than 10 subwords and more than `max_len_ratio` times those of the other.
     """
 
     max_len_subwords: int
@@ -202,7 +203,8 @@ def read_manifest(directory: Path) -> Manifest:
     except (AttributeError, KeyError, TypeError, ValueError):
         raise DataError(f"{path} is damaged: remove {directory} and run nmt prepare again") from None
     raise DataError(
-        f"{directory} must be of format {FORMAT_VERSION}, but is of format {version}: remove it and run nmt prepare again"
+        f"{directory} must be of format {FORMAT_VERSION}, but is of format {version}: "
+        "remove it and run nmt prepare again"
     )
 
 
@@ -215,8 +217,8 @@ def open_split(directory: Path, split: str, *, fingerprint: str | None) -> Binar
     manifest = read_manifest(directory)
     if fingerprint is not None and fingerprint != manifest.fingerprint:
         raise DataError(
-            f"{directory} was prepared from other text or with other settings (fingerprint {manifest.fingerprint[:12]}, but "
-            f"must be {fingerprint[:12]}): run nmt prepare again, or name another data.prepared_dir"
+            f"{directory} was prepared from other text or with other settings (its fingerprint must be "
+            f"{fingerprint[:12]}, but is {manifest.fingerprint[:12]}): run nmt prepare again, or name another data.prepared_dir"
         )
     if split not in manifest.splits:
         raise DataError(

@@ -11,7 +11,7 @@ import logging
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from sacrebleu import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest, Result
@@ -122,11 +122,11 @@ def score_corpus(
 
     Raises:
         DataError: counts differ, or there is nothing to score.
-        ConfigError: `metrics` or `bootstrap_samples` cannot be.
+        ConfigError: `metrics`, `bootstrap_samples` or an option cannot be.
     """
     if bootstrap_samples < 0 or bootstrap_samples == 1:
         raise ConfigError(f"bootstrap_samples must be 0 (no interval) or at least 2, but is {bootstrap_samples}")
-    _check_metrics(metrics)
+    _check_settings(metrics, options)
     _check_aligned({hypotheses_name: hypotheses}, references, reference_names)
     _warn_if_tokenized(hypotheses, hypotheses_name)
     scores = []
@@ -158,13 +158,13 @@ def compare_systems(
 
     Raises:
         DataError: counts differ, there is nothing to score, or fewer than two systems.
-        ConfigError: `metrics` or `samples` cannot be.
+        ConfigError: `metrics`, `samples` or an option cannot be.
     """
     if samples < 1:
         raise ConfigError(f"samples of the paired test must be at least 1, but is {samples}")
     if len(systems) < 2:
         raise DataError(f"a paired test needs a baseline and at least one other system, but got {len(systems)}")
-    _check_metrics(metrics)
+    _check_settings(metrics, options)
     _check_aligned(systems, references, reference_names)
     for system, hypotheses in systems.items():
         _warn_if_tokenized(hypotheses, system)
@@ -273,11 +273,14 @@ def _sacrebleu_settled() -> Iterator[None]:
             os.environ["SACREBLEU_SEED"] = seed
 
 
-def _check_metrics(metrics: Sequence[MetricName]) -> None:
-    if not metrics:
-        raise ConfigError("metrics must name at least one of bleu, chrf, ter, but is empty")
-    if len(set(metrics)) < len(metrics):
-        raise ConfigError(f"metrics must name each metric once, but is {', '.join(metrics)}")
+def _check_settings(metrics: Sequence[MetricName], options: MetricOptions) -> None:
+    """Refuse names that reached us unchecked from a configuration."""
+    known = get_args(MetricName)
+    if not metrics or len(set(metrics)) < len(metrics) or not set(metrics) <= set(known):
+        raise ConfigError(f"metrics must name some of {', '.join(known)}, each once, but is [{', '.join(metrics)}]")
+    tokenizers = get_args(BleuTokenizer)
+    if options.bleu_tokenize not in tokenizers:
+        raise ConfigError(f"bleu_tokenize must be one of {', '.join(tokenizers)}, but is {options.bleu_tokenize}")
 
 
 def _check_aligned(

@@ -27,7 +27,10 @@ Precision = Literal["fp32", "bf16"]
 Average = Literal["prob", "log_prob"]
 StateT = TypeVar("StateT")
 
-SLICE = 64  # vocabulary entries per slice in `top_k`; 32 to 128 were equally fast
+SLICE = 64  # vocabulary entries per slice in `top_k`; slices of 16 or 32 were slower
+CACHE_ROWS = (
+    64  # rows normalized at once on a CPU: with 8,000 subwords they stay in its cache, 1.4 times as fast as 320
+)
 
 
 class EncodedSource(NamedTuple):
@@ -112,9 +115,6 @@ def top_k(value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if value_NV.device.type != "cpu" or num_full < 2 * k:
         values_NC, indices_NC = value_NV.topk(min(k, vocab_size))
         return values_NC, indices_NC
-    if k == 1:
-        best_N1, index_N1 = value_NV.max(dim=1, keepdim=True)
-        return best_N1, index_N1
     full_NV = value_NV[:, : num_full * SLICE]
     best_of_slice = [full_NV.reshape(-1, num_full, SLICE).amax(2)]
     if num_left:
@@ -137,7 +137,10 @@ def _forbid_specials(value_NV: Tensor) -> None:
 
 def _log_sum_exp(logits_NV: Tensor) -> Tensor:
     """Return the log of each row's normalizer, `(N, 1)`."""
-    return torch.logsumexp(logits_NV, dim=1, keepdim=True)
+    if logits_NV.device.type != "cpu":
+        return torch.logsumexp(logits_NV, dim=1, keepdim=True)
+    blocks = [torch.logsumexp(rows_NV, dim=1, keepdim=True) for rows_NV in logits_NV.split(CACHE_ROWS)]
+    return torch.cat(blocks)
 
 
 class ModelScorer:

@@ -1,7 +1,7 @@
 """Two aligned text files -> sentence pairs, checked.
 
-Line n of a source file and line n of the target file beside it are translations of each other. Only "\\n" ends a line: U+2028,
-vertical tabs and carriage returns stand inside lines, or two files that agree for `wc -l` would disagree here.
+Line n of a source file and line n of the target file beside it are translations of each other. Only "\\n" ends a line:
+U+2028, vertical tabs and carriage returns stand inside lines, or two files that agree for `wc -l` would disagree here.
 """
 
 import gzip
@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 from nmt.errors import DataError
 
@@ -39,7 +39,8 @@ class ParallelFiles:
 def read_lines(path: Path) -> Generator[str]:
     """Yield the lines of a plain or gzipped file, without their "\\n".
 
-    Gzip is known by its first two bytes, not by the name. A last line without "\\n" counts; a byte order mark is dropped.
+    Gzip is known by its first two bytes, not by the name. A last line without "\\n" counts; a byte order mark at the
+    beginning is dropped.
 
     Raises:
         DataError: the file is missing, a directory, not readable, damaged gzip, or not UTF-8.
@@ -68,8 +69,8 @@ def decode_lines(stream: BinaryIO, *, name: str) -> Iterator[str]:
             yield line.removesuffix("\n")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{name}, line {line_number}, byte {error.start + 1}: must be UTF-8, but is 0x{error.object[error.start]:02x}: "
-            "convert the file first (for example with iconv -f LATIN1 -t UTF-8)"
+            f"{name}, line {line_number}, byte {error.start + 1}: must be UTF-8, but is "
+            f"0x{error.object[error.start]:02x}: convert the file first (for example with iconv -f LATIN1 -t UTF-8)"
         ) from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
@@ -87,8 +88,9 @@ def read_pairs(files: ParallelFiles) -> Iterator[SentencePair]:
     """
     if len(files.src) != len(files.tgt):
         raise DataError(
-            f"source and target must have the same number of files, but have {len(files.src)} ({_names(files.src)}) and "
-            f"{len(files.tgt)} ({_names(files.tgt)}): name for each source file the file that translates it"
+            "source and target must have the same number of files, but have "
+            f"{len(files.src)} ({_names(files.src)}) and {len(files.tgt)} ({_names(files.tgt)}): "
+            "name for each source file the file that translates it"
         )
     for src_path, tgt_path in zip(files.src, files.tgt, strict=True):
         yield from _read_file_pair(src_path, tgt_path)
@@ -101,7 +103,7 @@ def fingerprint_files(files: ParallelFiles) -> str:
         whole.update(len(side).to_bytes(8, "little"))
         for path in side:
             with _open(path) as file:
-                whole.update(hashlib.file_digest(cast(BinaryIO, file), "sha256").digest())
+                whole.update(hashlib.file_digest(file, "sha256").digest())
     return whole.hexdigest()
 
 
@@ -129,7 +131,7 @@ def _unequal(*, short: Path, long: Path, num_lines: int) -> DataError:
 
 def _open(path: Path) -> io.BufferedReader:
     try:
-        return path.open("rb", buffering=_BUFFER_BYTES)
+        return path.open("rb")
     except FileNotFoundError:
         raise DataError(f"{path} does not exist: check the path") from None
     except IsADirectoryError:

@@ -276,7 +276,7 @@ class Cast:
         """Draw where something happens: "at the market", "in Paris", "near the school"."""
         kind = self.weigh(_SPOTS)
         if kind == "city":
-            return self._town("in", "à")
+            return self.town("in", "à")
         if kind == "near":
             place = self.place(_PLACES)
             en, fr = self.pick((("near", "près de"), ("in front of", "devant"), ("behind", "derrière")))
@@ -287,12 +287,13 @@ class Cast:
 
     def towards(self, en: str, fr: str) -> Phrase:
         """Draw where somebody goes to, arrives at, comes from or goes out of."""
-        if self.chance(0.25) and en != "out of":
-            return self._town("in" if en == "at" else en, fr)
-        place = self.place(_IN if en == "out of" else _AT)
-        return Phrase(f"{en} {place.en}".removeprefix("out "), f"{fr} {place.fr}", place.bits)
+        if self.chance(0.25) and en != "of":
+            return self.town("in" if en == "at" else en, fr)
+        place = self.place(_IN if en == "of" else _AT)
+        return Phrase(f"{en} {place.en}", f"{fr} {place.fr}", place.bits)
 
-    def _town(self, en: str, fr: str) -> Phrase:
+    def town(self, en: str, fr: str) -> Phrase:
+        """Draw a city, or a country, which has "en" where a city has "à"."""
         if self.chance(0.7):
             city = self.pick(_CITY_NAMES)
             return Phrase(f"{en} {city}", f"{fr} {CITIES[city]}")

@@ -51,7 +51,22 @@ Tense = Literal["present", "past", "future"]
 Negation = Literal["pas", "jamais", "plus", "rien", "personne"]
 Modal = Literal["can", "must", "want"]
 Determiner = Literal[
-    "", "the", "a", "some", "this", "my", "his", "her", "our", "your", "their", "every", "all", "many", "which", "how many"
+    "",
+    "the",
+    "a",
+    "some",
+    "this",
+    "my",
+    "his",
+    "her",
+    "our",
+    "your",
+    "their",
+    "every",
+    "all",
+    "many",
+    "which",
+    "how many",
 ]
 
 
@@ -294,9 +309,7 @@ def clause(
         bits |= OBJECT_PRONOUN if isinstance(phrase, Pronoun) else phrase.bits if phrase else 0
     french, agrees = _french_clause(subject, group, obj, to, gap)
     english = _english_clause(subject, group, inverted) + _english_objects(group, obj, to, inverted)
-    return Phrase(
-        f"{english} {rest.en}".rstrip(), f"{french} {rest.fr}".rstrip(), bits | (AGREEMENT if agrees else 0)
-    )
+    return Phrase(f"{english} {rest.en}".rstrip(), f"{french} {rest.fr}".rstrip(), bits | (AGREEMENT if agrees else 0))
 
 
 def _group_bits(group: VerbGroup) -> int:
@@ -394,7 +407,9 @@ def _french_clause(
         words.append(("à " if "dative" in verb.flags else "") + (obj.fr_de if group.negation else obj.fr))
     if isinstance(to, NounPhrase):
         words.append("à " + to.fr)
-    return " ".join([word for word in words if word]), agreement != "m" and agreeing_participle(verb, agreement) != verb.participle
+    return " ".join([word for word in words if word]), agreement != "m" and agreeing_participle(
+        verb, agreement
+    ) != verb.participle
 
 
 def _auxiliary_and_agreement(
@@ -407,9 +422,7 @@ def _auxiliary_and_agreement(
     return auxiliary, before.agreement if before else "m"
 
 
-def _clitics(
-    verb: Verb, column: int, obj: NounPhrase | Pronoun | None, to: NounPhrase | Pronoun | None
-) -> list[str]:
+def _clitics(verb: Verb, column: int, obj: NounPhrase | Pronoun | None, to: NounPhrase | Pronoun | None) -> list[str]:
     """Order the pronouns before the verb: me, te, se, nous, vous; then le, la, les; then lui, leur."""
     clitics = [_REFLEXIVES[column]] if "reflexive" in verb.flags else []
     if isinstance(obj, Pronoun):
@@ -448,6 +461,8 @@ def sentence(phrase: Phrase, end: Literal[".", "?", "!"] = ".") -> Phrase:
     fr, elisions = _ELIDED.subn(r"\1'", phrase.fr)
     fr, si_elisions = _SI_IL.subn(r"\1'", fr)
     fr, contractions = _CONTRACTED.subn(lambda found: _CONTRACTIONS[found[1], found[2]], fr)
-    bits = phrase.bits | (BIT["elision"] if elisions or si_elisions else 0) | (BIT["contraction"] if contractions else 0)
+    bits = (
+        phrase.bits | (BIT["elision"] if elisions or si_elisions else 0) | (BIT["contraction"] if contractions else 0)
+    )
     fr_end = end if end == "." else " " + end  # French sets a space before ? and !
     return Phrase(phrase.en[0].upper() + phrase.en[1:] + end, fr[0].upper() + fr[1:] + fr_end, bits)

@@ -365,7 +365,14 @@ COUNTED_NOUNS = {
 MEN = ("Paul", "Martin", "Antoine", "Victor", "Simon", "Arthur")
 WOMEN = ("Marie", "Anne", "Julie", "Alice", "Sophie", "Claire")
 # english french; a city takes "à", a country "en".
-CITIES = {"Paris": "Paris", "London": "Londres", "Rome": "Rome", "Geneva": "Genève", "Lyon": "Lyon", "Athens": "Athènes"}
+CITIES = {
+    "Paris": "Paris",
+    "London": "Londres",
+    "Rome": "Rome",
+    "Geneva": "Genève",
+    "Lyon": "Lyon",
+    "Athens": "Athènes",
+}
 COUNTRIES = {"France": "France", "Italy": "Italie", "Spain": "Espagne"}
 
 MONTHS = {

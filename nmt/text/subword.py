@@ -1,10 +1,12 @@
 """Text <-> subword ids, by SentencePiece.
 
-A `SubwordModel` is one file that stands alone: a line of JSON, then SentencePiece's own model. A plain SentencePiece `.model`, learned
-elsewhere, loads too. Ids 0 to 3 are always <pad>, <unk>, <s>, </s>; a model that numbers its pieces otherwise is renumbered.
+A `SubwordModel` is one file that stands alone: a line of JSON, then SentencePiece's own model. A plain SentencePiece
+`.model`, learned elsewhere, loads too. Ids 0 to 3 are always <pad>, <unk>, <s>, </s>; a model that numbers its pieces
+otherwise is renumbered.
 
-What does not come back from `decode(encode(text))`, apart from what `normalize` takes away: characters that the model does not know
-(unless `byte_fallback`), and "▁" (U+2581), which SentencePiece keeps for the space and which comes back as one.
+`decode(encode(text))` is `normalize(text)`, but for characters that the model does not know (unless
+`byte_fallback`). Under `normalization="identity"` that is the text itself, but for "▁" (U+2581), which SentencePiece keeps
+for the space and which comes back as one, and for line feeds, which come back as spaces.
 """
 
 import hashlib
@@ -37,7 +39,6 @@ Tokenizer = Literal["none", "moses"]
 
 _SPACE = "▁"
 _UNK_SURFACE = "⁇"
-_FORMAT = "nmt-subword"
 _FORMAT_VERSION = 1
 _HEADER_START = b'{"format": "nmt-subword"'
 _NUM_BYTE_PIECES = 256
@@ -52,9 +53,10 @@ _NUM_CACHED_WORDS = 1 << 18
 class SubwordSpec:
     """How a subword model is learned.
 
-    `vocab_size` includes the four specials. It is met exactly, but for `char`, where it is a limit: a text of fewer characters gives a
-    smaller vocabulary. At most `max_sentences` lines, drawn with `seed`, are learned from. `word` keeps the most frequent words
-    (Sutskever et al. 2014, §3.1) and knows no spaces: between its words stands one, under `identity` too.
+    `vocab_size` includes the four specials. It is met exactly, but for `char`, where it is a limit: a text of fewer
+    characters gives a smaller vocabulary. At most `max_sentences` lines, drawn with `seed`, are learned from. `word`
+    keeps the most frequent words (Sutskever et al. 2014, §3.1) and knows no spaces: between its words stands one, under
+    `identity` too.
     """
 
     kind: SubwordKind
@@ -135,7 +137,7 @@ class SubwordModel:
         aside.replace(path)
 
     def _serialized(self) -> bytes:
-        header = {"format": _FORMAT, "version": _FORMAT_VERSION, **asdict(self._header)}
+        header = {"format": "nmt-subword", "version": _FORMAT_VERSION, **asdict(self._header)}
         return json.dumps(header).encode() + b"\n" + self._proto
 
     @property
@@ -169,10 +171,10 @@ class SubwordModel:
             return EncodedTexts(np.fromiter(chain.from_iterable(rows), np.int32, int(len_N.sum())), len_N)
         # No piece that we learn reaches over a space, so the ids of a text are those of its words, and words come back.
         joined = " ".join(texts)
-        if _SPACE in joined or "" in texts:
-            words_N = [_words(text) for text in texts]
-            return self._words.encode(list(chain.from_iterable(words_N)), [len(words) for words in words_N])
-        return self._words.encode(joined.split(" "), [text.count(" ") + 1 for text in texts])
+        if texts and all(texts) and _SPACE not in joined:  # as nearly always: one split for all texts
+            return self._words.encode(joined.split(" "), [text.count(" ") + 1 for text in texts])
+        words_N = [_words(text) for text in texts]
+        return self._words.encode(list(chain.from_iterable(words_N)), [len(words) for words in words_N])
 
     def _encode_word(self, word: str) -> list[int]:
         if self._header.kind == "word":
@@ -216,39 +218,40 @@ class SubwordModel:
         ]
 
 
-class _WordTable:
-    """The words met so far, each with its ids."""
+class _WordTable(dict[str, int]):
+    """The words met so far: word -> its number, by which `encode` finds its ids. Not for several threads at once."""
 
     def __init__(self, encode_word: Callable[[str], list[int]]) -> None:
+        super().__init__()
         self._encode_word = encode_word
-        self._clear()
+        self._forget()
 
-    def _clear(self) -> None:
-        self._index_of: dict[str, int] = {}
-        self._offset, self._len, self._ids = array("q"), array("i"), array("i")
+    def _forget(self) -> None:
+        self.clear()
+        # Word 0 is no word and has no ids: numpy cannot look into an empty array.
+        self._offset, self._len, self._ids = array("q", [0]), array("i", [0]), array("i", [0])
+
+    def __missing__(self, word: str) -> int:
+        ids = self._encode_word(word)
+        self[word] = number = len(self._len)
+        self._offset.append(len(self._ids))
+        self._len.append(len(ids))
+        self._ids.extend(ids)
+        return number
 
     def encode(self, words: list[str], num_words_N: list[int]) -> EncodedTexts:
         """Return the ids of N texts that are `words` one after the other, so and so many for each."""
-        if len(self._index_of) > _NUM_CACHED_WORDS:
-            self._clear()
-        for word in set(words) - self._index_of.keys():
-            self._add(word)
-        index_W = np.fromiter(map(self._index_of.__getitem__, words), np.int64, len(words))
+        if len(self) > _NUM_CACHED_WORDS:
+            self._forget()
+        index_W = np.fromiter(map(self.__getitem__, words), np.int64, len(words))
         len_W = np.frombuffer(self._len, np.int32)[index_W]
         end_W = np.cumsum(len_W, dtype=np.int64)
-        # id k of a word stands k after the word's offset in the table, as it stands k after the word's beginning in the result
+        # id k of a word stands k after the word's offset in the table, and k after the word's beginning in the result
         shift_W = np.frombuffer(self._offset, np.int64)[index_W] - (end_W - len_W)
         ids = np.frombuffer(self._ids, np.int32)[np.repeat(shift_W, len_W) + np.arange(len_W.sum())]
         last_word_N = np.cumsum(num_words_N, dtype=np.int64)
         end_N = np.concatenate(([0], end_W))[last_word_N]
         return EncodedTexts(ids, np.diff(end_N, prepend=0).astype(np.int32))
-
-    def _add(self, word: str) -> None:
-        ids = self._encode_word(word)
-        self._index_of[word] = len(self._len)
-        self._offset.append(len(self._ids))
-        self._len.append(len(ids))
-        self._ids.extend(ids)
 
 
 def _words(text: str) -> list[str]:
@@ -351,7 +354,7 @@ def _explained(error: RuntimeError, spec: SubwordSpec, *, lang: str) -> DataErro
 
 
 def _renumber(sp: "SentencePieceProcessor") -> tuple[list[int], list[int]]:
-    """Return our id of each SentencePiece id, and the reverse: the specials first, then all other pieces in their order.
+    """Return our id of each SentencePiece id, and the reverse: the specials first, then the other pieces in order.
 
     A special that the model lacks stands for its <unk> in the reverse.
     """

@@ -1,0 +1,335 @@
+"""The events of the built-in corpus, drawn at random: a verb, its objects, where and when."""
+
+from typing import NamedTuple
+
+from nmt.text.phrasebook_cast import (
+    NOTHING,
+    OBJECTS,
+    Actor,
+    Cast,
+    Kind,
+    TimeFrame,
+    Weighted,
+    nouns_with,
+    own_of,
+    taking_up,
+)
+from nmt.text.phrasebook_grammar import (
+    PRONOUNS,
+    Modal,
+    Negation,
+    NounPhrase,
+    Phrase,
+    Pronoun,
+    Tense,
+    VerbGroup,
+    agreement_bit,
+    clause,
+    described,
+    joined,
+    noun_phrase,
+)
+from nmt.text.phrasebook_lexicon import (
+    ADJECTIVES,
+    FIRST,
+    FIRST_PLURAL,
+    FREQUENCIES,
+    NOUNS,
+    VERBS,
+    Adjective,
+    Noun,
+    Verb,
+)
+
+RECIPIENT_VERBS = tuple(VERBS[en] for en in ("give", "show", "send", "lend"))
+OBJECT_VERBS = tuple(verb for verb in OBJECTS if verb not in RECIPIENT_VERBS)
+HUMAN_VERBS = tuple(verb for verb in OBJECT_VERBS if "person" in verb.objects)
+THING_VERBS = tuple(verb for verb in OBJECT_VERBS if "person" not in verb.objects)
+_FAMILIES = {
+    "object": OBJECT_VERBS,
+    "recipient": RECIPIENT_VERBS,
+    "place": tuple(VERBS[en] for en in "go|come back|come|arrive|leave|stay|fall|go out|live".split("|")),
+    "activity": tuple(VERBS[en] for en in ("work", "sleep", "dance", "run", "play", "travel")),
+    "reflexive": tuple(verb for verb in VERBS.values() if "reflexive" in verb.flags),
+}
+_BY_ANIMALS = {name: tuple(verb for verb in verbs if "animal" in verb.flags) for name, verbs in _FAMILIES.items()}
+_BECOMING = tuple(ADJECTIVES[en] for en in ("famous", "rich", "sick", "sad", "serious"))
+_STATES = tuple(adjective for adjective in ADJECTIVES.values() if adjective.predicative != "-")
+_UNGRADED = ("c", "ca", "e", "l", "v")  # nothing is very French or very open
+_GENERICS = nouns_with("food", "mass-food", "mass-drink", "animal")
+_ONE_AT_A_TIME = nouns_with("mass-food", "mass-drink")
+_FREQUENCIES = tuple(FREQUENCIES.items())
+_TO_ONE = tuple(PRONOUNS[en] for en in ("I", "he", "she", "we", "you"))
+_TO_ANY = (*_TO_ONE, PRONOUNS["they"])
+_READ, _BE = VERBS["read"], VERBS["be"]
+
+_EVENT_FAMILIES = Weighted(object=46, recipient=9, place=20, activity=9, reflexive=8, become=2)
+_ANIMAL_FAMILIES = Weighted(object=40, place=30, activity=24, reflexive=6)
+_NEGATIONS = Weighted(pas=56, jamais=16, plus=12, rien=8, personne=8)
+_MODALS: tuple[Modal, ...] = ("can", "must", "want")
+_RELATIVE_TENSES: tuple[Tense, ...] = ("past", "past", "present", "present", "future")
+
+
+class Event(NamedTuple):
+    """A verb with what surrounds it, but for its subject; `time` may stand after the clause or before it."""
+
+    group: VerbGroup
+    obj: NounPhrase | Pronoun | None = None
+    to: NounPhrase | Pronoun | None = None
+    rest: Phrase = NOTHING
+    time: Phrase = NOTHING
+
+
+def states_of(groups: str) -> tuple[Adjective, ...]:
+    """List the adjectives that "to be" can give to a noun with these groups of adjectives."""
+    return tuple(adjective for adjective in _STATES if any(group in groups for group in adjective.predicative))
+
+
+def side_by_side(*phrases: Phrase) -> Phrase:
+    """Join phrases with spaces."""
+    words = [phrase for phrase in phrases if phrase.en]
+    bits = 0
+    for phrase in words:
+        bits |= phrase.bits
+    return Phrase(" ".join([phrase.en for phrase in words]), " ".join([phrase.fr for phrase in words]), bits)
+
+
+def told(actor: Actor, event: Event, *, inverted: bool = False) -> Phrase:
+    """Build the clause in which an actor takes part in an event."""
+    rest = side_by_side(event.rest, event.time)
+    return clause(actor.np, event.group, obj=event.obj, to=event.to, rest=rest, inverted=inverted)
+
+
+class Events:
+    """Draws actors and what they do.
+
+    `free` allows "they" and "them" to mean anyone. `calm` asks for a plain present or future, as after "if" and "when".
+    """
+
+    def __init__(self, cast: Cast) -> None:
+        self._cast = cast
+
+    # --- Actors and their relative clauses ----------------------------------------------------------------------------
+
+    def actor(self, *, free: bool = False) -> Actor:
+        """Draw a subject, perhaps an animal, perhaps with a relative clause."""
+        cast = self._cast
+        if cast.chance(0.07):
+            return cast.animal()
+        actor = cast.person(free=free)
+        # A pronoun or a name takes no relative clause, nor does "my sister": there is no other to tell her from.
+        if actor.np.en.startswith(("the ", "this ", "these ", "a ", "an ")) and cast.chance(0.2):
+            relative = self._who(actor.np) if cast.chance(0.55) else self._whom(actor.np)
+            return actor._replace(np=described(actor.np, relative))
+        return actor
+
+    def _who(self, head: NounPhrase) -> Phrase:
+        relative = NounPhrase("who", "qui", head.column, head.agreement)
+        actor = Actor(relative, "person", "", own_of(head), None)
+        return told(actor, self.event(actor, self._cast.pick(_RELATIVE_TENSES), brief=True))
+
+    def _whom(self, head: NounPhrase) -> Phrase:
+        verb = self._cast.pick([verb for verb in HUMAN_VERBS if "dative" not in verb.flags])
+        return self._gapped(head, verb, "whom")
+
+    def that(self, head: NounPhrase, noun: Noun) -> Phrase:
+        """Draw a relative clause whose object is a thing."""
+        return self._gapped(head, self._cast.pick(RELATIVE_VERBS[noun.en]), "that")
+
+    def _gapped(self, head: NounPhrase, verb: Verb, pronoun: str) -> Phrase:
+        tense = self._cast.pick(_RELATIVE_TENSES)
+        if tense == "past" and "no-past" in verb.flags:
+            tense = "present"
+        progressive = tense == "present" and "state" not in verb.flags
+        subject = self._short_subject()
+        time = self._cast.time("past") if tense == "past" and self._cast.chance(0.2) else NOTHING
+        said = clause(subject, VerbGroup(verb, tense, progressive), gap=head, rest=time)
+        return Phrase(f"{pronoun} {said.en}", f"que {said.fr}", said.bits)
+
+    def _short_subject(self) -> NounPhrase:
+        if self._cast.chance(0.4):
+            return self._cast.pick(_TO_ONE).subject
+        return self._cast.named()
+
+    # --- Events -------------------------------------------------------------------------------------------------------
+
+    def event(
+        self,
+        actor: Actor,
+        tense: Tense,
+        *,
+        free: bool = False,
+        brief: bool = False,
+        calm: bool = False,
+        denied: bool = True,
+    ) -> Event:
+        """Draw what an actor does; `brief` events have few adjuncts, and none is negative unless `denied`."""
+        cast = self._cast
+        while True:
+            family = cast.weigh(_ANIMAL_FAMILIES if actor.kind == "animal" else _EVENT_FAMILIES)
+            if family == "become":
+                return Event(VerbGroup(VERBS["become"], tense), rest=self._adjective(cast.pick(_BECOMING), actor))
+            verbs = (_BY_ANIMALS if actor.kind == "animal" else _FAMILIES)[family]
+            if not verbs:
+                continue
+            verb = cast.pick(verbs)
+            if not (tense == "past" and "no-past" in verb.flags) and not (calm and verb is _READ):
+                break
+        group = self.group(verb, tense, calm=calm, denied=denied)
+        event = self.fill(actor, group, free=free, brief=brief)
+        return event._replace(time=self._time(event, calm=calm, brief=brief))
+
+    def group(self, verb: Verb, tense: Tense, *, calm: bool = False, denied: bool = True) -> VerbGroup:
+        """Draw the negation, adverb, aspect and modal verb of an event."""
+        cast = self._cast
+        negation = self._negation(verb, tense) if denied and not calm and cast.chance(0.2) else None
+        if tense == "present" and not calm and "state" not in verb.flags:
+            if cast.chance(0.24):
+                return VerbGroup(verb, tense, negation=negation, modal=cast.pick(_MODALS))
+            # "They read" is past and present alike, so the present of to read is always "are reading".
+            if verb is _READ or (negation != "jamais" and cast.chance(0.6)):
+                return VerbGroup(verb, tense, progressive=True, negation="pas" if negation == "jamais" else negation)
+        frequency = ("", "")
+        if negation in (None, "pas") and not calm and "no-past" not in verb.flags and cast.chance(0.15):
+            frequency = cast.pick(_FREQUENCIES[:2] if negation else _FREQUENCIES)
+        return VerbGroup(verb, tense, negation=negation, frequency=frequency)
+
+    def _negation(self, verb: Verb, tense: Tense) -> Negation:
+        negation = self._cast.weigh(_NEGATIONS)
+        if negation == "jamais" or (negation == "plus" and tense != "past"):
+            return "jamais" if negation == "jamais" else "plus"
+        if negation in ("rien", "personne") and verb.objects and verb is not VERBS["wear"]:
+            return "personne" if "person" in verb.objects else "rien"
+        return "pas"
+
+    def fill(self, actor: Actor, group: VerbGroup, *, free: bool, brief: bool = False) -> Event:
+        """Draw the objects and the place of an event."""
+        cast, verb = self._cast, group.verb
+        if not verb.objects:
+            return Event(group, rest=self._destination(verb))
+        obj = None if group.negation in ("rien", "personne") else self._object(actor, group, free=free)
+        if verb in RECIPIENT_VERBS:
+            return Event(group, obj, to=self.recipient(actor))
+        rest = NOTHING
+        if verb in (VERBS["buy"], VERBS["choose"]) and cast.chance(0.25):
+            person = cast.other_person(actor.own)
+            rest = Phrase(f"for {person.en}", f"pour {person.fr}", person.bits)
+        elif not brief and "state" not in verb.flags and cast.chance(0.2):
+            rest = cast.spot()
+        return Event(group, obj, rest=rest)
+
+    def recipient(self, actor: Actor) -> NounPhrase | Pronoun:
+        """Draw who is given, shown, sent or lent something."""
+        if self._cast.chance(0.45):
+            return self._pronoun(actor, _TO_ANY)
+        return self._cast.other_person(actor.own)
+
+    def _pronoun(self, actor: Actor, pronouns: tuple[Pronoun, ...]) -> Pronoun:
+        mine = (FIRST, FIRST_PLURAL)
+        while True:
+            pronoun = self._cast.pick(pronouns)
+            columns = (actor.np.column, pronoun.subject.column)
+            # Not "I see me", "we see me", "you see you".
+            if not (columns[0] in mine and columns[1] in mine) and actor.np != pronoun.subject:
+                return pronoun
+
+    def _object(self, actor: Actor, group: VerbGroup, *, free: bool) -> NounPhrase | Pronoun:
+        cast, verb = self._cast, group.verb
+        if verb in HUMAN_VERBS and cast.chance(0.33):
+            return self._pronoun(actor, _TO_ANY if free or "dative" in verb.flags else _TO_ONE)
+        if verb not in HUMAN_VERBS and free and cast.chance(0.06):
+            return PRONOUNS["they"]
+        if verb is VERBS["like"] and cast.chance(0.6):
+            generic = cast.pick(_GENERICS)
+            return noun_phrase(generic, "", plural=generic not in _ONE_AT_A_TIME)
+        np = self._noun(actor, verb)
+        if not isinstance(np, Pronoun) and verb in THING_VERBS and not group.negation and cast.chance(0.07):
+            conjunction = "or" if (group.modal or group.tense == "future") and cast.chance(0.4) else "and"
+            other = self._noun(actor, verb)
+            if other.en != np.en:
+                return joined(np, other, "or" if conjunction == "or" else "and")
+        return np
+
+    def _noun(self, actor: Actor, verb: Verb) -> NounPhrase:
+        cast, noun = self._cast, self._cast.pick(OBJECTS[verb])
+        if "person" in noun.traits or "kin" in noun.traits:
+            return cast.other_person(actor.own)
+        if "place" in noun.traits:
+            return cast.place((noun,))
+        np = cast.thing(noun, actor.own, single=verb is VERBS["wear"], had=verb is VERBS["have"])
+        if noun.en in RELATIVE_VERBS and actor.np.en != "who" and cast.chance(0.1):
+            return described(np, self.that(np, noun))
+        return np
+
+    # --- Places, times and states -------------------------------------------------------------------------------------
+
+    def _destination(self, verb: Verb) -> Phrase:
+        cast = self._cast
+        match f"{verb.en} {verb.particle}".rstrip():
+            case "go" | "come":
+                return cast.towards("to", "à")
+            case "come back":
+                return cast.towards("from", "de")
+            case "arrive":
+                return cast.towards("at", "à")
+            case "go out":
+                return cast.towards("of", "de") if cast.chance(0.6) else NOTHING
+            case "travel":
+                return cast.town("to", "à")
+            case "leave":
+                city = cast.city()
+                return Phrase(f"for {city.en}", f"pour {city.fr}") if cast.chance(0.5) else NOTHING
+            case "stay" | "live":
+                return cast.spot()
+        return cast.spot() if "reflexive" not in verb.flags and cast.chance(0.5) else NOTHING
+
+    def _time(self, event: Event, *, calm: bool, brief: bool) -> Phrase:
+        group, cast = event.group, self._cast
+        frame: TimeFrame = "past" if group.tense == "past" else "future"
+        probability = 0.58
+        if group.tense == "present" and not calm:
+            frame = "future" if group.modal else "present" if group.progressive else "habit"
+            probability = 0.3 if frame != "habit" else 0.0 if "state" in group.verb.flags else 0.65
+        if group.negation in ("jamais", "plus") or group.verb is VERBS["live"]:
+            probability = 0.0
+        if group.frequency[0]:
+            return cast.clock() if cast.chance(0.3) else NOTHING
+        return cast.time(frame) if cast.chance(probability * (0.35 if brief else 1.0)) else NOTHING
+
+    def state(self, actor: Actor, tense: Tense, *, but_not: str = "") -> Phrase:
+        """Draw what an actor is or will be."""
+        suited = [adjective for adjective in states_of(actor.adjectives) if adjective.en != but_not]
+        group = VerbGroup(_BE, tense, negation="pas" if self._cast.chance(0.25) else None)
+        return clause(actor.np, group, rest=self._adjective(self._cast.pick(suited), actor))
+
+    def _adjective(self, adjective: Adjective, actor: Actor) -> Phrase:
+        agreement = actor.np.agreement
+        bits, form = agreement_bit(adjective, agreement), adjective.forms[agreement]
+        if adjective.predicative not in _UNGRADED and self._cast.chance(0.25):
+            return Phrase(f"very {adjective.en}", f"très {form}", bits)
+        return Phrase(adjective.en, form, bits)
+
+    def subject_thing(self, nouns: tuple[Noun, ...]) -> Actor:
+        """Draw a thing or place to describe, perhaps with a relative clause."""
+        cast = self._cast
+        noun = cast.pick(nouns)
+        plural = cast.chance(0.25)
+        if cast.chance(0.25):
+            np = noun_phrase(noun, cast.pick(("this", "my", "his", "her", "our", "your", "their")), plural=plural)
+        elif cast.chance(0.15):
+            np = noun_phrase(noun, "all")
+        else:
+            before, after = cast.adjectives(noun, 0.25)
+            np = noun_phrase(noun, plural=plural, before=before, after=after)
+        if noun.en in RELATIVE_VERBS and cast.chance(0.25):
+            np = described(np, self.that(np, noun))
+        kind: Kind = "thing"
+        return Actor(np, kind, noun.adjectives, "the", taking_up(np, kind))
+
+
+def _relative_verbs(noun: Noun) -> tuple[Verb, ...]:
+    unfit = (VERBS["have"], VERBS["know"], VERBS["understand"])
+    return tuple(verb for verb, nouns in OBJECTS.items() if noun in nouns and verb not in unfit)
+
+
+RELATIVE_VERBS = {noun.en: verbs for noun in NOUNS.values() if (verbs := _relative_verbs(noun))}

@@ -1,0 +1,324 @@
+"""The sentences of the built-in corpus, drawn at random: events told, asked about, set side by side, and explained."""
+
+import random
+
+from nmt.text.phrasebook_cast import Actor, Cast, Weighted, nouns_with, taking_up, verbs_for
+from nmt.text.phrasebook_events import (
+    HUMAN_VERBS,
+    RECIPIENT_VERBS,
+    RELATIVE_VERBS,
+    THING_VERBS,
+    Event,
+    Events,
+    states_of,
+    told,
+)
+from nmt.text.phrasebook_grammar import (
+    BIT,
+    NounPhrase,
+    Phrase,
+    Tense,
+    VerbGroup,
+    clause,
+    counted,
+    noun_phrase,
+    sentence,
+)
+from nmt.text.phrasebook_lexicon import COUNTED_NOUNS, NOUNS, THIRD, THIRD_PLURAL, VERBS
+
+_SENTENCES = Weighted(single=22, question=17, coordinated=21, subordinate=24, reported=8, fact=5, state=3)
+_TENSES = Weighted(past=42, present=32, future=26)
+_QUESTIONS = Weighted(polar=42, where=9, when=8, why=10, who=10, what=8, whom=4, which=5, how_many=4)
+_COORDINATIONS = Weighted(ellipsis=30, two=34, chain=26, states=10)
+_SUBORDINATIONS = Weighted(because=44, when=30, conditional=26)
+_REPORTS = Weighted(say=3, think=4, know_that=3, hope=3, question=3)
+_FACTS = Weighted(price=35, age=25, inhabitants=15, pages=10, contents=15)
+
+_DESCRIBED = tuple(
+    noun for noun in nouns_with("goods", "place", "openable", "heard", "clothes") if len(states_of(noun.adjectives)) > 1
+)
+_PRICED = nouns_with("goods", "clothes", "food")
+_COUNTABLE = nouns_with("goods", "food", "clothes", "portable")
+_ASKED_WHERE = tuple(VERBS[en] for en in "work|live|sleep|go|stay|dance|play|buy|find|lose|see|meet|eat".split("|"))
+_INFORMATIVE: tuple[tuple[str, str, str], ...] = (
+    ("where", "où", ""),
+    ("why", "pourquoi", ""),
+    ("when", "quand", "time"),
+)
+# What one does first with a thing, and what then: nobody buys a cake after eating it.
+_FIRST = tuple(VERBS[en] for en in ("buy", "find", "choose", "take", "look for", "look at"))
+_THEN = tuple(VERBS[en] for en in "eat|drink|read|wear|sell|wash|paint|forget|lose|give|show|lend".split("|"))
+_CHAINS = tuple(
+    (noun, first, second)
+    for noun in NOUNS.values()
+    for first in verbs_for(noun)
+    for second in verbs_for(noun)
+    if first in _FIRST and second in _THEN and "animal" not in noun.traits
+)
+_BECAUSE: tuple[tuple[Tense, Tense], ...] = (
+    ("past", "past"),
+    ("past", "past"),
+    ("present", "past"),
+    ("present", "present"),
+    ("future", "present"),
+    ("future", "future"),
+)
+
+
+def _linked(first: Phrase, en: str, fr: str, second: Phrase, kind: str) -> Phrase:
+    return Phrase(f"{first.en}{en} {second.en}", f"{first.fr}{fr} {second.fr}", first.bits | second.bits | BIT[kind])
+
+
+def _after(en: str, fr: str, phrase: Phrase) -> Phrase:
+    return Phrase(f"{en} {phrase.en}", f"{fr} {phrase.fr}", phrase.bits)
+
+
+class Scenes:
+    """Draws sentences, one after the other, from a generator of random numbers."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._cast = Cast(rng)
+        self._events = Events(self._cast)
+
+    def sentence(self) -> Phrase:
+        """Draw a sentence of any kind."""
+        match self._cast.weigh(_SENTENCES):
+            case "question":
+                return self._question()
+            case "coordinated":
+                return sentence(self._coordinated())
+            case "subordinate":
+                return sentence(self._subordinate())
+            case "reported":
+                return sentence(self._reported())
+            case "fact":
+                return sentence(self._fact())
+            case "state":
+                return sentence(self._events.state(self._described(), self._state_tense()))
+        return sentence(self._single())
+
+    # --- Parts --------------------------------------------------------------------------------------------------------
+
+    def _tense(self) -> Tense:
+        tense = self._cast.weigh(_TENSES)
+        return "past" if tense == "past" else "future" if tense == "future" else "present"
+
+    def _state_tense(self) -> Tense:
+        return "future" if self._cast.chance(0.2) else "present"
+
+    def _described(self) -> Actor:
+        if self._cast.chance(0.5):
+            return self._events.subject_thing(_DESCRIBED)
+        return self._events.actor(free=True)
+
+    def _next_actor(self, first: Actor, probability: float) -> Actor:
+        """Draw the subject of a later clause: the first one's pronoun, or somebody else."""
+        if first.pronoun and self._cast.chance(probability):
+            return first._replace(np=first.pronoun.subject)
+        return self._events.actor()
+
+    def _tell(self, actor: Actor, event: Event) -> Phrase:
+        """Tell an event, now and then with its time in front."""
+        if event.time.en and self._cast.chance(0.25):
+            said = told(actor, event._replace(time=Phrase("", "")))
+            return Phrase(f"{event.time.en}, {said.en}", f"{event.time.fr}, {said.fr}", said.bits | event.time.bits)
+        return told(actor, event)
+
+    # --- Statements ---------------------------------------------------------------------------------------------------
+
+    def _single(self) -> Phrase:
+        actor = self._events.actor(free=True)
+        return self._tell(actor, self._events.event(actor, self._tense(), free=True))
+
+    def _coordinated(self) -> Phrase:
+        kind = self._cast.weigh(_COORDINATIONS)
+        if kind == "chain":
+            return self._chain()
+        if kind == "states":
+            return self._two_states()
+        tense = self._tense()
+        first_actor = self._events.actor(free=True)
+        first = self._events.event(first_actor, tense, free=True)
+        if kind == "ellipsis" and first_actor.np.column in (THIRD, THIRD_PLURAL):
+            actor = first_actor._replace(np=_silent(first_actor.np))
+        else:
+            actor = self._events.actor()
+        second = self._events.event(actor, tense)
+        contrast = (first.group.negation is None) != (second.group.negation is None)
+        en, fr = (", but", ", mais") if contrast else (" and", " et")
+        return _linked(self._tell(first_actor, first), en, fr, told(actor, second), "coordination")
+
+    def _chain(self) -> Phrase:
+        """Draw two things done to one object, which the second clause calls "it" or "them"."""
+        cast = self._cast
+        noun, first_verb, verb = cast.pick(_CHAINS)
+        tense: Tense = "past" if cast.chance(0.6) else "future"
+        first_actor = cast.person(free=True)
+        np = cast.thing(noun, first_actor.own, single=verb is VERBS["wear"])
+        first = self._events.fill(first_actor, VerbGroup(first_verb, tense), free=False)._replace(obj=np)
+        denied = cast.chance(0.3)
+        if denied and cast.chance(0.5):
+            actor = cast.person()
+        elif first_actor.np.column in (THIRD, THIRD_PLURAL):
+            actor = first_actor._replace(np=_silent(first_actor.np))
+        else:
+            actor = first_actor
+        group = VerbGroup(verb, tense, negation="pas" if denied else None)
+        to = self._events.recipient(actor) if verb in RECIPIENT_VERBS else None
+        second = clause(actor.np, group, obj=taking_up(np, "thing"), to=to)
+        en, fr = (", but", ", mais") if denied else (" and", " et")
+        return _linked(told(first_actor, first), en, fr, second, "coordination")
+
+    def _two_states(self) -> Phrase:
+        actor = self._described()
+        first = self._events.state(actor, "present")
+        if actor.pronoun is None:
+            return first
+        again = actor._replace(np=actor.pronoun.subject)
+        second = self._events.state(again, self._state_tense(), but_not=first.en.rsplit(" ", 1)[-1])
+        return _linked(first, ", but", ", mais", second, "coordination")
+
+    # --- Subordinate clauses ------------------------------------------------------------------------------------------
+
+    def _subordinate(self) -> Phrase:
+        kind = self._cast.weigh(_SUBORDINATIONS)
+        if kind == "because":
+            return self._because()
+        future = kind == "conditional" or self._cast.chance(0.6)
+        fronted = self._cast.chance(0.5)
+        first_actor = self._events.actor(free=True)
+        second_actor = self._next_actor(first_actor, 0.35)
+        doer, other = (second_actor, first_actor) if fronted else (first_actor, second_actor)
+        main = self._events.event(doer, "future" if future else "past", free=not fronted)
+        inner = self._events.event(
+            other, ("present" if kind == "conditional" else "future") if future else "past", brief=True, calm=True
+        )
+        en, fr = ("if", "si") if kind == "conditional" else ("when", "quand")
+        inner = inner._replace(group=inner.group._replace(after_when=kind == "when" and future))
+        condition = _after(en, fr, told(other, inner))
+        if fronted:
+            return _linked(condition, ",", ",", told(doer, main), "subordinate_clause")
+        return _linked(told(doer, main), "", "", condition, "subordinate_clause")
+
+    def _because(self) -> Phrase:
+        tense, why_tense = self._cast.pick(_BECAUSE)
+        actor = self._events.actor(free=True)
+        event = self._events.event(actor, tense, free=True)
+        why_actor = self._next_actor(actor, 0.5)
+        if tense != "past" and self._cast.chance(0.4):
+            why = self._events.state(why_actor, "present")
+        else:
+            why = told(why_actor, self._events.event(why_actor, why_tense, brief=True))
+        return _linked(self._tell(actor, event), " because", " parce que", why, "subordinate_clause")
+
+    def _reported(self) -> Phrase:
+        cast, kind = self._cast, self._cast.weigh(_REPORTS)
+        speaker = cast.person(free=True)
+        actor = self._next_actor(speaker, 0.3)
+        if kind == "question":
+            en, fr, _ = word = cast.pick(_INFORMATIVE)
+            asked = _after(en, fr, told(actor, self._asked(actor, word[0])))
+            group = VerbGroup(VERBS["know that"], negation="pas")
+        else:
+            asked = told(actor, self._events.event(actor, "future" if kind == "hope" else self._tense()))
+            asked = _after("that", "que", asked)
+            group = VerbGroup(VERBS[kind])
+        asked = asked._replace(bits=asked.bits | BIT["subordinate_clause"])
+        return clause(speaker.np, group, rest=asked)
+
+    # --- Questions ----------------------------------------------------------------------------------------------------
+
+    def _question(self) -> Phrase:
+        kind = self._cast.weigh(_QUESTIONS)
+        if kind == "who":
+            who = Actor(NounPhrase("who", "qui"), "person", "", "his", None)
+            asked = told(who, self._events.event(who, self._tense(), free=True, denied=False))
+        elif kind == "polar":
+            actor = self._events.actor(free=True)
+            event = self._events.event(actor, self._tense(), free=True, denied=False)
+            asked = _after("", "est-ce que", told(actor, event, inverted=True))
+        elif kind in ("where", "when", "why"):
+            actor = self._events.actor(free=True)
+            fr = {"where": "où", "when": "quand", "why": "pourquoi"}[kind]
+            asked = _after(kind, f"{fr} est-ce que", told(actor, self._asked(actor, kind), inverted=True))
+        elif kind in ("what", "whom"):
+            asked = self._what(kind == "whom")
+        else:
+            asked = self._which(kind == "how many")
+        asked = Phrase(asked.en.strip(), asked.fr, asked.bits | BIT["question"])
+        return sentence(asked, "?")
+
+    def _asked(self, actor: Actor, word: str) -> Event:
+        """Draw an event that lacks its place or time, if that is what is asked."""
+        tense = self._tense()
+        if word == "where" and actor.kind == "person":
+            group = self._events.group(self._cast.pick(_ASKED_WHERE), tense, denied=False)
+            event = self._events.fill(actor, group, free=False)._replace(rest=Phrase("", ""))
+        else:
+            if word == "when" and tense == "present":
+                tense = "past"
+            event = self._events.event(actor, tense, denied=word == "why")
+            event = event._replace(time=event.time if word == "why" else Phrase("", ""))
+        if isinstance(event.obj, NounPhrase) and not event.group.negation:
+            event = event._replace(obj=event.obj._replace(en_any=event.obj.en))  # "why", unlike "do", keeps "some"
+        return event
+
+    def _what(self, human: bool) -> Phrase:
+        verb, tense = self._cast.pick(HUMAN_VERBS if human else THING_VERBS), self._tense()
+        if tense == "past" and "no-past" in verb.flags:
+            tense = "present"
+        actor = self._events.actor(free=True)
+        group = self._events.group(verb, tense, denied=False)
+        asked = clause(actor.np, group, inverted=True)
+        if not human:
+            return _after("what", "que est-ce que", asked)
+        return _after("who", "à qui est-ce que" if "dative" in verb.flags else "qui est-ce que", asked)
+
+    def _which(self, how_many: bool) -> Phrase:
+        noun, tense = self._cast.pick(_COUNTABLE), self._tense()
+        np = noun_phrase(noun, "how many" if how_many else "which", plural=self._cast.chance(0.3))
+        verb = self._cast.pick(RELATIVE_VERBS[noun.en])
+        actor = self._events.actor(free=True)
+        group = self._events.group(verb, tense, denied=False)
+        asked = clause(actor.np, group, gap=np, inverted=True)
+        return _after(np.en, f"{np.fr} est-ce que", asked)
+
+    # --- Facts with numbers -------------------------------------------------------------------------------------------
+
+    def _fact(self) -> Phrase:
+        cast, have = self._cast, VerbGroup(VERBS["have"])
+        kind = cast.weigh(_FACTS)
+        if kind == "price":
+            np = cast.thing(cast.pick(_PRICED), "my", single=True)
+            tense: Tense = "future" if cast.chance(0.2) else "present"
+            return clause(np, VerbGroup(VERBS["cost"], tense), obj=counted(COUNTED_NOUNS["euro"], self._large(999_999)))
+        if kind == "age":
+            actor, years = self._events.actor(free=True), counted(COUNTED_NOUNS["year"], 2 + int(cast.small_number(98)))
+            tense = self._state_tense()
+            be = VerbGroup(VERBS["be"], tense)
+            english = clause(actor.np, be, rest=Phrase(f"{years.en} old", "", years.bits))
+            return english._replace(fr=clause(actor.np, have._replace(tense=tense), obj=years).fr)
+        if kind == "inhabitants":
+            place = cast.place((NOUNS["village"], NOUNS["city"]))
+            return clause(place, have, obj=counted(COUNTED_NOUNS["inhabitant"], self._large(999_999)))
+        if kind == "pages":
+            return clause(
+                cast.thing(NOUNS["book"], "my", single=True),
+                have,
+                obj=counted(COUNTED_NOUNS["page"], self._large(2000)),
+            )
+        actor = self._events.actor(free=True)
+        group = VerbGroup(VERBS[cast.pick(("buy", "sell"))], "past" if cast.chance(0.6) else "future")
+        noun = cast.pick(_PRICED)
+        event = Event(
+            group, counted(noun, self._large(9999)), time=cast.time("past" if group.tense == "past" else "future")
+        )
+        return told(actor, event)
+
+    def _large(self, limit: int) -> int:
+        return max(2, self._cast.small_number(limit))
+
+
+def _silent(np: NounPhrase) -> NounPhrase:
+    """Keep a subject's person and gender but not its words: "Paul sings and dances"."""
+    return NounPhrase("", "", np.column, np.agreement)
