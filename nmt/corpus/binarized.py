@@ -11,8 +11,8 @@ A prepared corpus is a directory:
     <split>.src.offsets  where each begins among the ids (int64)
     <split>.tgt.*        the same for the target
 
-Ids are without BOS and EOS. Nothing here grows with the corpus, in writing or in reading, but the files. A directory that
-was written half has no manifest; who needs it whole or not at all writes it aside and renames it.
+Ids are without BOS and EOS. Nothing here grows with the corpus, in writing or in reading, but the files. A directory
+that was written half has no manifest; who needs it whole or not at all writes it aside and renames it.
 """
 
 import json
@@ -46,8 +46,8 @@ _LEN, _OFFSET = np.dtype("<i4"), np.dtype("<i8")
 class PairLimits:
     """Which pairs to leave out of training; lengths are in subwords, without EOS.
 
-    A pair is dropped where a side is empty, where a side is longer than `max_len_subwords`, or where the longer side has
-    more than 10 subwords and more than `max_len_ratio` times those of the other.
+    A pair is dropped where a side is empty, where a side is longer than `max_len_subwords`, or where the longer side
+    has more than 10 subwords and more than `max_len_ratio` times those of the other.
     """
 
     max_len_subwords: int
@@ -218,7 +218,8 @@ def open_split(directory: Path, split: str, *, fingerprint: str | None) -> Binar
     if fingerprint is not None and fingerprint != manifest.fingerprint:
         raise DataError(
             f"{directory} was prepared from other text or with other settings (its fingerprint must be "
-            f"{fingerprint[:12]}, but is {manifest.fingerprint[:12]}): run nmt prepare again, or name another data.prepared_dir"
+            f"{fingerprint[:12]}, but is {manifest.fingerprint[:12]}): run nmt prepare again, "
+            "or name another data.prepared_dir"
         )
     if split not in manifest.splits:
         raise DataError(

@@ -30,7 +30,9 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Objects = npt.NDArray[np.object_]
 
-REFILL_SHARE = 0.25  # of the places in a batch must be free before others enter: small groups are dear to encode
+# Share of the places that must be free before others enter. Greedy search without refilling took 1.3 times as long;
+# any share from 0.02 to 0.25 served equally well.
+REFILL_SHARE = 0.125
 
 
 class Hypothesis(NamedTuple):

@@ -1,8 +1,8 @@
-"""The built-in corpus: English and French sentences drawn from a seeded grammar of our own, so that nothing is downloaded.
+"""The built-in corpus: English and French drawn from a seeded grammar of our own, so that nothing is downloaded.
 
 It is true French of some difficulty: words change their order, agree, elide and contract. The English determines the
-French: no coin is tossed that the source does not show, so that a perfect translation exists. Each pair names the phenomena
-that it exhibits, for scores by phenomenon.
+French: no coin is tossed that the source does not show, so that a perfect translation exists. Each pair names the
+phenomena that it exhibits, for scores by phenomenon.
 """
 
 import random
@@ -19,8 +19,8 @@ __all__ = ["GENERATOR_VERSION", "PHENOMENA", "PhrasePair", "Split", "generate"]
 GENERATOR_VERSION = 1  # raise it when the grammar changes what a seed yields
 Split = Literal["train", "dev", "test"]
 MIN_WORDS, MAX_WORDS = 3, 30
-# By its own text alone every English sentence belongs to one split, whatever the seed. Tenths that are not train keep the
-# drawing of a test set cheap: nine draws of ten are thrown away.
+# Its own text alone puts an English sentence into a split, whatever the seed. A whole tenth for each of test and dev
+# keeps the drawing of a test set cheap: only nine draws of ten are thrown away.
 _TENTHS: tuple[Split, ...] = ("test", "dev", *("train",) * 8)
 _MAX_VAIN_DRAWS = 100_000
 
@@ -53,7 +53,7 @@ def generate(split: Split, num_pairs: int, *, seed: int) -> Iterator[PhrasePair]
         vain_draws += 1
         if vain_draws > _MAX_VAIN_DRAWS:
             raise DataError(
-                f"the phrasebook must yield {num_pairs} different {split} pairs, but has found no new one after {len(seen)}"
+                f"the phrasebook must yield {num_pairs} different {split} pairs, but found no new one after {len(seen)}"
                 ": ask for fewer pairs"
             )
         if split_of(phrase.en) != split or phrase.en in seen or not _has_fit_length(phrase.en, phrase.fr):

@@ -1,7 +1,7 @@
 """Who and what the built-in corpus talks about, where and when: phrases drawn at random from its grammar.
 
-Third persons need care, since the English must tell the French gender. "They" and "them" are masculine unless they take up
-a noun of the sentence, and "it" always takes up one; so only the first clause may use "they" and "them" freely.
+Third persons need care, since the English must tell the French gender. "They" and "them" are masculine unless they
+take up a noun of the sentence, and "it" always takes up one; so only the first clause uses "they" and "them" freely.
 """
 
 import random
@@ -33,7 +33,6 @@ from nmt.text.phrasebook_lexicon import (
     NOUNS,
     SECOND,
     TENSE_TIMES,
-    THIRD,
     THIRD_PLURAL,
     VERBS,
     WEEKDAYS,
@@ -47,11 +46,10 @@ from nmt.text.phrasebook_numerals import DAY_PARTS, MINUTES, date, time_of_day
 T = TypeVar("T")
 Kind = Literal["person", "animal", "thing"]
 TimeFrame = Literal["past", "present", "habit", "future"]
-NOTHING = Phrase("", "")
 
 
 class Actor(NamedTuple):
-    """A subject, the adjectives that "to be" can give it, the determiner of what it owns, and the pronoun that takes it up."""
+    """A subject: groups of adjectives that suit it, the determiner of what it owns, the pronoun that takes it up."""
 
     np: NounPhrase
     kind: Kind
@@ -144,9 +142,9 @@ class Cast:
         """Draw one of some weighted words."""
         return weighted.words[bisect(weighted.bounds, self._random() * weighted.bounds[-1])]
 
-    def small_number(self, limit: int) -> int:
-        """Draw a number from 2 to `limit` whose logarithm is even: small ones are frequent."""
-        return min(limit, int(2 * (limit / 2 + 0.5) ** self._random()))
+    def number(self, low: int, high: int) -> int:
+        """Draw a number whose logarithm is even between these two: small ones are frequent."""
+        return min(high, int(low * ((high + 1) / low) ** self._random()))
 
     # --- People and animals -------------------------------------------------------------------------------------------
 
@@ -159,7 +157,8 @@ class Cast:
         if kind == "name":
             return self._actor(self.named(), _PERSONAL)
         if kind == "pair":
-            return self._actor(joined(self.named(), self.named(), "and"), _PERSONAL)
+            first, second = self.named(), self.named()
+            return self._actor(joined(first, second, "and") if second != first else first, _PERSONAL)
         noun = self.pick(KIN if kind == "kin" else PEOPLE)
         np = self.relation(noun) if kind == "kin" else self.someone(noun)
         actor = self._actor(np, noun.adjectives)
@@ -179,7 +178,7 @@ class Cast:
         before, after = self.adjectives(noun, 0.22)
         match kind:
             case "counted":
-                return counted(noun, self.small_number(12))
+                return counted(noun, self.number(2, 12))
             case "the plural":
                 return noun_phrase(noun, plural=True, before=before, after=after)
             case "the" | "a" | "this" | "every" | "many" | "all":
@@ -243,7 +242,7 @@ class Cast:
             kind = self.weigh(_SINGLE_DETERMINERS if single else _HAD_DETERMINERS if had else _THING_DETERMINERS)
         match kind:
             case "counted":
-                return counted(noun, self.small_number(80), after=after)
+                return counted(noun, self.number(2, 80), after=after)
             case "owned":
                 return owned(noun, self.owner(), plural=self.chance(0.2))
             case "own":
@@ -347,8 +346,3 @@ class Cast:
 def verbs_for(noun: Noun) -> tuple[Verb, ...]:
     """List the verbs whose object a noun may be."""
     return tuple(verb for verb, nouns in OBJECTS.items() if noun in nouns)
-
-
-def is_singular(np: NounPhrase) -> bool:
-    """Tell whether "it" or "he" takes a noun phrase up, rather than "they"."""
-    return np.column == THIRD

@@ -1,9 +1,9 @@
 """The events of the built-in corpus, drawn at random: a verb, its objects, where and when."""
 
+from functools import cache
 from typing import NamedTuple
 
 from nmt.text.phrasebook_cast import (
-    NOTHING,
     OBJECTS,
     Actor,
     Cast,
@@ -15,6 +15,7 @@ from nmt.text.phrasebook_cast import (
     taking_up,
 )
 from nmt.text.phrasebook_grammar import (
+    NOTHING,
     PRONOUNS,
     Modal,
     Negation,
@@ -44,17 +45,21 @@ from nmt.text.phrasebook_lexicon import (
 RECIPIENT_VERBS = tuple(VERBS[en] for en in ("give", "show", "send", "lend"))
 OBJECT_VERBS = tuple(verb for verb in OBJECTS if verb not in RECIPIENT_VERBS)
 HUMAN_VERBS = tuple(verb for verb in OBJECT_VERBS if "person" in verb.objects)
+_WHOM_VERBS = tuple(verb for verb in HUMAN_VERBS if "dative" not in verb.flags)
 THING_VERBS = tuple(verb for verb in OBJECT_VERBS if "person" not in verb.objects)
 _FAMILIES = {
     "object": OBJECT_VERBS,
     "recipient": RECIPIENT_VERBS,
-    "place": tuple(VERBS[en] for en in "go|come back|come|arrive|leave|stay|fall|go out|live".split("|")),
+    "place": tuple(
+        VERBS[en] for en in ["go", "come back", "come", "arrive", "leave", "stay", "fall", "go out", "live"]
+    ),
     "activity": tuple(VERBS[en] for en in ("work", "sleep", "dance", "run", "play", "travel")),
     "reflexive": tuple(verb for verb in VERBS.values() if "reflexive" in verb.flags),
 }
 _BY_ANIMALS = {name: tuple(verb for verb in verbs if "animal" in verb.flags) for name, verbs in _FAMILIES.items()}
 _BECOMING = tuple(ADJECTIVES[en] for en in ("famous", "rich", "sick", "sad", "serious"))
 _STATES = tuple(adjective for adjective in ADJECTIVES.values() if adjective.predicative != "-")
+_QUANTIFIERS = ("all ", "every ", "many ")
 _UNGRADED = ("c", "ca", "e", "l", "v")  # nothing is very French or very open
 _GENERICS = nouns_with("food", "mass-food", "mass-drink", "animal")
 _ONE_AT_A_TIME = nouns_with("mass-food", "mass-drink")
@@ -80,6 +85,16 @@ class Event(NamedTuple):
     time: Phrase = NOTHING
 
 
+def tenses_of(verb: Verb) -> tuple[Tense, ...]:
+    """List the tenses that suit it: "knew" and "had" are seldom passé composé, and what falls has mostly fallen."""
+    if "no-present" in verb.flags:
+        return ("past", "future")
+    if "no-past" not in verb.flags:
+        return ("present", "past", "future")
+    return ("present", "future") if verb is VERBS["have"] else ("present",)
+
+
+@cache
 def states_of(groups: str) -> tuple[Adjective, ...]:
     """List the adjectives that "to be" can give to a noun with these groups of adjectives."""
     return tuple(adjective for adjective in _STATES if any(group in groups for group in adjective.predicative))
@@ -88,6 +103,8 @@ def states_of(groups: str) -> tuple[Adjective, ...]:
 def side_by_side(*phrases: Phrase) -> Phrase:
     """Join phrases with spaces."""
     words = [phrase for phrase in phrases if phrase.en]
+    if len(words) < 2:
+        return words[0] if words else NOTHING
     bits = 0
     for phrase in words:
         bits |= phrase.bits
@@ -118,7 +135,7 @@ class Events:
             return cast.animal()
         actor = cast.person(free=free)
         # A pronoun or a name takes no relative clause, nor does "my sister": there is no other to tell her from.
-        if actor.np.en.startswith(("the ", "this ", "these ", "a ", "an ")) and cast.chance(0.2):
+        if _takes_relative(actor.np) and cast.chance(0.24):
             relative = self._who(actor.np) if cast.chance(0.55) else self._whom(actor.np)
             return actor._replace(np=described(actor.np, relative))
         return actor
@@ -129,16 +146,15 @@ class Events:
         return told(actor, self.event(actor, self._cast.pick(_RELATIVE_TENSES), brief=True))
 
     def _whom(self, head: NounPhrase) -> Phrase:
-        verb = self._cast.pick([verb for verb in HUMAN_VERBS if "dative" not in verb.flags])
-        return self._gapped(head, verb, "whom")
+        return self._gapped(head, self._cast.pick(_WHOM_VERBS), "whom")
 
-    def that(self, head: NounPhrase, noun: Noun) -> Phrase:
+    def that(self, head: NounPhrase, noun: Noun, main_tense: Tense = "present") -> Phrase:
         """Draw a relative clause whose object is a thing."""
-        return self._gapped(head, self._cast.pick(RELATIVE_VERBS[noun.en]), "that")
+        return self._gapped(head, self._cast.pick(RELATIVE_VERBS[noun.en]), "that", main_tense)
 
-    def _gapped(self, head: NounPhrase, verb: Verb, pronoun: str) -> Phrase:
-        tense = self._cast.pick(_RELATIVE_TENSES)
-        if tense == "past" and "no-past" in verb.flags:
+    def _gapped(self, head: NounPhrase, verb: Verb, pronoun: str, main_tense: Tense = "present") -> Phrase:
+        tense = main_tense if main_tense == "past" else self._cast.pick(_RELATIVE_TENSES)
+        if "no-past" in verb.flags:
             tense = "present"
         progressive = tense == "present" and "state" not in verb.flags
         subject = self._short_subject()
@@ -173,8 +189,10 @@ class Events:
             if not verbs:
                 continue
             verb = cast.pick(verbs)
-            if not (tense == "past" and "no-past" in verb.flags) and not (calm and verb is _READ):
+            if tense in tenses_of(verb) and not (calm and verb is _READ):
                 break
+        # "All the boys do not sing" would mean two things.
+        denied = denied and not actor.np.en.startswith(_QUANTIFIERS)
         group = self.group(verb, tense, calm=calm, denied=denied)
         event = self.fill(actor, group, free=free, brief=brief)
         return event._replace(time=self._time(event, calm=calm, brief=brief))
@@ -212,7 +230,7 @@ class Events:
             return Event(group, obj, to=self.recipient(actor))
         rest = NOTHING
         if verb in (VERBS["buy"], VERBS["choose"]) and cast.chance(0.25):
-            person = cast.other_person(actor.own)
+            person = self._other_person(actor)
             rest = Phrase(f"for {person.en}", f"pour {person.fr}", person.bits)
         elif not brief and "state" not in verb.flags and cast.chance(0.2):
             rest = cast.spot()
@@ -222,7 +240,13 @@ class Events:
         """Draw who is given, shown, sent or lent something."""
         if self._cast.chance(0.45):
             return self._pronoun(actor, _TO_ANY)
-        return self._cast.other_person(actor.own)
+        return self._other_person(actor)
+
+    def _other_person(self, actor: Actor) -> NounPhrase:
+        while True:
+            np = self._cast.other_person(actor.own)
+            if np.en != actor.np.en:
+                return np
 
     def _pronoun(self, actor: Actor, pronouns: tuple[Pronoun, ...]) -> Pronoun:
         mine = (FIRST, FIRST_PLURAL)
@@ -242,23 +266,26 @@ class Events:
         if verb is VERBS["like"] and cast.chance(0.6):
             generic = cast.pick(_GENERICS)
             return noun_phrase(generic, "", plural=generic not in _ONE_AT_A_TIME)
-        np = self._noun(actor, verb)
-        if not isinstance(np, Pronoun) and verb in THING_VERBS and not group.negation and cast.chance(0.07):
+        np = self._noun(actor, group)
+        if verb in THING_VERBS and not group.negation and cast.chance(0.07):
             conjunction = "or" if (group.modal or group.tense == "future") and cast.chance(0.4) else "and"
-            other = self._noun(actor, verb)
+            other = self._noun(actor, group)
             if other.en != np.en:
                 return joined(np, other, "or" if conjunction == "or" else "and")
         return np
 
-    def _noun(self, actor: Actor, verb: Verb) -> NounPhrase:
-        cast, noun = self._cast, self._cast.pick(OBJECTS[verb])
+    def _noun(self, actor: Actor, group: VerbGroup) -> NounPhrase:
+        cast, verb = self._cast, group.verb
+        noun = cast.pick(OBJECTS[verb])
         if "person" in noun.traits or "kin" in noun.traits:
-            return cast.other_person(actor.own)
+            return self._other_person(actor)
         if "place" in noun.traits:
             return cast.place((noun,))
         np = cast.thing(noun, actor.own, single=verb is VERBS["wear"], had=verb is VERBS["have"])
-        if noun.en in RELATIVE_VERBS and actor.np.en != "who" and cast.chance(0.1):
-            return described(np, self.that(np, noun))
+        if group.negation or noun.en not in RELATIVE_VERBS or actor.np.en == "who" or not _takes_relative(np):
+            return np
+        if cast.chance(0.2):
+            return described(np, self.that(np, noun, group.tense))
         return np
 
     # --- Places, times and states -------------------------------------------------------------------------------------
@@ -296,10 +323,14 @@ class Events:
             return cast.clock() if cast.chance(0.3) else NOTHING
         return cast.time(frame) if cast.chance(probability * (0.35 if brief else 1.0)) else NOTHING
 
-    def state(self, actor: Actor, tense: Tense, *, but_not: str = "") -> Phrase:
+    def state(self, actor: Actor, tense: Tense, *, but_not: Phrase = NOTHING) -> Phrase:
         """Draw what an actor is or will be."""
-        suited = [adjective for adjective in states_of(actor.adjectives) if adjective.en != but_not]
-        group = VerbGroup(_BE, tense, negation="pas" if self._cast.chance(0.25) else None)
+        suited = states_of(actor.adjectives)
+        if but_not.en:  # "small, but big" and "sad, but happy" share a group
+            said = ADJECTIVES[but_not.en.rsplit(" ", 1)[-1]]
+            suited = tuple(adjective for adjective in suited if adjective.predicative != said.predicative)
+        denied = self._cast.chance(0.25) and not actor.np.en.startswith(_QUANTIFIERS)
+        group = VerbGroup(_BE, tense, negation="pas" if denied else None)
         return clause(actor.np, group, rest=self._adjective(self._cast.pick(suited), actor))
 
     def _adjective(self, adjective: Adjective, actor: Actor) -> Phrase:
@@ -321,7 +352,7 @@ class Events:
         else:
             before, after = cast.adjectives(noun, 0.25)
             np = noun_phrase(noun, plural=plural, before=before, after=after)
-        if noun.en in RELATIVE_VERBS and cast.chance(0.25):
+        if noun.en in RELATIVE_VERBS and _takes_relative(np) and cast.chance(0.4):
             np = described(np, self.that(np, noun))
         kind: Kind = "thing"
         return Actor(np, kind, noun.adjectives, "the", taking_up(np, kind))
@@ -330,6 +361,10 @@ class Events:
 def _relative_verbs(noun: Noun) -> tuple[Verb, ...]:
     unfit = (VERBS["have"], VERBS["know"], VERBS["understand"])
     return tuple(verb for verb, nouns in OBJECTS.items() if noun in nouns and verb not in unfit)
+
+
+def _takes_relative(np: NounPhrase) -> bool:
+    return np.en.startswith(("the ", "a ", "an ", "some ", "these ")) and "'" not in np.en
 
 
 RELATIVE_VERBS = {noun.en: verbs for noun in NOUNS.values() if (verbs := _relative_verbs(noun))}

@@ -1,10 +1,9 @@
 """The synchronous grammar of the built-in corpus: each function builds a phrase in English and in French at once.
 
-French is built in full words ("de le", "je ai") and takes its spoken shape at the end, in `sentence`. Every phrase carries
-the phenomena seen in its French as a set of bits, so that joining phrases joins their sets.
+French is built in full words ("de le", "je ai") and takes its spoken shape at the end, in `sentence`. Every phrase
+carries the phenomena seen in its French as a set of bits, so that joining phrases joins their sets.
 """
 
-import re
 from typing import Literal, NamedTuple
 
 from nmt.text.phrasebook_lexicon import (
@@ -76,6 +75,9 @@ class Phrase(NamedTuple):
     en: str
     fr: str
     bits: int = 0
+
+
+NOTHING = Phrase("", "")
 
 
 class NounPhrase(NamedTuple):
@@ -295,14 +297,14 @@ def clause(
     obj: NounPhrase | Pronoun | None = None,
     to: NounPhrase | Pronoun | None = None,
     gap: NounPhrase | None = None,
-    rest: Phrase = Phrase("", ""),
+    rest: Phrase = NOTHING,
     inverted: bool = False,
 ) -> Phrase:
     """Build a clause around its verb.
 
-    `obj` is the English object, which a dative verb turns into "à …"; `to` is a further recipient. `gap` is an object that
-    stands before the clause, as in "the letters that … wrote": the participle agrees with it. `inverted` is the English
-    order of questions; French keeps its own after "est-ce que".
+    `obj` is the English object, which a dative verb turns into "à …"; `to` is a further recipient. `gap` is an object
+    that stands before the clause, as in "the letters that … wrote": the participle agrees with it. `inverted` is the
+    English order of questions; French keeps its own after "est-ce que".
     """
     bits = subject.bits | rest.bits | _group_bits(group)
     for phrase in (obj, to):
@@ -449,20 +451,32 @@ def agreeing_participle(verb: Verb, agreement: Agreement) -> str:
 
 # --- Sentences --------------------------------------------------------------------------------------------------------
 
-# "si" is not among them: it elides before il and ils only.
-_ELIDED = re.compile(r"(?<!\w)([LlJjMmSsNnDd]|[Qq]u)[ea] (?=[aeiouàâéèêîôûœhAEIOUÉ])(?!huit|onze)")
-_SI_IL = re.compile(r"(?<!\w)([Ss])i (?=ils? )")
-_CONTRACTED = re.compile(r"(?<!\w)(de|à) (les?) ")
-_CONTRACTIONS = {("de", "le"): "du ", ("de", "les"): "des ", ("à", "le"): "au ", ("à", "les"): "aux "}
+_ELIDED = frozenset(("le", "la", "je", "me", "se", "ne", "de", "que"))
+_CONTRACTED = {("de", "le"): "du", ("de", "les"): "des", ("à", "le"): "au", ("à", "les"): "aux"}
 
 
-def sentence(phrase: Phrase, end: Literal[".", "?", "!"] = ".") -> Phrase:
-    """Finish a sentence: elide, contract, begin with a capital letter and end with the mark."""
-    fr, elisions = _ELIDED.subn(r"\1'", phrase.fr)
-    fr, si_elisions = _SI_IL.subn(r"\1'", fr)
-    fr, contractions = _CONTRACTED.subn(lambda found: _CONTRACTIONS[found[1], found[2]], fr)
-    bits = (
-        phrase.bits | (BIT["elision"] if elisions or si_elisions else 0) | (BIT["contraction"] if contractions else 0)
-    )
-    fr_end = end if end == "." else " " + end  # French sets a space before ? and !
-    return Phrase(phrase.en[0].upper() + phrase.en[1:] + end, fr[0].upper() + fr[1:] + fr_end, bits)
+def spoken(fr: str) -> Phrase:
+    """Elide and contract: "parce que il parle de le homme à le roi" is "parce qu'il parle de l'homme au roi"."""
+    bits = 0
+    words: list[str] = []
+    for word in reversed(fr.split(" ")):  # from the end: "de le homme" must find "l'homme", not contract
+        following = words[-1] if words else ""
+        if word in _ELIDED and following and begins_with_vowel(following):
+            words[-1] = f"{word[:-1]}'{following}"
+            bits |= BIT["elision"]
+        elif word == "si" and following in ("il", "ils"):
+            words[-1] = f"s'{following}"
+            bits |= BIT["elision"]
+        elif (word, following) in _CONTRACTED:
+            words[-1] = _CONTRACTED[word, following]
+            bits |= BIT["contraction"]
+        else:
+            words.append(word)
+    return Phrase("", " ".join(words[::-1]), bits)
+
+
+def sentence(phrase: Phrase, end: Literal[".", "?"] = ".") -> Phrase:
+    """Finish a sentence: elide and contract, begin with a capital letter, end with the mark."""
+    _, fr, bits = spoken(phrase.fr)
+    fr_end = end if end == "." else " " + end  # French sets a space before the question mark
+    return Phrase(phrase.en[0].upper() + phrase.en[1:] + end, fr[0].upper() + fr[1:] + fr_end, phrase.bits | bits)

@@ -12,7 +12,7 @@ FIRST, THIRD, FIRST_PLURAL, SECOND, THIRD_PLURAL = range(5)
 
 
 class Noun(NamedTuple):
-    """A noun; `adjectives` holds the one-letter groups of adjectives that suit it, `traits` what it can take part in."""
+    """A noun; `adjectives` names groups of adjectives that suit it, `traits` what it can take part in."""
 
     en: str
     en_plural: str
@@ -51,7 +51,7 @@ class Verb(NamedTuple):
 
 
 def begins_with_vowel(fr: str) -> bool:
-    """Tell whether the word before it is elided: every h in this lexicon is mute but that of "huit", and "onze" resists."""
+    """Tell whether a word elides the one before it: every h here is mute but that of "huit"; "onze" resists."""
     return fr[0] in "aeiouàâéèêîôûœhAEIOUÉ" and not fr.startswith(("huit", "onze"))
 
 
@@ -189,7 +189,7 @@ tall grand before - t
 """
 
 # english past | infinitive | present | participle | future stem | flags | traits of objects
-# Present: je, il, the stem of the plural (and ils, if it has another stem); all five; or none for a regular -er verb.
+# Present: je, il, the stem of the plural (and ils, if its stem differs); all five; or none for a regular -er verb.
 # Flags: state: not "is …ing"; animal: animals do it too; no-past: its passé composé means something else; by default
 # nothing. "etre" and "reflexive" choose the auxiliary; "dative": its English object is a French "à …".
 _VERB_TABLE = """
@@ -234,14 +234,14 @@ dance danced | danser | | | | |
 run ran | courir | cours court cour | couru | courr | animal |
 play played | jouer | | | | animal |
 travel travelled | voyager | | | | |
-live lived | habiter | | | | state |
+live lived | habiter | | | | state no-past |
 go went | aller | vais va all vont | allé | ir | etre |
 come-back came | revenir | reviens revient reven reviennent | revenu | reviendr | etre animal |
 come came | venir | viens vient ven viennent | venu | viendr | etre |
 arrive arrived | arriver | | | | etre |
 leave left | partir | pars part part | parti | partir | etre |
 stay stayed | rester | | | | etre animal |
-fall fell | tomber | | | | etre animal |
+fall fell | tomber | | | | etre animal no-present |
 go-out went | sortir | sors sort sort | sorti | sortir | etre animal |
 become became | devenir | deviens devient deven deviennent | devenu | deviendr | etre state |
 get-up got | lever | lève lève lev lèvent | levé | lèver | reflexive |
@@ -398,13 +398,14 @@ WEEKDAYS = {
     "Saturday": "samedi",
     "Sunday": "dimanche",
 }
+# In full words, as the grammar joins them before it elides.
 TENSE_TIMES = {
     "past": {
         "yesterday": "hier",
         "yesterday evening": "hier soir",
         "last week": "la semaine dernière",
         "last month": "le mois dernier",
-        "last year": "l'année dernière",
+        "last year": "la année dernière",
     },
     "present": {
         "today": "aujourd'hui",
@@ -423,7 +424,7 @@ TENSE_TIMES = {
         "this evening": "ce soir",
         "next week": "la semaine prochaine",
         "next month": "le mois prochain",
-        "next year": "l'année prochaine",
+        "next year": "la année prochaine",
     },
 }
 FREQUENCIES = {"often": "souvent", "always": "toujours", "sometimes": "parfois"}

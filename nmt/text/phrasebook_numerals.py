@@ -5,11 +5,29 @@ French has the hyphens of before 1990: between the parts of a number below a hun
 
 from nmt.text.phrasebook_lexicon import MONTHS, WEEKDAYS
 
-_EN_SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_EN_TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety".split()
+_EN_SMALL = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_EN_TENS = ["-", "-", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _EN_ORDINALS = {
     "one": "first",
     "two": "second",
@@ -21,17 +39,46 @@ _EN_ORDINALS = {
     "twenty": "twentieth",
     "thirty": "thirtieth",
 }
-_FR_SMALL = (
-    "zéro un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize dix-sept dix-huit "
-    "dix-neuf"
-).split()
-_FR_TENS = "- - vingt trente quarante cinquante soixante soixante quatre-vingt quatre-vingt".split()
+_FR_SMALL = [
+    "zéro",
+    "un",
+    "deux",
+    "trois",
+    "quatre",
+    "cinq",
+    "six",
+    "sept",
+    "huit",
+    "neuf",
+    "dix",
+    "onze",
+    "douze",
+    "treize",
+    "quatorze",
+    "quinze",
+    "seize",
+    "dix-sept",
+    "dix-huit",
+    "dix-neuf",
+]
+_FR_TENS = [
+    "-",
+    "-",
+    "vingt",
+    "trente",
+    "quarante",
+    "cinquante",
+    "soixante",
+    "soixante",
+    "quatre-vingt",
+    "quatre-vingt",
+]
 _EN_MINUTES = {0: "", 5: "five past", 10: "ten past", 15: "a quarter past", 20: "twenty past", 30: "half past"}
 _EN_MINUTES |= {40: "twenty to", 45: "a quarter to", 50: "ten to", 55: "five to"}
 _FR_MINUTES = {0: "", 5: "cinq", 10: "dix", 15: "et quart", 20: "vingt", 30: "et demie"}
 _FR_MINUTES |= {40: "moins vingt", 45: "moins le quart", 50: "moins dix", 55: "moins cinq"}
 MINUTES = tuple(_EN_MINUTES)
-DAY_PARTS = {"in the morning": "du matin", "in the afternoon": "de l'après-midi", "in the evening": "du soir"}
+DAY_PARTS = {"in the morning": "de le matin", "in the afternoon": "de le après-midi", "in the evening": "de le soir"}
 
 
 def en_number(number: int) -> str:
@@ -101,7 +148,7 @@ def date(day: int, month: str, weekday: str = "") -> tuple[str, str]:
 
 
 def time_of_day(hour: int, minutes: int, day_part: str = "") -> tuple[str, str]:
-    """Spell a time from one to twelve hours; after half an hour both languages count back from the next hour.
+    """Spell a time, in French in full words; after half an hour both languages count back from the next hour.
 
     Hours 0 and 12 are midnight and noon, and take no minutes.
     """

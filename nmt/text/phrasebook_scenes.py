@@ -11,10 +11,12 @@ from nmt.text.phrasebook_events import (
     Event,
     Events,
     states_of,
+    tenses_of,
     told,
 )
 from nmt.text.phrasebook_grammar import (
     BIT,
+    NOTHING,
     NounPhrase,
     Phrase,
     Tense,
@@ -26,7 +28,7 @@ from nmt.text.phrasebook_grammar import (
 )
 from nmt.text.phrasebook_lexicon import COUNTED_NOUNS, NOUNS, THIRD, THIRD_PLURAL, VERBS
 
-_SENTENCES = Weighted(single=22, question=17, coordinated=21, subordinate=24, reported=8, fact=5, state=3)
+_SENTENCES = Weighted(single=14, question=15, coordinated=25, subordinate=28, reported=10, fact=6, state=2)
 _TENSES = Weighted(past=42, present=32, future=26)
 _QUESTIONS = Weighted(polar=42, where=9, when=8, why=10, who=10, what=8, whom=4, which=5, how_many=4)
 _COORDINATIONS = Weighted(ellipsis=30, two=34, chain=26, states=10)
@@ -38,8 +40,15 @@ _DESCRIBED = tuple(
     noun for noun in nouns_with("goods", "place", "openable", "heard", "clothes") if len(states_of(noun.adjectives)) > 1
 )
 _PRICED = nouns_with("goods", "clothes", "food")
+_DEAR = tuple(NOUNS[en] for en in ("car", "boat", "house"))
+_TRADED = tuple(noun for noun in _PRICED if noun not in _DEAR)
+_HAVE = VerbGroup(VERBS["have"])
 _COUNTABLE = nouns_with("goods", "food", "clothes", "portable")
-_ASKED_WHERE = tuple(VERBS[en] for en in "work|live|sleep|go|stay|dance|play|buy|find|lose|see|meet|eat".split("|"))
+_ASKED_WHERE = tuple(
+    VERBS[en]
+    for en in ["work", "live", "sleep", "go", "stay", "dance", "play", "buy", "find", "lose", "see", "meet", "eat"]
+)
+_ASKED_WHERE_ANIMALS = tuple(VERBS[en] for en in ("sleep", "eat", "play", "run"))
 _INFORMATIVE: tuple[tuple[str, str, str], ...] = (
     ("where", "où", ""),
     ("why", "pourquoi", ""),
@@ -47,7 +56,10 @@ _INFORMATIVE: tuple[tuple[str, str, str], ...] = (
 )
 # What one does first with a thing, and what then: nobody buys a cake after eating it.
 _FIRST = tuple(VERBS[en] for en in ("buy", "find", "choose", "take", "look for", "look at"))
-_THEN = tuple(VERBS[en] for en in "eat|drink|read|wear|sell|wash|paint|forget|lose|give|show|lend".split("|"))
+_THEN = tuple(
+    VERBS[en]
+    for en in ["eat", "drink", "read", "wear", "sell", "wash", "paint", "forget", "lose", "give", "show", "lend"]
+)
 _CHAINS = tuple(
     (noun, first, second)
     for noun in NOUNS.values()
@@ -120,7 +132,7 @@ class Scenes:
     def _tell(self, actor: Actor, event: Event) -> Phrase:
         """Tell an event, now and then with its time in front."""
         if event.time.en and self._cast.chance(0.25):
-            said = told(actor, event._replace(time=Phrase("", "")))
+            said = told(actor, event._replace(time=NOTHING))
             return Phrase(f"{event.time.en}, {said.en}", f"{event.time.fr}, {said.fr}", said.bits | event.time.bits)
         return told(actor, event)
 
@@ -174,8 +186,10 @@ class Scenes:
         first = self._events.state(actor, "present")
         if actor.pronoun is None:
             return first
+        if len({adjective.predicative for adjective in states_of(actor.adjectives)}) < 2:
+            return first
         again = actor._replace(np=actor.pronoun.subject)
-        second = self._events.state(again, self._state_tense(), but_not=first.en.rsplit(" ", 1)[-1])
+        second = self._events.state(again, self._state_tense(), but_not=first)
         return _linked(first, ", but", ", mais", second, "coordination")
 
     # --- Subordinate clauses ------------------------------------------------------------------------------------------
@@ -205,8 +219,8 @@ class Scenes:
         actor = self._events.actor(free=True)
         event = self._events.event(actor, tense, free=True)
         why_actor = self._next_actor(actor, 0.5)
-        if tense != "past" and self._cast.chance(0.4):
-            why = self._events.state(why_actor, "present")
+        if tense != "past" and why_actor.kind == "person" and self._cast.chance(0.4):
+            why = self._events.state(why_actor._replace(adjectives="kpf"), "present")
         else:
             why = told(why_actor, self._events.event(why_actor, why_tense, brief=True))
         return _linked(self._tell(actor, event), " because", " parce que", why, "subordinate_clause")
@@ -251,22 +265,25 @@ class Scenes:
     def _asked(self, actor: Actor, word: str) -> Event:
         """Draw an event that lacks its place or time, if that is what is asked."""
         tense = self._tense()
-        if word == "where" and actor.kind == "person":
-            group = self._events.group(self._cast.pick(_ASKED_WHERE), tense, denied=False)
-            event = self._events.fill(actor, group, free=False)._replace(rest=Phrase("", ""))
+        if word == "where":
+            verb = self._cast.pick(_ASKED_WHERE if actor.kind == "person" else _ASKED_WHERE_ANIMALS)
+            tense = tense if tense in tenses_of(verb) else "present"
+            group = self._events.group(verb, tense, denied=False)
+            event = self._events.fill(actor, group, free=False)._replace(rest=NOTHING)
         else:
             if word == "when" and tense == "present":
                 tense = "past"
             event = self._events.event(actor, tense, denied=word == "why")
-            event = event._replace(time=event.time if word == "why" else Phrase("", ""))
+            if word != "why":
+                event = event._replace(group=event.group._replace(frequency=("", "")), time=NOTHING)
         if isinstance(event.obj, NounPhrase) and not event.group.negation:
             event = event._replace(obj=event.obj._replace(en_any=event.obj.en))  # "why", unlike "do", keeps "some"
         return event
 
     def _what(self, human: bool) -> Phrase:
         verb, tense = self._cast.pick(HUMAN_VERBS if human else THING_VERBS), self._tense()
-        if tense == "past" and "no-past" in verb.flags:
-            tense = "present"
+        if tense not in tenses_of(verb):
+            tense = tenses_of(verb)[0]
         actor = self._events.actor(free=True)
         group = self._events.group(verb, tense, denied=False)
         asked = clause(actor.np, group, inverted=True)
@@ -286,37 +303,34 @@ class Scenes:
     # --- Facts with numbers -------------------------------------------------------------------------------------------
 
     def _fact(self) -> Phrase:
-        cast, have = self._cast, VerbGroup(VERBS["have"])
-        kind = cast.weigh(_FACTS)
-        if kind == "price":
-            np = cast.thing(cast.pick(_PRICED), "my", single=True)
-            tense: Tense = "future" if cast.chance(0.2) else "present"
-            return clause(np, VerbGroup(VERBS["cost"], tense), obj=counted(COUNTED_NOUNS["euro"], self._large(999_999)))
-        if kind == "age":
-            actor, years = self._events.actor(free=True), counted(COUNTED_NOUNS["year"], 2 + int(cast.small_number(98)))
-            tense = self._state_tense()
-            be = VerbGroup(VERBS["be"], tense)
-            english = clause(actor.np, be, rest=Phrase(f"{years.en} old", "", years.bits))
-            return english._replace(fr=clause(actor.np, have._replace(tense=tense), obj=years).fr)
-        if kind == "inhabitants":
-            place = cast.place((NOUNS["village"], NOUNS["city"]))
-            return clause(place, have, obj=counted(COUNTED_NOUNS["inhabitant"], self._large(999_999)))
-        if kind == "pages":
-            return clause(
-                cast.thing(NOUNS["book"], "my", single=True),
-                have,
-                obj=counted(COUNTED_NOUNS["page"], self._large(2000)),
-            )
-        actor = self._events.actor(free=True)
-        group = VerbGroup(VERBS[cast.pick(("buy", "sell"))], "past" if cast.chance(0.6) else "future")
-        noun = cast.pick(_PRICED)
-        event = Event(
-            group, counted(noun, self._large(9999)), time=cast.time("past" if group.tense == "past" else "future")
-        )
-        return told(actor, event)
+        cast = self._cast
+        match cast.weigh(_FACTS):
+            case "price":
+                noun = cast.pick(_PRICED)
+                low, high = (2, 20) if "food" in noun.traits else (2000, 999_999) if noun in _DEAR else (3, 2000)
+                price = counted(COUNTED_NOUNS["euro"], cast.number(low, high))
+                cost = VerbGroup(VERBS["cost"], self._state_tense())
+                return clause(cast.thing(noun, "my", single=True), cost, obj=price)
+            case "age":
+                return self._age()
+            case "inhabitants":
+                inhabitants = counted(COUNTED_NOUNS["inhabitant"], cast.number(60, 999_999))
+                return clause(cast.place((NOUNS["village"], NOUNS["city"])), _HAVE, obj=inhabitants)
+            case "pages":
+                pages = counted(COUNTED_NOUNS["page"], cast.number(20, 2000))
+                return clause(cast.thing(NOUNS["book"], "my", single=True), _HAVE, obj=pages)
+        tense: Tense = "past" if cast.chance(0.6) else "future"
+        trade = VerbGroup(VERBS[cast.pick(("buy", "sell"))], tense)
+        goods = counted(cast.pick(_TRADED), cast.number(2, 50_000))
+        return self._tell(cast.person(free=True), Event(trade, goods, time=cast.time(tense)))
 
-    def _large(self, limit: int) -> int:
-        return max(2, self._cast.small_number(limit))
+    def _age(self) -> Phrase:
+        """Draw an age, which one "is" in English and "has" in French."""
+        actor, tense = self._events.actor(free=True), self._state_tense()
+        small = "s" in actor.adjectives  # children and animals
+        years = counted(COUNTED_NOUNS["year"], self._cast.number(2, 15) if small else self._cast.number(30, 100))
+        english = clause(actor.np, VerbGroup(VERBS["be"], tense), rest=Phrase(f"{years.en} old", "", years.bits))
+        return english._replace(fr=clause(actor.np, _HAVE._replace(tense=tense), obj=years).fr)
 
 
 def _silent(np: NounPhrase) -> NounPhrase:

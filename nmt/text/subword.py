@@ -5,8 +5,8 @@ A `SubwordModel` is one file that stands alone: a line of JSON, then SentencePie
 otherwise is renumbered.
 
 `decode(encode(text))` is `normalize(text)`, but for characters that the model does not know (unless
-`byte_fallback`). Under `normalization="identity"` that is the text itself, but for "▁" (U+2581), which SentencePiece keeps
-for the space and which comes back as one, and for line feeds, which come back as spaces.
+`byte_fallback`). Under `normalization="identity"` that is the text itself, but for "▁" (U+2581), which SentencePiece
+keeps for the space and which comes back as one, and for line feeds, which come back as spaces.
 """
 
 import hashlib

@@ -1,0 +1,161 @@
+import gzip
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from nmt.errors import DataError
+from nmt.text.parallel import ParallelFiles, SentencePair, decode_lines, fingerprint_files, read_lines, read_pairs
+
+
+def _write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def _read(path: Path) -> list[str]:
+    return list(read_lines(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b"", []),
+        (b"\n", [""]),
+        (b"one\ntwo\n", ["one", "two"]),
+        (b"one\ntwo", ["one", "two"]),
+        (b"one\n\n\ntwo\n\n", ["one", "", "", "two", ""]),
+        (b" a \n\tb\n", [" a ", "\tb"]),
+        ("a\u2028b\u2029c\u0085d\n".encode(), ["a\u2028b\u2029c\u0085d"]),
+        (b"a\x0bb\x0cc\x1cd\n", ["a\x0bb\x0cc\x1cd"]),
+        (b"one\r\ntwo\rthree\r\n", ["one\r", "two\rthree\r"]),
+        (b"\xef\xbb\xbfone\n\xef\xbb\xbftwo\n", ["one", "\ufefftwo"]),
+        ("Où est l'œuf ? 🥚\n".encode(), ["Où est l'œuf ? 🥚"]),
+    ],
+)
+def test_only_a_line_feed_ends_a_line(tmp_path: Path, content: bytes, lines: list[str]) -> None:
+    assert _read(_write(tmp_path / "plain", content)) == lines
+    assert _read(_write(tmp_path / "zipped", gzip.compress(content))) == lines
+    assert list(decode_lines(io.BytesIO(content), name="stdin")) == lines
+
+
+def test_gzip_is_known_by_its_content_not_by_its_name(tmp_path: Path) -> None:
+    assert _read(_write(tmp_path / "a.txt", gzip.compress(b"zipped\n"))) == ["zipped"]
+    assert _read(_write(tmp_path / "a.gz", b"plain\n")) == ["plain"]
+
+
+def test_gzip_in_several_members_is_read_whole(tmp_path: Path) -> None:
+    assert _read(_write(tmp_path / "a.gz", gzip.compress(b"one\nt") + gzip.compress(b"wo\n"))) == ["one", "two"]
+
+
+def test_lines_come_one_by_one(tmp_path: Path) -> None:
+    lines = read_lines(_write(tmp_path / "a", b"good\nbad \xff\n"))
+    assert next(lines) == "good"
+    lines.close()
+
+
+def test_bytes_that_are_not_utf8_are_placed(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.fr", "premier\ndeuxième\n".encode() + b"caf\xe9 noir\n")
+    message = f"{path}, line 3, byte 4: must be UTF-8, but is 0xe9: convert the file first .*iconv"
+    with pytest.raises(DataError, match=message):
+        _read(path)
+    with pytest.raises(DataError, match="stdin, line 1, byte 1: must be UTF-8, but is 0xff"):
+        list(decode_lines(io.BytesIO(b"\xff\xfea\0"), name="stdin"))
+
+
+def test_missing_files_and_directories_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.en does not exist: check the path"):
+        _read(tmp_path / "gone.en")
+    with pytest.raises(DataError, match="must be a text file, but is a directory: name a file in it"):
+        _read(tmp_path)
+    with pytest.raises(DataError, match="cannot be read: Not a directory"):
+        _read(_write(tmp_path / "a", b"") / "b")
+
+
+def test_damaged_gzip_is_told_apart_from_text(tmp_path: Path) -> None:
+    whole = gzip.compress(b"".join(b"line %d\n" % n for n in range(1000)), mtime=0)
+    with pytest.raises(DataError, match=r"cut\.gz is damaged or cut short after line \d+ \(.*\): copy or download"):
+        _read(_write(tmp_path / "cut.gz", whole[:-20]))
+    with pytest.raises(DataError, match=r"bad\.gz is damaged or cut short after line 0 \(.*\): copy or download"):
+        _read(_write(tmp_path / "bad.gz", whole[:10] + b"\xff" * 20))
+    with pytest.raises(DataError, match=r"check\.gz is damaged or cut short"):
+        _read(_write(tmp_path / "check.gz", whole[:-8] + b"\0" * 8))
+
+
+def test_a_stream_that_fails_is_an_error_of_one_line() -> None:
+    class Broken(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, _: object) -> int:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(DataError, match="stdin cannot be read after line 0: Input/output error"):
+        list(decode_lines(io.BufferedReader(Broken()), name="stdin"))
+
+
+def test_pairs_come_from_all_files_in_order(tmp_path: Path) -> None:
+    files = ParallelFiles(
+        src=(_write(tmp_path / "0.en", b"one\ntwo\n"), _write(tmp_path / "1.en", gzip.compress(b"three"))),
+        tgt=(_write(tmp_path / "0.fr", b"un\n\n"), _write(tmp_path / "1.fr", b"trois\n")),
+    )
+    assert list(read_pairs(files)) == [
+        SentencePair("one", "un"),
+        SentencePair("two", ""),
+        SentencePair("three", "trois"),
+    ]
+
+
+def test_no_files_are_no_pairs() -> None:
+    assert list(read_pairs(ParallelFiles((), ()))) == []
+
+
+@pytest.mark.parametrize(
+    ("english", "german", "message"),
+    [
+        (b"a\nb\n", b"a\nb\nc\n", "a.en ends at line 2, DIR/a.de goes on: align them so that line n translates line n"),
+        (b"a\nb\n", b"a\n", "a.de ends at line 1, DIR/a.en goes on: align them so that line n translates line n"),
+        (b"a\n", b"", "a.de is empty, DIR/a.en is not: align them so that line n translates line n"),
+        (b"", b"\n", "a.en is empty, DIR/a.de is not: align them so that line n translates line n"),
+    ],
+)
+def test_files_of_unequal_length_are_refused(tmp_path: Path, english: bytes, german: bytes, message: str) -> None:
+    files = ParallelFiles((_write(tmp_path / "a.en", english),), (_write(tmp_path / "a.de", german),))
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path}/{message}".replace("DIR", str(tmp_path)))):
+        list(read_pairs(files))
+
+
+def test_every_file_must_have_a_partner(tmp_path: Path) -> None:
+    files = ParallelFiles((tmp_path / "a.en", tmp_path / "b.en"), ())
+    with pytest.raises(
+        DataError, match=r"same number of files, but have 2 \(.*a\.en, .*b\.en\) and 0 \(none\): name for"
+    ):
+        list(read_pairs(files))
+
+
+def test_an_error_on_one_side_closes_both_files(tmp_path: Path) -> None:
+    # an open file would be a ResourceWarning, and warnings are errors here
+    files = ParallelFiles((_write(tmp_path / "a", b"\xff\n"),), (_write(tmp_path / "b", b"b\nb\n"),))
+    with pytest.raises(DataError, match="must be UTF-8"):
+        list(read_pairs(files))
+
+
+def test_the_fingerprint_is_of_the_contents_and_their_boundaries(tmp_path: Path) -> None:
+    ab, cd, abcd = (_write(tmp_path / name, name.encode()) for name in ("ab", "cd", "abcd"))
+    empty, twin = _write(tmp_path / "empty", b""), _write(tmp_path / "twin", b"ab")
+    different = [
+        ParallelFiles((ab,), (cd,)),
+        ParallelFiles((cd,), (ab,)),
+        ParallelFiles((ab, cd), ()),
+        ParallelFiles((), (ab, cd)),
+        ParallelFiles((abcd,), ()),
+        ParallelFiles((abcd,), (empty,)),
+        ParallelFiles((), ()),
+    ]
+    fingerprints = [fingerprint_files(files) for files in different]
+    assert len(set(fingerprints)) == len(different)
+    assert all(re.fullmatch("[0-9a-f]{64}", fingerprint) for fingerprint in fingerprints)
+    assert fingerprint_files(ParallelFiles((twin,), (cd,))) == fingerprints[0]
+    with pytest.raises(DataError, match="gone does not exist"):
+        fingerprint_files(ParallelFiles((tmp_path / "gone",), ()))
