@@ -244,12 +244,6 @@ class SearchConfig:
 
 
 @dataclass
-class PrepareCommand:
-    data: DataConfig = MISSING
-    subword: SubwordConfig = MISSING
-
-
-@dataclass
 class TrainCommand:
     data: DataConfig = MISSING
     subword: SubwordConfig = MISSING

@@ -9,6 +9,8 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 COMMANDS = ("prepare", "train", "translate", "evaluate")
@@ -35,8 +37,11 @@ usage: nmt COMMAND [KEY=VALUE ...]
 Errors are one line; HYDRA_FULL_ERROR=1 shows where they come from."""
 
 
-class Terminated(BaseException):
-    """SIGTERM, as an exception, so that what is half-written is taken away."""
+class Stopped(BaseException):
+    """The command is to end because of a signal: no `Exception`, so that it ends a sweep too."""
+
+    def __init__(self, signal_number: int) -> None:
+        self.signal_number = signal_number
 
 
 def main() -> None:
@@ -54,14 +59,15 @@ def main() -> None:
         fail(f"there is no command {arguments[0]!r}: use one of {', '.join(COMMANDS)} (nmt --help)")
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        sys.exit(_run(arguments[0], arguments[1:]))
+        status = _run(arguments[0], arguments[1:])
+        sys.stdout.flush()
+        sys.exit(status)
     except KeyboardInterrupt:
         _leave(signal.SIGINT)
-    except Terminated:
-        _leave(signal.SIGTERM)
-    except BrokenPipeError:  # the reader of our output has gone, as in `nmt translate … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except BrokenPipeError:
+        _leave(signal.SIGPIPE)
+    except Stopped as stop:
+        _leave(stop.signal_number)
 
 
 def fail(message: str) -> NoReturn:
@@ -70,54 +76,121 @@ def fail(message: str) -> NoReturn:
     sys.exit(1)
 
 
-def _run(command: str, overrides: list[str]) -> int:
+def _run(command: str, arguments: list[str]) -> int:
     """Let Hydra compose the settings and run the command on them; returns the exit status."""
-    show_all = os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come through to here instead of being printed by Hydra
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
-    from hydra.types import RunMode
-    from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from nmt.commands.settings import check_sweep, explain, quote_paths, register_schemas
-    from nmt.config import conf_dir
+    from nmt.commands.settings import explain, is_sweep, read_arguments
     from nmt.errors import NmtError
 
-    statuses: list[int] = []
-    errors: list[NmtError] = []
-
-    def job(composed: DictConfig) -> None:
-        try:
-            settings: Any = OmegaConf.to_object(composed)
-            module = importlib.import_module(f"nmt.commands.{command}")
-            statuses.append(module.run(settings, config_yaml=OmegaConf.to_yaml(composed, resolve=True)))
-        except NmtError as error:  # not let through to Hydra, which would add a line of its own and end a sweep
-            errors.append(error)
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                logging.getLogger("nmt").error("this job failed, the others go on: %s", error)
-
+    show_all = os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
+    jobs = _Jobs(command)
     try:
-        register_schemas()
-        sys.argv = [f"nmt {command}", *quote_paths(overrides)]
-        check_sweep(command, sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(job)()
-    except (NmtError, HydraException, OmegaConfBaseException) as error:
-        if show_all:
+        options, overrides = read_arguments(command, arguments)
+        jobs.is_sweep = is_sweep(options)
+        with _exceptions_come_through():
+            _hand_to_hydra(jobs, options, overrides)
+    except (NmtError, HydraException, OmegaConfBaseException, OSError, ValueError) as error:
+        if show_all or error in jobs.crashes or isinstance(error, BrokenPipeError):
             raise
-        fail(str(error) if isinstance(error, NmtError) else explain(error, command))
-    if errors and show_all:
-        raise errors[-1]
-    if errors:
-        fail(f"{len(errors)} of {len(errors) + len(statuses)} jobs failed" if statuses else str(errors[-1]))
-    return max(statuses, default=0)
+        fail(explain(error, command, arguments))
+    if jobs.errors and show_all:
+        raise jobs.errors[-1]
+    if jobs.errors and jobs.is_sweep:
+        fail(f"{len(jobs.errors)} of {jobs.num_started} jobs failed")
+    if jobs.errors:
+        fail(explain(jobs.errors[-1], command, arguments))
+    return jobs.status
 
 
-def _terminate(_signal: int, _frame: object) -> NoReturn:
-    raise Terminated
+class _Jobs:
+    """Runs a command's jobs for Hydra, one or those of a sweep, and keeps what Hydra would not give back."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+        self.is_sweep = False
+        self.num_started = 0
+        self.status = 0
+        self.errors: list[Exception] = []
+        self.crashes: list[Exception] = []  # what no user can mend
+
+    def run(self, composed: Any) -> None:
+        """Run one job; what the user can mend is kept, since Hydra would add a line of its own, or end the sweep."""
+        from omegaconf.errors import OmegaConfBaseException
+
+        from nmt.commands.settings import explain, to_settings
+        from nmt.errors import NmtError
+
+        self.num_started += 1
+        try:
+            settings, config_yaml = to_settings(composed)
+            status = importlib.import_module(f"nmt.commands.{self.command}").run(settings, config_yaml=config_yaml)
+        except BrokenPipeError:  # the reader of our output has gone, as in `nmt translate … | head`
+            raise Stopped(signal.SIGPIPE) from None
+        except (NmtError, OmegaConfBaseException, OSError) as error:
+            self.errors.append(error)
+            if self.is_sweep:
+                message = explain(error, self.command, [])
+                logging.getLogger("nmt").error("this job failed, the others go on: %s", message)
+            return
+        except Exception as error:
+            self.crashes.append(error)
+            raise
+        if status > 128:
+            raise Stopped(status - 128)
+        self.status = max(self.status, status)
+
+
+def _hand_to_hydra(jobs: _Jobs, options: list[str], overrides: list[str]) -> None:
+    import hydra
+
+    from nmt.commands.help import show_help, wants_help
+    from nmt.commands.settings import check_sweep, register_schemas, sweep_folder
+    from nmt.config import conf_dir
+
+    register_schemas()
+    if wants_help(options):
+        show_help(jobs.command, overrides)
+        return
+    if jobs.is_sweep:
+        check_sweep(jobs.command, overrides)
+
+    def job(composed: Any) -> None:
+        jobs.run(composed)
+
+    with sweep_folder(overrides) if jobs.is_sweep else _nothing() as more_overrides:
+        sys.argv = [f"nmt {jobs.command}", *options, *overrides, *more_overrides]
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=jobs.command)(job)()
+
+
+@contextmanager
+def _nothing() -> Iterator[list[str]]:
+    yield []
+
+
+@contextmanager
+def _exceptions_come_through() -> Iterator[None]:
+    """Let exceptions come through Hydra, which prints them on several lines and exits otherwise."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+def _terminate(signal_number: int, _frame: object) -> NoReturn:
+    raise Stopped(signal_number)
 
 
 def _leave(signal_number: int) -> NoReturn:
-    print(f"nmt: stopped by {signal.Signals(signal_number).name}", file=sys.stderr)  # noqa: T201
+    """Exit as shells expect of what a signal ends; a reader that has gone needs no message."""
+    if signal_number == signal.SIGPIPE:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush would complain
+    else:
+        print(f"nmt: stopped by {signal.Signals(signal_number).name}", file=sys.stderr)  # noqa: T201
     sys.exit(128 + signal_number)

@@ -14,7 +14,7 @@ from typing import Literal
 from filelock import FileLock
 from tqdm import tqdm
 
-from nmt.config import DataConfig, FilesConfig, GenerateConfig, PrepareCommand, SubwordConfig
+from nmt.config import DataConfig, FilesConfig, GenerateConfig, SubwordConfig, TrainCommand
 from nmt.corpus.binarized import (
     FORMAT_VERSION,
     SRC_SUBWORD,
@@ -49,7 +49,7 @@ class PreparedCorpus:
         return SubwordModel.load(self.directory / SRC_SUBWORD), SubwordModel.load(self.directory / TGT_SUBWORD)
 
 
-def run(settings: PrepareCommand, *, config_yaml: str) -> int:  # noqa: ARG001
+def run(settings: TrainCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     corpus = prepare(settings.data, settings.subword)
     print(corpus.directory)  # noqa: T201
     return 0

@@ -56,7 +56,7 @@ def generate(split: Split, num_pairs: int, *, seed: int) -> Iterator[PhrasePair]
                 f"the phrasebook must yield {num_pairs} different {split} pairs, but found no new one after {len(seen)}"
                 ": ask for fewer pairs"
             )
-        if split_of(phrase.en) != split or phrase.en in seen or not _has_fit_length(phrase.en, phrase.fr):
+        if split_of(phrase.en) != split or phrase.en in seen or not _fits(phrase.en) or not _fits(phrase.fr):
             continue
         vain_draws = 0
         seen.add(phrase.en)
@@ -65,5 +65,5 @@ def generate(split: Split, num_pairs: int, *, seed: int) -> Iterator[PhrasePair]
         yield PhrasePair(phrase.en, phrase.fr, sets[phrase.bits])
 
 
-def _has_fit_length(*texts: str) -> bool:
-    return all(MIN_WORDS <= text.count(" ") + 1 <= MAX_WORDS for text in texts)
+def _fits(text: str) -> bool:
+    return MIN_WORDS <= text.count(" ") + 1 <= MAX_WORDS

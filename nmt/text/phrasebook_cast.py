@@ -5,7 +5,6 @@ take up a noun of the sentence, and "it" always takes up one; so only the first 
 """
 
 import random
-from bisect import bisect
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeVar
 
@@ -58,13 +57,9 @@ class Actor(NamedTuple):
     pronoun: Pronoun | None
 
 
-class Weighted:
-    """A choice among words with weights; an underscore stands for a space."""
-
-    def __init__(self, **weights: float) -> None:
-        self.words = tuple(word.replace("_", " ") for word in weights)
-        total = 0.0
-        self.bounds = [total := total + weight for weight in weights.values()]
+def weighted(**weights: int) -> tuple[str, ...]:
+    """List words as often as they weigh; an underscore stands for a space."""
+    return tuple(word.replace("_", " ") for word, weight in weights.items() for _ in range(weight))
 
 
 def nouns_with(*traits: str) -> tuple[Noun, ...]:
@@ -91,18 +86,17 @@ _CITY_NAMES, _COUNTRY_NAMES = tuple(CITIES), tuple(COUNTRIES)
 _TIMES = {frame: tuple(times.items()) for frame, times in TENSE_TIMES.items()}
 _PERSONAL = "okypeft"  # the adjectives of people who are only named
 
-_ACTORS = Weighted(pronoun=34, name=24, person=26, kin=12, pair=4)
-_PERSON_DETERMINERS = Weighted(the=48, this=9, a=9, the_plural=20, counted=4, every=4, many=3, all=3)
-_KIN_DETERMINERS = Weighted(own=70, owned=30)
-_THING_DETERMINERS = Weighted(the=27, a=27, own=12, this=8, some=8, the_plural=6, counted=4, many=3, owned=5)
-_SINGLE_DETERMINERS = Weighted(the=30, a=36, own=24, this=10)
-_HAD_DETERMINERS = Weighted(a=60, some=10, counted=15, many=15)
-_MASS_DETERMINERS = Weighted(some=60, the=20, this=10, own=10)
-_PLACE_DETERMINERS = Weighted(the=84, this=8, a=8)
-_CLOCKS = Weighted(noon=4, midnight=4, full=44, minutes=48)
-_TIME_KINDS = Weighted(table=50, weekday=12, date=15, clock=23)
-_HABIT_KINDS = Weighted(table=50, weekday=20, clock=30)
-_SPOTS = Weighted(at=42, within=28, near=16, city=14)
+_ACTORS = weighted(pronoun=34, name=24, person=26, kin=12, pair=4)
+_PERSON_DETERMINERS = weighted(the=48, this=9, a=9, the_plural=20, counted=4, every=4, many=3, all=3)
+_KIN_DETERMINERS = weighted(own=70, owned=30)
+_THING_DETERMINERS = weighted(the=27, a=27, own=12, this=8, some=8, the_plural=6, counted=4, many=3, owned=5)
+_SINGLE_DETERMINERS = weighted(the=30, a=36, own=24, this=10)
+_HAD_DETERMINERS = weighted(a=60, some=10, counted=15, many=15)
+_MASS_DETERMINERS = weighted(some=60, the=20, this=10, own=10)
+_CLOCKS = weighted(noon=4, midnight=4, full=44, minutes=48)
+_TIME_KINDS = weighted(table=50, weekday=12, date=15, clock=23)
+_HABIT_KINDS = weighted(table=50, weekday=20, clock=30)
+_SPOTS = weighted(at=42, within=28, near=16, city=14)
 
 _OWN: dict[int, Determiner] = {FIRST: "my", FIRST_PLURAL: "our", SECOND: "your", THIRD_PLURAL: "their"}
 _ANY_OWN: tuple[Determiner, ...] = ("my", "his", "her", "our", "your", "their")
@@ -135,12 +129,8 @@ class Cast:
         return self._random() < probability
 
     def pick(self, choices: Sequence[T]) -> T:
-        """Draw one of a sequence, all alike."""
+        """Draw one of a sequence, all of its places alike."""
         return choices[int(self._random() * len(choices))]
-
-    def weigh(self, weighted: Weighted) -> str:
-        """Draw one of some weighted words."""
-        return weighted.words[bisect(weighted.bounds, self._random() * weighted.bounds[-1])]
 
     def number(self, low: int, high: int) -> int:
         """Draw a number whose logarithm is even between these two: small ones are frequent."""
@@ -150,7 +140,7 @@ class Cast:
 
     def person(self, *, free: bool = False) -> Actor:
         """Draw a person or several; `free` if "they" may mean anyone."""
-        kind = self.weigh(_ACTORS)
+        kind = self.pick(_ACTORS)
         if kind == "pronoun":
             pronoun = PRONOUNS[self.pick(_FREE_SUBJECTS if free else _FREE_SUBJECTS[:5])]
             return Actor(pronoun.subject, "person", _PERSONAL, own_of(pronoun.subject), pronoun)
@@ -174,7 +164,7 @@ class Cast:
 
     def someone(self, noun: Noun) -> NounPhrase:
         """Draw a determiner, a number and adjectives for a person."""
-        kind = self.weigh(_PERSON_DETERMINERS)
+        kind = self.pick(_PERSON_DETERMINERS)
         before, after = self.adjectives(noun, 0.22)
         match kind:
             case "counted":
@@ -189,7 +179,7 @@ class Cast:
     def relation(self, noun: Noun, own: Determiner | None = None) -> NounPhrase:
         """Draw a relative of somebody: "my sister", "Paul's sisters"."""
         plural = "several" in noun.traits and self.chance(0.25)
-        if self.weigh(_KIN_DETERMINERS) == "owned":
+        if self.pick(_KIN_DETERMINERS) == "owned":
             return owned(noun, self.owner(), plural=plural)
         determiner = own if own and self.chance(0.6) else self.pick(_ANY_OWN)
         before = self.pick(_BEFORE[noun.en]) if _BEFORE[noun.en] and self.chance(0.15) else None
@@ -237,9 +227,9 @@ class Cast:
         """Draw a determiner, a number and adjectives for a thing; `had` if it is the object of "to have"."""
         before, after = self.adjectives(noun, 0.33)
         if "mass-food" in noun.traits or "mass-drink" in noun.traits:
-            kind = self.weigh(_MASS_DETERMINERS)
+            kind = self.pick(_MASS_DETERMINERS)
         else:
-            kind = self.weigh(_SINGLE_DETERMINERS if single else _HAD_DETERMINERS if had else _THING_DETERMINERS)
+            kind = self.pick(_SINGLE_DETERMINERS if single else _HAD_DETERMINERS if had else _THING_DETERMINERS)
         match kind:
             case "counted":
                 return counted(noun, self.number(2, 80), after=after)
@@ -259,28 +249,28 @@ class Cast:
 
     # --- Places -------------------------------------------------------------------------------------------------------
 
-    def place(self, nouns: Sequence[Noun]) -> NounPhrase:
-        """Draw a place, perhaps somebody's."""
+    def place(self, nouns: Sequence[Noun], *, definite: bool = False) -> NounPhrase:
+        """Draw a place, perhaps somebody's; `definite` after "à", where French would avoid "un"."""
         noun = self.pick(nouns)
         if noun in _OWNABLE_PLACES and self.chance(0.35):
             if self.chance(0.5):
                 return owned(noun, self.owner())
             return noun_phrase(noun, self.pick(_ANY_OWN))
         before, after = self.adjectives(noun, 0.18)
-        determiner = self.weigh(_PLACE_DETERMINERS)
-        assert determiner in ("the", "this", "a")
-        return noun_phrase(noun, determiner, before=before, after=after)  # type: ignore[arg-type]
+        draw = self._random()
+        determiner: Determiner = "the" if draw < 0.84 else "this" if definite or draw < 0.92 else "a"
+        return noun_phrase(noun, determiner, before=before, after=after)
 
     def spot(self) -> Phrase:
         """Draw where something happens: "at the market", "in Paris", "near the school"."""
-        kind = self.weigh(_SPOTS)
+        kind = self.pick(_SPOTS)
         if kind == "city":
             return self.town("in", "à")
         if kind == "near":
             place = self.place(_PLACES)
             en, fr = self.pick((("near", "près de"), ("in front of", "devant"), ("behind", "derrière")))
         else:
-            place = self.place(_AT if kind == "at" else _IN)
+            place = self.place(_AT if kind == "at" else _IN, definite=kind == "at")
             en, fr = ("at", "à") if kind == "at" else ("in", "dans")
         return Phrase(f"{en} {place.en}", f"{fr} {place.fr}", place.bits)
 
@@ -288,7 +278,7 @@ class Cast:
         """Draw where somebody goes to, arrives at, comes from or goes out of."""
         if self.chance(0.25) and en != "of":
             return self.town("in" if en == "at" else en, fr)
-        place = self.place(_IN if en == "of" else _AT)
+        place = self.place(_IN if en == "of" else _AT, definite=fr == "à")
         return Phrase(f"{en} {place.en}", f"{fr} {place.fr}", place.bits)
 
     def town(self, en: str, fr: str) -> Phrase:
@@ -308,7 +298,7 @@ class Cast:
 
     def time(self, frame: TimeFrame) -> Phrase:
         """Draw when something happens."""
-        kind = "table" if frame == "present" else self.weigh(_HABIT_KINDS if frame == "habit" else _TIME_KINDS)
+        kind = "table" if frame == "present" else self.pick(_HABIT_KINDS if frame == "habit" else _TIME_KINDS)
         if kind == "clock":
             return self.clock()
         if kind == "date":
@@ -330,7 +320,7 @@ class Cast:
 
     def clock(self) -> Phrase:
         """Draw a time of day."""
-        bit, kind = BIT["time_of_day"], self.weigh(_CLOCKS)
+        bit, kind = BIT["time_of_day"], self.pick(_CLOCKS)
         if kind == "noon":
             return Phrase(*time_of_day(12, 0), bit)
         if kind == "midnight":

@@ -9,23 +9,20 @@ from nmt.text.phrasebook_cast import (
     Cast,
     Kind,
     TimeFrame,
-    Weighted,
     nouns_with,
     own_of,
     taking_up,
+    weighted,
 )
+from nmt.text.phrasebook_clauses import Modal, Negation, Tense, VerbGroup, clause
 from nmt.text.phrasebook_grammar import (
+    BIT,
     NOTHING,
     PRONOUNS,
-    Modal,
-    Negation,
     NounPhrase,
     Phrase,
     Pronoun,
-    Tense,
-    VerbGroup,
     agreement_bit,
-    clause,
     described,
     joined,
     noun_phrase,
@@ -60,6 +57,7 @@ _BY_ANIMALS = {name: tuple(verb for verb in verbs if "animal" in verb.flags) for
 _BECOMING = tuple(ADJECTIVES[en] for en in ("famous", "rich", "sick", "sad", "serious"))
 _STATES = tuple(adjective for adjective in ADJECTIVES.values() if adjective.predicative != "-")
 _QUANTIFIERS = ("all ", "every ", "many ")
+_LASTING = ("s", "o", "y", "c", "ca", "e", "t", "b", "q")
 _UNGRADED = ("c", "ca", "e", "l", "v")  # nothing is very French or very open
 _GENERICS = nouns_with("food", "mass-food", "mass-drink", "animal")
 _ONE_AT_A_TIME = nouns_with("mass-food", "mass-drink")
@@ -68,9 +66,9 @@ _TO_ONE = tuple(PRONOUNS[en] for en in ("I", "he", "she", "we", "you"))
 _TO_ANY = (*_TO_ONE, PRONOUNS["they"])
 _READ, _BE = VERBS["read"], VERBS["be"]
 
-_EVENT_FAMILIES = Weighted(object=46, recipient=9, place=20, activity=9, reflexive=8, become=2)
-_ANIMAL_FAMILIES = Weighted(object=40, place=30, activity=24, reflexive=6)
-_NEGATIONS = Weighted(pas=56, jamais=16, plus=12, rien=8, personne=8)
+_EVENT_FAMILIES = weighted(object=46, recipient=9, place=20, activity=9, reflexive=8, become=2)
+_ANIMAL_FAMILIES = weighted(object=40, place=30, activity=24, reflexive=6)
+_NEGATIONS = weighted(pas=56, jamais=16, plus=12, rien=8, personne=8)
 _MODALS: tuple[Modal, ...] = ("can", "must", "want")
 _RELATIVE_TENSES: tuple[Tense, ...] = ("past", "past", "present", "present", "future")
 
@@ -98,6 +96,13 @@ def tenses_of(verb: Verb) -> tuple[Tense, ...]:
 def states_of(groups: str) -> tuple[Adjective, ...]:
     """List the adjectives that "to be" can give to a noun with these groups of adjectives."""
     return tuple(adjective for adjective in _STATES if any(group in groups for group in adjective.predicative))
+
+
+def unsaid_states(actor: Actor, text: str) -> tuple[Adjective, ...]:
+    """List what else an actor can be: not "the red car is blue", nor "small, but big"."""
+    words = f"{actor.np.en} {text}".split()
+    said = {ADJECTIVES[word].predicative for word in words if word in ADJECTIVES}
+    return tuple(adjective for adjective in states_of(actor.adjectives) if adjective.predicative not in said)
 
 
 def side_by_side(*phrases: Phrase) -> Phrase:
@@ -158,8 +163,7 @@ class Events:
             tense = "present"
         progressive = tense == "present" and "state" not in verb.flags
         subject = self._short_subject()
-        time = self._cast.time("past") if tense == "past" and self._cast.chance(0.2) else NOTHING
-        said = clause(subject, VerbGroup(verb, tense, progressive), gap=head, rest=time)
+        said = clause(subject, VerbGroup(verb, tense, progressive), gap=head)
         return Phrase(f"{pronoun} {said.en}", f"que {said.fr}", said.bits)
 
     def _short_subject(self) -> NounPhrase:
@@ -182,7 +186,7 @@ class Events:
         """Draw what an actor does; `brief` events have few adjuncts, and none is negative unless `denied`."""
         cast = self._cast
         while True:
-            family = cast.weigh(_ANIMAL_FAMILIES if actor.kind == "animal" else _EVENT_FAMILIES)
+            family = cast.pick(_ANIMAL_FAMILIES if actor.kind == "animal" else _EVENT_FAMILIES)
             if family == "become":
                 return Event(VerbGroup(VERBS["become"], tense), rest=self._adjective(cast.pick(_BECOMING), actor))
             verbs = (_BY_ANIMALS if actor.kind == "animal" else _FAMILIES)[family]
@@ -195,7 +199,10 @@ class Events:
         denied = denied and not actor.np.en.startswith(_QUANTIFIERS)
         group = self.group(verb, tense, calm=calm, denied=denied)
         event = self.fill(actor, group, free=free, brief=brief)
-        return event._replace(time=self._time(event, calm=calm, brief=brief))
+        if not isinstance(event.obj, Pronoun) and event.obj and event.obj.bits & BIT["relative_clause"]:
+            return event._replace(rest=NOTHING)  # a place or time would join the relative clause
+        time = self._time(event, calm=calm, brief=brief)
+        return event._replace(time=time) if time.en else event
 
     def group(self, verb: Verb, tense: Tense, *, calm: bool = False, denied: bool = True) -> VerbGroup:
         """Draw the negation, adverb, aspect and modal verb of an event."""
@@ -213,7 +220,7 @@ class Events:
         return VerbGroup(verb, tense, negation=negation, frequency=frequency)
 
     def _negation(self, verb: Verb, tense: Tense) -> Negation:
-        negation = self._cast.weigh(_NEGATIONS)
+        negation = self._cast.pick(_NEGATIONS)
         if negation == "jamais" or (negation == "plus" and tense != "past"):
             return "jamais" if negation == "jamais" else "plus"
         if negation in ("rien", "personne") and verb.objects and verb is not VERBS["wear"]:
@@ -282,7 +289,14 @@ class Events:
         if "place" in noun.traits:
             return cast.place((noun,))
         np = cast.thing(noun, actor.own, single=verb is VERBS["wear"], had=verb is VERBS["have"])
-        if group.negation or noun.en not in RELATIVE_VERBS or actor.np.en == "who" or not _takes_relative(np):
+        # Nor "showed a hat that Anne chose to her aunt".
+        if (
+            group.negation
+            or verb in RECIPIENT_VERBS
+            or noun.en not in RELATIVE_VERBS
+            or actor.np.en == "who"
+            or not _takes_relative(np)
+        ):
             return np
         if cast.chance(0.2):
             return described(np, self.that(np, noun, group.tense))
@@ -316,19 +330,25 @@ class Events:
         probability = 0.58
         if group.tense == "present" and not calm:
             frame = "future" if group.modal else "present" if group.progressive else "habit"
-            probability = 0.3 if frame != "habit" else 0.0 if "state" in group.verb.flags else 0.65
-        if group.negation in ("jamais", "plus") or group.verb is VERBS["live"]:
+            probability = (
+                0.3
+                if frame != "habit"
+                else 0.0
+                if "state" in group.verb.flags or group.negation not in (None, "pas")
+                else 0.65
+            )
+        if group.negation in ("jamais", "plus") or "no-past" in group.verb.flags:
             probability = 0.0
         if group.frequency[0]:
             return cast.clock() if cast.chance(0.3) else NOTHING
         return cast.time(frame) if cast.chance(probability * (0.35 if brief else 1.0)) else NOTHING
 
-    def state(self, actor: Actor, tense: Tense, *, but_not: Phrase = NOTHING) -> Phrase:
-        """Draw what an actor is or will be."""
-        suited = states_of(actor.adjectives)
-        if but_not.en:  # "small, but big" and "sad, but happy" share a group
-            said = ADJECTIVES[but_not.en.rsplit(" ", 1)[-1]]
-            suited = tuple(adjective for adjective in suited if adjective.predicative != said.predicative)
+    def state(self, actor: Actor, tense: Tense, *, but: Phrase = NOTHING) -> Phrase:
+        """Draw what an actor is, "but" for what it was just said to be, or what it will be: nobody "will be young"."""
+        suited = unsaid_states(actor, but.en)
+        if tense == "future":
+            passing = tuple(adjective for adjective in suited if adjective.predicative not in _LASTING)
+            tense, suited = ("future", passing) if passing else ("present", suited)
         denied = self._cast.chance(0.25) and not actor.np.en.startswith(_QUANTIFIERS)
         group = VerbGroup(_BE, tense, negation="pas" if denied else None)
         return clause(actor.np, group, rest=self._adjective(self._cast.pick(suited), actor))

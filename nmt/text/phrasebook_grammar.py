@@ -12,11 +12,9 @@ from nmt.text.phrasebook_lexicon import (
     SECOND,
     THIRD,
     THIRD_PLURAL,
-    VERBS,
     Adjective,
     Agreement,
     Noun,
-    Verb,
     begins_with_vowel,
 )
 from nmt.text.phrasebook_numerals import en_number, fr_number
@@ -46,9 +44,6 @@ PHENOMENA: tuple[str, ...] = (
 BIT = {name: 1 << index for index, name in enumerate(PHENOMENA)}
 AGREEMENT, OBJECT_PRONOUN, NEGATION = BIT["agreement"], BIT["object_pronoun"], BIT["negation"]
 
-Tense = Literal["present", "past", "future"]
-Negation = Literal["pas", "jamais", "plus", "rien", "personne"]
-Modal = Literal["can", "must", "want"]
 Determiner = Literal[
     "",
     "the",
@@ -119,7 +114,6 @@ PRONOUNS = {
     "it (f)": _pronoun("it it", "elle la lui", THIRD, "f"),
     "they (f)": _pronoun("they them", "elles les leur", THIRD_PLURAL, "fp"),
 }
-_REFLEXIVES = ("me", "se", "nous", "vous", "se")
 _POSSESSIVES = {  # masculine and feminine singular, plural
     "my": ("mon", "ma", "mes"),
     "his": ("son", "sa", "ses"),
@@ -272,186 +266,10 @@ def described(head: NounPhrase, relative: Phrase) -> NounPhrase:
     )
 
 
-# --- Clauses ----------------------------------------------------------------------------------------------------------
-
-
-class VerbGroup(NamedTuple):
-    """A verb and all that its forms depend on but its subject and objects.
-
-    `after_when`: after "when", English says in the present what French says in the future.
-    """
-
-    verb: Verb
-    tense: Tense = "present"
-    progressive: bool = False
-    negation: Negation | None = None
-    frequency: tuple[str, str] = ("", "")
-    modal: Modal | None = None
-    after_when: bool = False
-
-
-def clause(
-    subject: NounPhrase,
-    group: VerbGroup,
-    *,
-    obj: NounPhrase | Pronoun | None = None,
-    to: NounPhrase | Pronoun | None = None,
-    gap: NounPhrase | None = None,
-    rest: Phrase = NOTHING,
-    inverted: bool = False,
-) -> Phrase:
-    """Build a clause around its verb.
-
-    `obj` is the English object, which a dative verb turns into "à …"; `to` is a further recipient. `gap` is an object
-    that stands before the clause, as in "the letters that … wrote": the participle agrees with it. `inverted` is the
-    English order of questions; French keeps its own after "est-ce que".
-    """
-    bits = subject.bits | rest.bits | _group_bits(group)
-    for phrase in (obj, to):
-        bits |= OBJECT_PRONOUN if isinstance(phrase, Pronoun) else phrase.bits if phrase else 0
-    french, agrees = _french_clause(subject, group, obj, to, gap)
-    english = _english_clause(subject, group, inverted) + _english_objects(group, obj, to, inverted)
-    return Phrase(f"{english} {rest.en}".rstrip(), f"{french} {rest.fr}".rstrip(), bits | (AGREEMENT if agrees else 0))
-
-
-def _group_bits(group: VerbGroup) -> int:
-    flags = group.verb.flags
-    if group.modal or group.tense == "present":
-        bits = BIT["present"]
-    elif group.tense == "future":
-        bits = BIT["future"]
-    else:
-        bits = BIT["passe_compose_etre" if "etre" in flags or "reflexive" in flags else "passe_compose_avoir"]
-    bits |= BIT["infinitive"] if group.modal else 0
-    bits |= BIT["reflexive"] if "reflexive" in flags else 0
-    return bits | (NEGATION if group.negation else 0)
-
-
-_BE = ("am", "is", "are", "are", "are")
-_NOT = {"pas": "not", "rien": "not", "personne": "not", "jamais": "never", "plus": "no longer"}
-_MODAL_FRENCH = {"can": VERBS["can"], "must": VERBS["must"], "want": VERBS["want"]}
-
-
-def _english_clause(subject: NounPhrase, group: VerbGroup, inverted: bool) -> str:
-    negation = _NOT[group.negation] if group.negation else ""
-    auxiliary, main = _english_verb(subject.column, group, needs_auxiliary=inverted or negation == "not")
-    middle = " ".join(word for word in (negation, group.frequency[0]) if word)
-    if auxiliary == "can" and negation == "not" and not inverted:
-        auxiliary, middle = "cannot", group.frequency[0]
-    order = (auxiliary, subject.en, middle, main) if inverted else (subject.en, auxiliary, middle, main)
-    return " ".join([word for word in (*order, group.verb.particle) if word])
-
-
-def _english_verb(column: int, group: VerbGroup, *, needs_auxiliary: bool) -> tuple[str, str]:
-    verb, third = group.verb, column == THIRD
-    tense: Tense = "present" if group.after_when else group.tense
-    if group.modal in ("can", "must"):
-        return group.modal, verb.en
-    if verb.en == "be" and not group.modal:
-        return ("will", "be") if tense == "future" else (_BE[column], "")
-    if group.progressive and tense == "present":
-        return _BE[column], verb.en_ing
-    base, tail = ("want", " to " + verb.en) if group.modal else (verb.en, "")
-    if tense == "future":
-        return "will", base + tail
-    if tense == "past":
-        return ("did", base + tail) if needs_auxiliary else ("", verb.en_past + tail)
-    if needs_auxiliary:
-        return ("does" if third else "do"), base + tail
-    present = ("wants" if third else "want") if group.modal else (verb.en_third if third else verb.en)
-    return "", present + tail
-
-
-def _english_objects(
-    group: VerbGroup, obj: NounPhrase | Pronoun | None, to: NounPhrase | Pronoun | None, inverted: bool
-) -> str:
-    negated = group.negation is not None
-    words = ""
-    if obj:
-        if isinstance(obj, Pronoun):
-            words = " " + obj.en_object
-        else:
-            words = " " + (obj.en_any if inverted or negated else obj.en)
-    elif group.negation in ("rien", "personne"):
-        words = " anything" if group.negation == "rien" else " anyone"
-    if isinstance(to, Pronoun) and isinstance(obj, NounPhrase):
-        return f" {to.en_object}{words}"
-    if to:
-        words += " to " + (to.en_object if isinstance(to, Pronoun) else to.en)
-    return words
-
-
-def _french_clause(
-    subject: NounPhrase,
-    group: VerbGroup,
-    obj: NounPhrase | Pronoun | None,
-    to: NounPhrase | Pronoun | None,
-    gap: NounPhrase | None,
-) -> tuple[str, bool]:
-    """Return the words, and whether a participle shows agreement."""
-    verb, column = group.verb, subject.column
-    clitics = _clitics(verb, column, obj, to)
-    ne = ["ne"] if group.negation else []
-    after_finite = [word for word in (group.negation or "", group.frequency[1]) if word and word != "personne"]
-    agreement: Agreement = "m"
-    if group.modal:
-        modal = _MODAL_FRENCH[group.modal]
-        words = [subject.fr, *ne, conjugated(modal, column, group.tense), *after_finite, *clitics, verb.fr]
-    elif group.tense == "past":
-        auxiliary, agreement = _auxiliary_and_agreement(subject, verb, obj, gap)
-        participle = agreeing_participle(verb, agreement)
-        words = [subject.fr, *ne, *clitics, auxiliary, *after_finite, participle]
-    else:
-        words = [subject.fr, *ne, *clitics, conjugated(verb, column, group.tense), *after_finite]
-    if group.negation == "personne":
-        words.append("à personne" if "dative" in verb.flags else "personne")
-    if isinstance(obj, NounPhrase):
-        words.append(("à " if "dative" in verb.flags else "") + (obj.fr_de if group.negation else obj.fr))
-    if isinstance(to, NounPhrase):
-        words.append("à " + to.fr)
-    return " ".join([word for word in words if word]), agreement != "m" and agreeing_participle(
-        verb, agreement
-    ) != verb.participle
-
-
-def _auxiliary_and_agreement(
-    subject: NounPhrase, verb: Verb, obj: NounPhrase | Pronoun | None, gap: NounPhrase | None
-) -> tuple[str, Agreement]:
-    if "etre" in verb.flags or "reflexive" in verb.flags:
-        return VERBS["be"].present[subject.column], subject.agreement
-    auxiliary = VERBS["have"].present[subject.column]
-    before = gap or (obj if isinstance(obj, Pronoun) and "dative" not in verb.flags else None)
-    return auxiliary, before.agreement if before else "m"
-
-
-def _clitics(verb: Verb, column: int, obj: NounPhrase | Pronoun | None, to: NounPhrase | Pronoun | None) -> list[str]:
-    """Order the pronouns before the verb: me, te, se, nous, vous; then le, la, les; then lui, leur."""
-    clitics = [_REFLEXIVES[column]] if "reflexive" in verb.flags else []
-    if isinstance(obj, Pronoun):
-        clitics.append(obj.indirect if "dative" in verb.flags else obj.direct)
-    if isinstance(to, Pronoun):
-        clitics.insert(len(clitics) if to.indirect in ("lui", "leur") else 0, to.indirect)
-    return clitics
-
-
-def conjugated(verb: Verb, column: int, tense: Tense) -> str:
-    """Conjugate in a simple tense."""
-    if tense == "future":
-        return verb.future_stem + ("ai", "a", "ons", "ez", "ont")[column]
-    return verb.present[column]
-
-
-def agreeing_participle(verb: Verb, agreement: Agreement) -> str:
-    """Form the participle: "écrit", "écrite", "écrits", "écrites"; "pris" has no further s, "dû" loses its accent."""
-    participle = verb.participle
-    if agreement == "mp" and participle.endswith("s"):
-        return participle
-    return participle + {"m": "", "f": "e", "mp": "s", "fp": "es"}[agreement]
-
-
 # --- Sentences --------------------------------------------------------------------------------------------------------
 
 _ELIDED = frozenset(("le", "la", "je", "me", "se", "ne", "de", "que"))
+_JOINED = _ELIDED | {"si", "à"}  # words that the next one may change
 _CONTRACTED = {("de", "le"): "du", ("de", "les"): "des", ("à", "le"): "au", ("à", "les"): "aux"}
 
 
@@ -460,8 +278,11 @@ def spoken(fr: str) -> Phrase:
     bits = 0
     words: list[str] = []
     for word in reversed(fr.split(" ")):  # from the end: "de le homme" must find "l'homme", not contract
-        following = words[-1] if words else ""
-        if word in _ELIDED and following and begins_with_vowel(following):
+        if word not in _JOINED or not words:
+            words.append(word)
+            continue
+        following = words[-1]
+        if word in _ELIDED and begins_with_vowel(following):
             words[-1] = f"{word[:-1]}'{following}"
             bits |= BIT["elision"]
         elif word == "si" and following in ("il", "ils"):

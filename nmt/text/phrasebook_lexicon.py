@@ -150,7 +150,7 @@ _ADJECTIVE_TABLE = """
 small petit before s s
 big grand before s s
 old vieux/vieille before o o
-young jeune before y y
+young jeune before y o
 new nouveau/nouvelle before n -
 beautiful beau/belle before b b
 pretty joli before b -
@@ -218,7 +218,7 @@ meet met | rencontrer | | | | | person kin
 help helped | aider | | | | | person kin
 invite invited | inviter | | | | | person kin
 forget forgot | oublier | | | | state | portable
-understand understood | comprendre | comprends comprend compren comprennent | compris | comprendr | state | asked readable
+understand understood | comprendre | comprends comprend compren comprennent | compris | comprendr | state | asked
 wear wore | porter | | | | | clothes
 sing sang | chanter | | | | | sung
 have had | avoir | ai a av ont | eu | aur | state no-past | owned pet
@@ -318,7 +318,7 @@ def _en_ing(en: str) -> str:
 
 
 def _present(fr: str, given: list[str]) -> tuple[str, ...]:
-    """Complete the forms that the table gives: all five; je, il, the plural's stem and maybe ils; or none (-er verbs)."""
+    """Complete the forms that the table gives: five; je, il, the plural's stem and maybe ils; or none."""
     if len(given) == 5:
         return tuple(given)
     if not given:

@@ -2,7 +2,8 @@
 
 import random
 
-from nmt.text.phrasebook_cast import Actor, Cast, Weighted, nouns_with, taking_up, verbs_for
+from nmt.text.phrasebook_cast import Actor, Cast, nouns_with, taking_up, verbs_for, weighted
+from nmt.text.phrasebook_clauses import Tense, VerbGroup, clause
 from nmt.text.phrasebook_events import (
     HUMAN_VERBS,
     RECIPIENT_VERBS,
@@ -13,34 +14,25 @@ from nmt.text.phrasebook_events import (
     states_of,
     tenses_of,
     told,
+    unsaid_states,
 )
-from nmt.text.phrasebook_grammar import (
-    BIT,
-    NOTHING,
-    NounPhrase,
-    Phrase,
-    Tense,
-    VerbGroup,
-    clause,
-    counted,
-    noun_phrase,
-    sentence,
-)
+from nmt.text.phrasebook_grammar import BIT, NOTHING, NounPhrase, Phrase, counted, noun_phrase, sentence
 from nmt.text.phrasebook_lexicon import COUNTED_NOUNS, NOUNS, THIRD, THIRD_PLURAL, VERBS
 
-_SENTENCES = Weighted(single=14, question=15, coordinated=25, subordinate=28, reported=10, fact=6, state=2)
-_TENSES = Weighted(past=42, present=32, future=26)
-_QUESTIONS = Weighted(polar=42, where=9, when=8, why=10, who=10, what=8, whom=4, which=5, how_many=4)
-_COORDINATIONS = Weighted(ellipsis=30, two=34, chain=26, states=10)
-_SUBORDINATIONS = Weighted(because=44, when=30, conditional=26)
-_REPORTS = Weighted(say=3, think=4, know_that=3, hope=3, question=3)
-_FACTS = Weighted(price=35, age=25, inhabitants=15, pages=10, contents=15)
+_SENTENCES = weighted(single=12, question=14, coordinated=28, subordinate=29, reported=10, fact=3, state=1)
+_TENSES = weighted(past=42, present=32, future=26)
+_QUESTIONS = weighted(polar=42, where=9, when=8, why=10, who=10, what=8, whom=4, which=5, how_many=4)
+_COORDINATIONS = weighted(ellipsis=30, two=34, chain=26, states=10)
+_SUBORDINATIONS = weighted(because=44, when=30, conditional=26)
+_REPORTS = weighted(say=3, think=4, know_that=3, hope=3, question=3)
+_FACTS = weighted(price=35, age=25, inhabitants=15, pages=10, contents=15)
 
 _DESCRIBED = tuple(
     noun for noun in nouns_with("goods", "place", "openable", "heard", "clothes") if len(states_of(noun.adjectives)) > 1
 )
 _PRICED = nouns_with("goods", "clothes", "food")
 _DEAR = tuple(NOUNS[en] for en in ("car", "boat", "house"))
+_CHEAP = (*nouns_with("food"), NOUNS["flower"], NOUNS["newspaper"])
 _TRADED = tuple(noun for noun in _PRICED if noun not in _DEAR)
 _HAVE = VerbGroup(VERBS["have"])
 _COUNTABLE = nouns_with("goods", "food", "clothes", "portable")
@@ -94,7 +86,7 @@ class Scenes:
 
     def sentence(self) -> Phrase:
         """Draw a sentence of any kind."""
-        match self._cast.weigh(_SENTENCES):
+        match self._cast.pick(_SENTENCES):
             case "question":
                 return self._question()
             case "coordinated":
@@ -106,13 +98,13 @@ class Scenes:
             case "fact":
                 return sentence(self._fact())
             case "state":
-                return sentence(self._events.state(self._described(), self._state_tense()))
+                return sentence(self._one_state()[1])
         return sentence(self._single())
 
     # --- Parts --------------------------------------------------------------------------------------------------------
 
     def _tense(self) -> Tense:
-        tense = self._cast.weigh(_TENSES)
+        tense = self._cast.pick(_TENSES)
         return "past" if tense == "past" else "future" if tense == "future" else "present"
 
     def _state_tense(self) -> Tense:
@@ -143,7 +135,7 @@ class Scenes:
         return self._tell(actor, self._events.event(actor, self._tense(), free=True))
 
     def _coordinated(self) -> Phrase:
-        kind = self._cast.weigh(_COORDINATIONS)
+        kind = self._cast.pick(_COORDINATIONS)
         if kind == "chain":
             return self._chain()
         if kind == "states":
@@ -181,21 +173,26 @@ class Scenes:
         en, fr = (", but", ", mais") if denied else (" and", " et")
         return _linked(told(first_actor, first), en, fr, second, "coordination")
 
+    def _one_state(self) -> tuple[Actor, Phrase]:
+        """Draw somebody or something of which all has not been said, and what it is."""
+        while True:
+            actor = self._described()
+            if unsaid_states(actor, ""):
+                return actor, self._events.state(actor, self._state_tense())
+
     def _two_states(self) -> Phrase:
-        actor = self._described()
-        first = self._events.state(actor, "present")
-        if actor.pronoun is None:
-            return first
-        if len({adjective.predicative for adjective in states_of(actor.adjectives)}) < 2:
+        actor, first = self._one_state()
+        if actor.pronoun is None or not unsaid_states(actor, first.en):
             return first
         again = actor._replace(np=actor.pronoun.subject)
-        second = self._events.state(again, self._state_tense(), but_not=first)
-        return _linked(first, ", but", ", mais", second, "coordination")
+        return _linked(
+            first, ", but", ", mais", self._events.state(again, self._state_tense(), but=first), "coordination"
+        )
 
     # --- Subordinate clauses ------------------------------------------------------------------------------------------
 
     def _subordinate(self) -> Phrase:
-        kind = self._cast.weigh(_SUBORDINATIONS)
+        kind = self._cast.pick(_SUBORDINATIONS)
         if kind == "because":
             return self._because()
         future = kind == "conditional" or self._cast.chance(0.6)
@@ -208,7 +205,8 @@ class Scenes:
             other, ("present" if kind == "conditional" else "future") if future else "past", brief=True, calm=True
         )
         en, fr = ("if", "si") if kind == "conditional" else ("when", "quand")
-        inner = inner._replace(group=inner.group._replace(after_when=kind == "when" and future))
+        group = inner.group._replace(after_when=kind == "when" and future)
+        inner = inner._replace(group=group, time=NOTHING if main.time.en else inner.time)
         condition = _after(en, fr, told(other, inner))
         if fronted:
             return _linked(condition, ",", ",", told(doer, main), "subordinate_clause")
@@ -219,14 +217,15 @@ class Scenes:
         actor = self._events.actor(free=True)
         event = self._events.event(actor, tense, free=True)
         why_actor = self._next_actor(actor, 0.5)
-        if tense != "past" and why_actor.kind == "person" and self._cast.chance(0.4):
-            why = self._events.state(why_actor._replace(adjectives="kpf"), "present")
+        moody = why_actor._replace(adjectives="kpf")
+        if tense != "past" and why_actor.kind == "person" and unsaid_states(moody, "") and self._cast.chance(0.4):
+            why = self._events.state(moody, "present")
         else:
             why = told(why_actor, self._events.event(why_actor, why_tense, brief=True))
         return _linked(self._tell(actor, event), " because", " parce que", why, "subordinate_clause")
 
     def _reported(self) -> Phrase:
-        cast, kind = self._cast, self._cast.weigh(_REPORTS)
+        cast, kind = self._cast, self._cast.pick(_REPORTS)
         speaker = cast.person(free=True)
         actor = self._next_actor(speaker, 0.3)
         if kind == "question":
@@ -243,7 +242,7 @@ class Scenes:
     # --- Questions ----------------------------------------------------------------------------------------------------
 
     def _question(self) -> Phrase:
-        kind = self._cast.weigh(_QUESTIONS)
+        kind = self._cast.pick(_QUESTIONS)
         if kind == "who":
             who = Actor(NounPhrase("who", "qui"), "person", "", "his", None)
             asked = told(who, self._events.event(who, self._tense(), free=True, denied=False))
@@ -304,10 +303,10 @@ class Scenes:
 
     def _fact(self) -> Phrase:
         cast = self._cast
-        match cast.weigh(_FACTS):
+        match cast.pick(_FACTS):
             case "price":
                 noun = cast.pick(_PRICED)
-                low, high = (2, 20) if "food" in noun.traits else (2000, 999_999) if noun in _DEAR else (3, 2000)
+                low, high = (2, 20) if noun in _CHEAP else (2000, 999_999) if noun in _DEAR else (10, 900)
                 price = counted(COUNTED_NOUNS["euro"], cast.number(low, high))
                 cost = VerbGroup(VERBS["cost"], self._state_tense())
                 return clause(cast.thing(noun, "my", single=True), cost, obj=price)

@@ -88,7 +88,7 @@ def save_checkpoint(
     tgt_subword: SubwordModel,
     snapshot: TrainingSnapshot,
 ) -> Path:
-    """Write a checkpoint aside, then rename it to its place; an older one of the same update is replaced.
+    """Write a checkpoint aside, then rename it to its place; an older one of the same update gives way file by file.
 
     Raises:
         CheckpointError: where the disk is full or refuses.
@@ -108,11 +108,7 @@ def save_checkpoint(
         _write_json(aside / "checkpoint.json", {"format_version": FORMAT_VERSION, **asdict(info)})
         _sync(aside)
         if target.exists():
-            stale = checkpoints_dir / f".{target.name}.old"
-            shutil.rmtree(stale, ignore_errors=True)
-            target.rename(stale)
-            aside.rename(target)
-            shutil.rmtree(stale)
+            _replace_files(aside, target)
         else:
             aside.rename(target)
     except (OSError, SafetensorError) as error:
@@ -131,7 +127,8 @@ def point_link(checkpoints_dir: Path, name: str, target: Path) -> None:
 def prune_checkpoints(checkpoints_dir: Path, *, keep_last: int) -> None:
     """Delete the checkpoints that no link points to and that are not among the newest `keep_last`."""
     needed = {(checkpoints_dir / name).resolve() for name in ("best", "last")}
-    by_age = sorted(path for path in checkpoints_dir.glob("update_*") if path.is_dir())
+    found = (path for path in checkpoints_dir.glob("update_*") if path.is_dir())
+    by_age = sorted(found, key=lambda path: (len(path.name), path.name))  # a name grows at a million updates
     for path in by_age[: max(0, len(by_age) - keep_last)]:
         if path.resolve() not in needed:
             shutil.rmtree(path)
@@ -182,7 +179,7 @@ def read_info(path: Path) -> CheckpointInfo:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
         version = values.pop("format_version")
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{file} is damaged ({error}): use another checkpoint of the run") from error
     if version != FORMAT_VERSION:
         raise CheckpointError(
@@ -227,7 +224,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{file} cannot be read ({error}): use another checkpoint of the run") from error
+        problem = " ".join(str(error).split())
+        raise CheckpointError(f"{file} cannot be read ({problem}): use another checkpoint of the run") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{file} is damaged: use another checkpoint of the run")
     return config
@@ -242,6 +240,15 @@ def _load_tensors(file: Path) -> dict[str, Tensor]:
 
 def _write_json(file: Path, value: Mapping[str, Any]) -> None:
     file.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _replace_files(source: Path, target: Path) -> None:
+    """Move a checkpoint over an older one of the same update, file by file, so that no link to it ever dangles."""
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        place = target / file.relative_to(source)
+        place.parent.mkdir(exist_ok=True)
+        file.replace(place)
+    shutil.rmtree(source)
 
 
 def _sync(folder: Path) -> None:

@@ -1,0 +1,85 @@
+"""Tiny models, corpora and subword models that several tests share."""
+
+import copy
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from nmt.config import BatchingConfig, BatchUnit, ModelConfig, SourceOrder
+from nmt.corpus.binarized import BinarizedCorpus, SplitReport
+from nmt.model.seq2seq import Seq2Seq, initialize
+from nmt.text.subword import SubwordModel, SubwordSpec, learn_subword
+
+Ids = list[int]
+Pair = tuple[Ids, Ids]
+
+MODEL = ModelConfig(
+    name="tiny",
+    embedding_dim=5,
+    hidden_dim=7,
+    num_layers=2,
+    dropout=0.0,
+    source_order=SourceOrder.reversed,
+    init_range=0.5,  # far from the linear part of the gates
+    forget_bias=0.0,
+)
+SENTENCES = BatchingConfig(unit=BatchUnit.sentences, size=4, min_sentences=1)
+DIGITS = ["0 1 2 3 4 5 6 7 8 9", "9 8 7 6 5 4 3 2 1 0"]
+# source and target ids of unlike lengths, one source empty
+PAIRS: list[Pair] = [
+    ([4, 5, 6, 7], [8, 9]),
+    ([5], [4, 6, 8, 10, 9, 7]),
+    ([9, 8, 7, 6, 5, 4], [5]),
+    ([6, 6], [7, 7, 7]),
+    ([], [4, 5]),
+]
+
+
+def tiny_model(
+    config: ModelConfig = MODEL,
+    *,
+    seed: int = 1,
+    src_vocab_size: int = 11,
+    tgt_vocab_size: int = 12,
+    dtype: torch.dtype = torch.float64,
+) -> Seq2Seq:
+    model = Seq2Seq(copy.copy(config), src_vocab_size=src_vocab_size, tgt_vocab_size=tgt_vocab_size)
+    initialize(model, generator=torch.Generator().manual_seed(seed))
+    return model.to(dtype)
+
+
+def corpus_of(pairs: Sequence[Pair]) -> BinarizedCorpus:
+    """Make a corpus in memory from ids without BOS and EOS."""
+    sides = [[np.array(pair[side], dtype=np.uint16) for pair in pairs] for side in (0, 1)]
+    ids = [np.concatenate(side).astype(np.uint16) for side in sides]
+    lens = [np.array([len(sentence) for sentence in side], dtype=np.int32) for side in sides]
+    offsets = [np.cumsum(len_P, dtype=np.int64) - len_P for len_P in lens]
+    report = SplitReport(len(pairs), len(pairs), {}, len(ids[0]), len(ids[1]), 0, 0)
+    return BinarizedCorpus(*ids, *lens, *offsets, report)
+
+
+def random_pairs(num_pairs: int, *, max_len: int, vocab_size: int = 11, seed: int = 1) -> list[Pair]:
+    rng = np.random.default_rng(seed)
+
+    def sentence() -> Ids:
+        return [int(token) for token in rng.integers(4, vocab_size, rng.integers(1, max_len + 1))]
+
+    return [(sentence(), sentence()) for _ in range(num_pairs)]
+
+
+@lru_cache
+def tiny_subword(lines: tuple[str, ...] = tuple(DIGITS), *, lang: str = "en") -> SubwordModel:
+    """Learn characters: the four specials, the space and what the lines hold."""
+    spec = SubwordSpec(
+        kind="char",
+        vocab_size=100,
+        byte_fallback=False,
+        normalization="nmt_nfkc",
+        tokenizer="none",
+        character_coverage=1.0,
+        max_sentences=100,
+        seed=1,
+    )
+    return learn_subword(lines, spec, lang=lang)

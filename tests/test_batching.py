@@ -1,0 +1,192 @@
+"""Batches: every pair once an epoch, in an order that the seed fixes, with little padding."""
+
+from collections import Counter
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+
+from nmt.config import BatchingConfig, BatchUnit
+from nmt.corpus.batching import (
+    Batch,
+    Indices,
+    Position,
+    TrainingBatches,
+    collate,
+    pad_source,
+    plan_epoch,
+    validation_batches,
+)
+from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID
+from tests.models import corpus_of, random_pairs
+
+TOKENS = BatchingConfig(unit=BatchUnit.tokens, size=400, min_sentences=8)
+SENTENCES = BatchingConfig(unit=BatchUnit.sentences, size=16, min_sentences=8)
+BOTH_UNITS = pytest.mark.parametrize("config", [TOKENS, SENTENCES], ids=["tokens", "sentences"])
+
+
+def realistic_lengths(num_pairs: int) -> tuple[Indices, Indices]:
+    """Draw lengths like those of captions: sources of about 13 subwords, targets a little longer and not too unlike."""
+    rng = np.random.default_rng(1)
+    src_len_P = np.clip(rng.lognormal(2.5, 0.4, num_pairs), 1, 48).astype(np.int64)
+    tgt_len_P = np.clip(rng.normal(1.1 * src_len_P, 0.2 * src_len_P), 1, 48).astype(np.int64)
+    return src_len_P, tgt_len_P
+
+
+def plan(config: BatchingConfig, *, seed: int = 1, epoch: int = 0, num_pairs: int = 2000) -> list[list[int]]:
+    src_len_P, tgt_len_P = realistic_lengths(num_pairs)
+    return [batch.tolist() for batch in plan_epoch(src_len_P, tgt_len_P, config, seed=seed, epoch=epoch)]
+
+
+def sentences_of(batch: Batch) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Read the pairs back out of a batch, without BOS and EOS."""
+    tgt: list[list[int]] = [[] for _ in range(batch.num_sentences)]
+    for token, position in zip(batch.tgt_token_M.tolist(), batch.tgt_position_M.tolist(), strict=True):
+        tgt[position % batch.num_sentences].append(token)
+    assert all(row.pop() == EOS_ID for row in tgt)
+    src = [row[: length - 1] for row, length in zip(batch.src_BS.tolist(), batch.src_len_B.tolist(), strict=True)]
+    return [(tuple(s), tuple(t)) for s, t in zip(src, tgt, strict=True)]
+
+
+def test_source_gets_eos_and_padding() -> None:
+    src_BS, src_len_B = pad_source([[5, 6], [], [7]])
+    assert src_BS.tolist() == [[5, 6, EOS_ID], [EOS_ID, PAD_ID, PAD_ID], [7, EOS_ID, PAD_ID]]
+    assert src_len_B.tolist() == [3, 1, 2]
+
+
+def test_collate_by_hand() -> None:
+    batch = collate([[5, 6], [7]], [[8], [9, 10, 11]])
+    assert batch.src_BS.tolist() == [[5, 6, EOS_ID], [7, EOS_ID, PAD_ID]]
+    assert batch.src_len_B.tolist() == [3, 2]
+    assert batch.tgt_in_BT[:, 0].tolist() == [BOS_ID, BOS_ID]
+    assert batch.tgt_in_BT[0, :2].tolist() == [BOS_ID, 8]
+    assert batch.tgt_in_BT[1].tolist() == [BOS_ID, 9, 10, 11]
+    # (T, B), row by row: 8 9 | EOS 10 | . 11 | . EOS
+    assert batch.tgt_token_M.tolist() == [8, 9, EOS_ID, 10, 11, EOS_ID]
+    assert batch.tgt_position_M.tolist() == [0, 1, 2, 3, 5, 7]
+    assert (batch.num_sentences, batch.num_tgt_tokens) == (2, 6)
+
+
+def test_a_batch_stays_where_it_is_on_a_cpu() -> None:
+    batch = collate([[5]], [[6]])
+    assert batch.to(torch.device("cpu")) is batch
+
+
+@BOTH_UNITS
+def test_each_pair_comes_exactly_once_an_epoch(config: BatchingConfig) -> None:
+    for epoch in range(3):
+        assert sorted(pair for batch in plan(config, epoch=epoch) for pair in batch) == list(range(2000))
+
+
+@BOTH_UNITS
+def test_same_seed_same_order(config: BatchingConfig) -> None:
+    assert plan(config, seed=3, epoch=2) == plan(config, seed=3, epoch=2)
+
+
+@BOTH_UNITS
+def test_other_epochs_and_seeds_have_other_orders(config: BatchingConfig) -> None:
+    orders = [plan(config, seed=seed, epoch=epoch) for seed in (1, 2) for epoch in (0, 1)]
+    for number, order in enumerate(orders):
+        assert all(order != other for other in orders[:number])
+    # not only the order of the batches: pairs meet other pairs
+    partitions = [{frozenset(batch) for batch in order} for order in orders]
+    assert partitions[0] != partitions[1]
+
+
+def test_the_order_of_batches_has_nothing_to_do_with_length() -> None:
+    src_len_P, _ = realistic_lengths(2000)
+    mean_lengths = [float(src_len_P[batch].mean()) for batch in plan(TOKENS)]
+    correlation = np.corrcoef(mean_lengths, np.arange(len(mean_lengths)))[0, 1]
+    assert abs(correlation) < 0.3
+
+
+def test_a_batch_never_exceeds_its_tokens() -> None:
+    src_len_P, tgt_len_P = realistic_lengths(2000)
+    for batch in plan(TOKENS):
+        longest = max(src_len_P[batch].max(), tgt_len_P[batch].max()) + 1
+        assert len(batch) * longest <= TOKENS.size
+
+
+def test_a_pair_too_long_for_any_batch_stands_alone() -> None:
+    src_len_P, tgt_len_P = np.array([3, 3, 30, 3]), np.array([3, 50, 3, 3])
+    batches = plan_epoch(src_len_P, tgt_len_P, replace(TOKENS, size=20, min_sentences=4), seed=1, epoch=0)
+    assert sorted(sorted(batch.tolist()) for batch in batches) == [[0, 3], [1], [2]]
+
+
+def test_a_batch_never_exceeds_its_sentences() -> None:
+    sizes = Counter(len(batch) for batch in plan(SENTENCES))
+    assert max(sizes) == SENTENCES.size
+    assert sizes[SENTENCES.size] > sum(sizes.values()) / 2
+
+
+@pytest.mark.parametrize("config", [replace(TOKENS, size=49 * 9), SENTENCES], ids=["tokens", "sentences"])
+def test_source_lengths_are_equal_in_all_but_merged_leftovers(config: BatchingConfig) -> None:
+    src_len_P, _ = realistic_lengths(2000)
+    batches = plan(config)
+    mixed = [batch for batch in batches if len(set(src_len_P[batch].tolist())) > 1]
+    assert 0 < len(mixed) < len(batches) / 4
+    leftovers = Counter(int(src_len_P[pair]) for batch in mixed for pair in batch)
+    # the budget lets every length fill a batch, so that only the last batch of a length can be too small
+    assert max(leftovers.values()) < config.min_sentences
+    for batch in mixed:  # of neighbouring lengths: none between them is missing
+        lengths = sorted(set(src_len_P[batch].tolist()))
+        assert not [length for length in leftovers if lengths[0] < length < lengths[-1] and length not in lengths]
+
+
+def test_padding_is_a_small_share() -> None:
+    src_len_P, tgt_len_P = realistic_lengths(20_000)
+    real = positions = 0
+    config = BatchingConfig(unit=BatchUnit.tokens, size=2600, min_sentences=16)
+    for batch in plan_epoch(src_len_P, tgt_len_P, config, seed=1, epoch=0):
+        for len_P in (src_len_P, tgt_len_P):
+            real += int((len_P[batch] + 1).sum())
+            positions += len(batch) * int(len_P[batch].max() + 1)
+    assert 1 - real / positions < 0.05
+
+
+@BOTH_UNITS
+def test_a_stream_gives_each_pair_once_an_epoch(config: BatchingConfig) -> None:
+    pairs = random_pairs(100, max_len=6, vocab_size=60)
+    expected = Counter((tuple(src), tuple(tgt)) for src, tgt in pairs)
+    batches = TrainingBatches(corpus_of(pairs), config, seed=1)
+    for epoch in range(3):
+        seen: Counter[tuple[tuple[int, ...], tuple[int, ...]]] = Counter()
+        while batches.position.epoch == epoch:
+            seen.update(sentences_of(next(batches)))
+        assert seen == expected
+
+
+@BOTH_UNITS
+def test_cut_and_resumed_order_is_the_uncut_order(config: BatchingConfig) -> None:
+    corpus = corpus_of(random_pairs(60, max_len=6))
+    config = replace(config, size=config.size // 8)
+    uncut = TrainingBatches(corpus, config, seed=1)
+    positions, contents = [], []
+    while uncut.position.epoch < 3:
+        positions.append(Position(**asdict(uncut.position)))
+        contents.append(sentences_of(next(uncut)))
+    for cut in range(0, len(positions), 3):
+        resumed = TrainingBatches(corpus, config, seed=1, position=positions[cut])
+        assert [sentences_of(next(resumed)) for _ in range(min(8, len(contents) - cut))] == contents[cut : cut + 8]
+
+
+def test_an_epoch_is_counted_by_its_pairs() -> None:
+    batches = TrainingBatches(corpus_of(random_pairs(10, max_len=3)), replace(SENTENCES, size=4), seed=1)
+    assert batches.fractional_epochs() == 0
+    num_seen = 0
+    for _ in range(2):
+        num_seen += next(batches).num_sentences
+        assert batches.fractional_epochs() == num_seen / 10
+    while batches.position.epoch == 0:
+        next(batches)
+    assert batches.fractional_epochs() == 1
+    assert Position(epoch=5, batch=3, pairs=25).fractional_epochs(100) == 5.25
+
+
+@BOTH_UNITS
+def test_validation_has_every_pair_once_in_an_order_that_never_changes(config: BatchingConfig) -> None:
+    pairs = random_pairs(50, max_len=6)
+    runs = [[sentences_of(batch) for batch in validation_batches(corpus_of(pairs), config)] for _ in range(2)]
+    assert runs[0] == runs[1]
+    assert Counter(pair for batch in runs[0] for pair in batch) == Counter((tuple(s), tuple(t)) for s, t in pairs)

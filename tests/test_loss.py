@@ -1,0 +1,160 @@
+"""The chunked cross-entropy against torch's, and against values worked out by hand."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from nmt.corpus.batching import collate
+from nmt.training import loss as loss_module
+from nmt.training.loss import token_loss
+from tests.models import PAIRS, tiny_model
+
+M, H, V = 23, 6, 11
+ChunkOf = Callable[[int], None]
+SMOOTHINGS = pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+
+
+@pytest.fixture
+def chunk_of(monkeypatch: pytest.MonkeyPatch) -> ChunkOf:
+    """Set how many tokens a chunk has."""
+
+    def set_tokens(num_tokens: int) -> None:
+        monkeypatch.setitem(loss_module.CHUNK_LOGITS, "cpu", num_tokens * V)
+
+    return set_tokens
+
+
+def case(dtype: torch.dtype = torch.float64, *, spread: float = 1.0) -> tuple[Tensor, nn.Linear, Tensor]:
+    """Draw hidden states, an output layer, and target tokens."""
+    generator = torch.Generator().manual_seed(1)
+    hidden_MH = torch.randn(M, H, generator=generator, dtype=dtype)
+    output = nn.Linear(H, V).to(dtype)
+    with torch.no_grad():
+        output.weight.copy_(spread * torch.randn(V, H, generator=generator, dtype=dtype))
+        output.bias.copy_(torch.randn(V, generator=generator, dtype=dtype))
+    token_M = torch.randint(V, (M,), generator=generator)
+    return hidden_MH.requires_grad_(), output, token_M
+
+
+def test_a_uniform_model_pays_log_v_a_token() -> None:
+    hidden_MH, output, token_M = case()
+    nn.init.zeros_(output.weight)
+    nn.init.zeros_(output.bias)
+    for label_smoothing in (0.0, 0.1):
+        loss = token_loss(hidden_MH, output, token_M, label_smoothing=label_smoothing, scale=1 / M)
+        assert float(loss.objective.detach()) == pytest.approx(math.log(V), rel=1e-12)
+        assert float(loss.nll) == pytest.approx(M * math.log(V), rel=1e-12)
+
+
+def test_a_loss_by_hand() -> None:
+    output = nn.Linear(1, 2, dtype=torch.float64)
+    with torch.no_grad():
+        output.weight.zero_()
+        output.bias.copy_(torch.tensor([math.log(3), 0.0], dtype=torch.float64))  # p = 3/4, 1/4
+    hidden_MH, token_M = torch.ones(2, 1, dtype=torch.float64, requires_grad=True), torch.tensor([0, 0])
+    loss = token_loss(hidden_MH, output, token_M, label_smoothing=0.2, scale=0.5)
+    assert float(loss.nll) == pytest.approx(2 * math.log(4 / 3), rel=1e-12)
+    # the target is 0.9 and 0.1: 1 - ε on the token, ε/2 on each word
+    expected = 0.5 * 2 * (0.9 * math.log(4 / 3) + 0.1 * math.log(4))
+    assert float(loss.objective.detach()) == pytest.approx(expected, rel=1e-12)
+    loss.objective.backward()  # type: ignore[no-untyped-call]
+    assert output.bias.grad is not None
+    # by the logits, softmax - target: twice 3/4 - 0.9, and its negative; halved by the scale
+    assert output.bias.grad.tolist() == pytest.approx([-0.15, 0.15], rel=1e-12)
+
+
+@SMOOTHINGS
+@pytest.mark.parametrize("num_tokens", [1, 5, M, 10 * M], ids=lambda n: f"chunks of {n}")
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=["f64", "f32"])
+def test_it_is_torchs_cross_entropy_with_all_gradients(
+    label_smoothing: float, num_tokens: int, dtype: torch.dtype, tolerance: float, chunk_of: ChunkOf
+) -> None:
+    chunk_of(num_tokens)
+    hidden_MH, output, token_M = case(dtype)
+    parameters = (hidden_MH, output.weight, output.bias)
+    loss = token_loss(hidden_MH, output, token_M, label_smoothing=label_smoothing, scale=0.3)
+    gradients = torch.autograd.grad(loss.objective, parameters)
+    logits_MV = output(hidden_MH)
+    expected = 0.3 * F.cross_entropy(logits_MV, token_M, reduction="sum", label_smoothing=label_smoothing)
+    expected_gradients = torch.autograd.grad(expected, parameters, retain_graph=True)
+
+    torch.testing.assert_close(loss.objective.to(dtype), expected, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(
+        loss.nll.to(dtype), F.cross_entropy(logits_MV, token_M, reduction="sum"), rtol=tolerance, atol=tolerance
+    )
+    for gradient, expected_gradient in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(gradient, expected_gradient, rtol=tolerance, atol=tolerance)
+
+
+@SMOOTHINGS
+def test_bf16_stays_within_its_precision(label_smoothing: float, chunk_of: ChunkOf) -> None:
+    chunk_of(5)
+    hidden_MH, output, token_M = case(torch.float32)
+    parameters = (hidden_MH, output.weight, output.bias)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = token_loss(hidden_MH, output, token_M, label_smoothing=label_smoothing, scale=1 / M)
+    gradients = torch.autograd.grad(loss.objective, parameters)
+    expected = F.cross_entropy(output(hidden_MH), token_M, label_smoothing=label_smoothing)
+    torch.testing.assert_close(loss.objective.float(), expected, rtol=0.01, atol=0)  # bf16 has 8 bits
+    for gradient, expected_gradient in zip(gradients, torch.autograd.grad(expected, parameters), strict=True):
+        assert gradient.dtype == torch.float32
+        assert (gradient - expected_gradient).norm() < 0.02 * expected_gradient.norm()
+
+
+@SMOOTHINGS
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
+def test_extreme_logits_stay_finite(label_smoothing: float, dtype: torch.dtype) -> None:
+    hidden_MH, output, token_M = case(dtype, spread=1e4)
+    loss = token_loss(hidden_MH, output, token_M, label_smoothing=label_smoothing, scale=1.0)
+    loss.objective.backward()  # type: ignore[no-untyped-call]
+    expected = F.cross_entropy(
+        output(hidden_MH).double(), token_M, reduction="sum", label_smoothing=label_smoothing
+    ).detach()
+    assert expected > 1e4
+    torch.testing.assert_close(loss.objective.detach().double(), expected, rtol=1e-5, atol=0)
+    for gradient in (hidden_MH.grad, output.weight.grad, output.bias.grad):
+        assert gradient is not None
+        assert torch.isfinite(gradient).all()
+
+
+def test_padding_pays_nothing() -> None:
+    model = tiny_model()
+    sums = []
+    for pairs in (PAIRS, [PAIRS[1]]):  # the longest target of the batch, with mates and alone
+        batch = collate([src for src, _ in pairs], [tgt for _, tgt in pairs])
+        loss = token_loss(model(batch), model.decoder.output, batch.tgt_token_M, label_smoothing=0.0, scale=1.0)
+        sums.append(float(loss.nll))
+    others = [pair for pair in PAIRS if pair != PAIRS[1]]
+    for src, tgt in others:
+        batch = collate([src], [tgt])
+        loss = token_loss(model(batch), model.decoder.output, batch.tgt_token_M, label_smoothing=0.0, scale=1.0)
+        sums[1] += float(loss.nll)
+    assert sums[0] == pytest.approx(sums[1], rel=1e-12)
+
+
+def test_nll_is_neither_smoothed_nor_scaled_and_carries_no_gradient() -> None:
+    hidden_MH, output, token_M = case()
+    plain = token_loss(hidden_MH, output, token_M, label_smoothing=0.0, scale=1.0)
+    other = token_loss(hidden_MH, output, token_M, label_smoothing=0.3, scale=0.01)
+    assert float(other.nll) == float(plain.nll) == pytest.approx(float(plain.objective.detach()))
+    assert not other.nll.requires_grad
+
+
+def test_without_gradients_it_computes_the_same() -> None:
+    hidden_MH, output, token_M = case()
+    expected = token_loss(hidden_MH, output, token_M, label_smoothing=0.1, scale=1.0)
+    with torch.no_grad():
+        loss = token_loss(hidden_MH, output, token_M, label_smoothing=0.1, scale=1.0)
+    assert torch.equal(loss.objective, expected.objective.detach())
+    assert not loss.objective.requires_grad
+
+
+def test_a_factor_outside_scale_is_refused() -> None:
+    hidden_MH, output, token_M = case()
+    loss = token_loss(hidden_MH, output, token_M, label_smoothing=0.0, scale=1.0)
+    with pytest.raises(AssertionError, match="a factor belongs into scale"):
+        (2 * loss.objective).backward()

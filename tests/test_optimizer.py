@@ -1,0 +1,165 @@
+"""Clipping, learning-rate schedules traced by hand, and one step of each optimizer."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from nmt.config import OptimizerConfig, OptimizerKind, ScheduleConfig, ScheduleKind
+from nmt.training.optimizer import PlateauState, build_optimizer, clip_gradients, learning_rate
+
+SCHEDULE = ScheduleConfig(
+    kind=ScheduleKind.constant,
+    halve_from_epoch=5.0,
+    halve_every_epochs=0.5,
+    warmup_updates=0,
+    plateau_factor=0.5,
+    plateau_patience=2,
+)
+SGD = OptimizerConfig(
+    kind=OptimizerKind.sgd,
+    lr=0.7,
+    momentum=0.0,
+    beta1=0.9,
+    beta2=0.99,
+    eps=1e-8,
+    weight_decay=0.0,
+    schedule=SCHEDULE,
+)
+
+
+def with_gradients(*gradients: list[float]) -> list[nn.Parameter]:
+    parameters = [nn.Parameter(torch.zeros(len(gradient))) for gradient in gradients]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = torch.tensor(gradient)
+    return parameters
+
+
+def gradient(parameters: list[nn.Parameter]) -> list[float]:
+    return [value for parameter in parameters if parameter.grad is not None for value in parameter.grad.tolist()]
+
+
+def rate(config: OptimizerConfig, *, update: int = 1, epochs: float = 0.0, num_reductions: int = 0) -> float:
+    return learning_rate(config, update=update, epochs=epochs, plateau=PlateauState(num_reductions=num_reductions))
+
+
+def scheduled(kind: ScheduleKind, *, warmup_updates: int = 0) -> OptimizerConfig:
+    return replace(SGD, schedule=replace(SCHEDULE, kind=kind, warmup_updates=warmup_updates))
+
+
+def test_a_gradient_too_long_is_scaled_to_the_threshold() -> None:
+    parameters = with_gradients([6.0, 0.0], [-8.0])
+    assert float(clip_gradients(parameters, 5.0)) == pytest.approx(10)
+    assert gradient(parameters) == pytest.approx([3.0, 0.0, -4.0])  # 5g/s: the direction is kept
+
+
+def test_after_clipping_no_norm_is_above_the_threshold() -> None:
+    generator = torch.Generator().manual_seed(1)
+    for scale in (1e-3, 1.0, 5.0, 1e3, 1e10):
+        values = (scale * torch.randn(50, generator=generator)).tolist()
+        parameters = with_gradients(values[:20], values[20:])
+        clip_gradients(parameters, 5.0)
+        after = torch.tensor(gradient(parameters), dtype=torch.float64)
+        assert float(after.norm()) <= 5.0 * (1 + 1e-6)  # the gradient is fp32
+        cosine = torch.cosine_similarity(after, torch.tensor(values, dtype=torch.float64), dim=0)
+        assert float(cosine) == pytest.approx(1)
+
+
+def test_a_small_gradient_is_untouched() -> None:
+    parameters = with_gradients([3.0, 0.1], [-4.0 / 3])
+    before = gradient(parameters)
+    norm = clip_gradients(parameters, 5.0)
+    assert gradient(parameters) == before
+    assert float(norm) == pytest.approx(math.sqrt(9 + 0.01 + 16 / 9))
+
+
+def test_parameters_without_gradient_are_left_out() -> None:
+    parameters = [*with_gradients([6.0, 8.0]), nn.Parameter(torch.zeros(3))]
+    assert float(clip_gradients(parameters, 5.0)) == pytest.approx(10)
+    assert parameters[1].grad is None
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"),
+    [
+        (0.0, 0.7),
+        (4.99, 0.7),
+        (5.0, 0.35),
+        (5.49, 0.35),
+        (5.5, 0.175),
+        (6.0, 0.0875),
+        (6.5, 0.04375),
+        (7.0, 0.021875),
+        (7.49, 0.021875),
+    ],
+)
+def test_the_papers_schedule_halves_five_times(epochs: float, expected: float) -> None:
+    assert rate(scheduled(ScheduleKind.halving), update=1000, epochs=epochs) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", list(ScheduleKind))
+def test_every_schedule_warms_up_linearly(kind: ScheduleKind) -> None:
+    config = scheduled(kind, warmup_updates=4)
+    assert [rate(config, update=n) for n in (1, 2, 3, 4)] == pytest.approx([0.7 / 4, 1.4 / 4, 2.1 / 4, 0.7])
+
+
+def test_inverse_sqrt_peaks_after_the_warm_up_and_falls_with_the_root() -> None:
+    config = scheduled(ScheduleKind.inverse_sqrt, warmup_updates=100)
+    assert [rate(config, update=n) for n in (50, 100, 400, 900)] == pytest.approx([0.35, 0.7, 0.35, 0.7 / 3])
+    without = scheduled(ScheduleKind.inverse_sqrt)
+    assert [rate(without, update=n) for n in (1, 4)] == pytest.approx([0.7, 0.35])
+
+
+def test_constant_stays() -> None:
+    assert {rate(SGD, update=n, epochs=n, num_reductions=n) for n in (1, 10, 1000)} == {0.7}
+
+
+def test_plateau_reduces_after_its_patience() -> None:
+    config, plateau = scheduled(ScheduleKind.plateau), PlateauState()
+    rates = []
+    # best 2.0; two no better: halved; better; one no better, better, two no better (a tie is no better): halved again
+    for nats_per_token in (3.0, 2.0, 2.5, 2.0, 1.9, 2.0, 1.8, 1.8, 1.9):
+        plateau.observe(nats_per_token, config.schedule)
+        rates.append(learning_rate(config, update=1, epochs=0.0, plateau=plateau))
+    assert rates == pytest.approx([0.7, 0.7, 0.7, 0.35, 0.35, 0.35, 0.35, 0.35, 0.175])
+    assert plateau.best_nats_per_token == 1.8
+
+
+def test_sgd_takes_the_gradient_times_the_learning_rate() -> None:
+    parameters = with_gradients([1.0, -2.0])
+    build_optimizer(parameters, SGD).step()
+    assert parameters[0].tolist() == pytest.approx([-0.7, 1.4])
+
+
+def test_sgd_with_momentum_by_hand() -> None:
+    parameters = with_gradients([1.0])
+    optimizer = build_optimizer(parameters, replace(SGD, momentum=0.5))
+    positions = []
+    for _ in range(3):
+        optimizer.step()
+        positions.append(parameters[0].item())
+    # velocities 1, 1.5, 1.75
+    assert positions == pytest.approx([-0.7, -0.7 * 2.5, -0.7 * 4.25])
+
+
+@pytest.mark.parametrize("kind", [OptimizerKind.adam, OptimizerKind.adamw])
+def test_adams_first_step_is_the_learning_rate_in_the_gradients_direction(kind: OptimizerKind) -> None:
+    parameters = with_gradients([1e-3, -20.0])
+    build_optimizer(parameters, replace(SGD, kind=kind, lr=0.1)).step()
+    assert parameters[0].tolist() == pytest.approx([-0.1, 0.1], rel=1e-4)
+
+
+def test_adamw_decays_the_weights_themselves() -> None:
+    parameters = with_gradients([1.0])
+    nn.init.constant_(parameters[0], 3.0)
+    build_optimizer(parameters, replace(SGD, kind=OptimizerKind.adamw, lr=0.1, weight_decay=0.5)).step()
+    assert parameters[0].item() == pytest.approx(3.0 * (1 - 0.1 * 0.5) - 0.1, rel=1e-5)
+
+
+def test_rmsprops_first_step_by_hand() -> None:
+    parameters = with_gradients([2.0, -0.1])
+    build_optimizer(parameters, replace(SGD, kind=OptimizerKind.rmsprop, lr=0.01)).step()
+    # g / sqrt((1 - beta2) g²) = ±1 / sqrt(0.01)
+    assert parameters[0].tolist() == pytest.approx([-0.1, 0.1], rel=1e-5)

@@ -1,0 +1,193 @@
+"""The stacked LSTM: the equations, padding, dropout, and the rows of its state."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import nmt.model.recurrent as recurrent_module
+from nmt.model.recurrent import RecurrentState, StackedLSTM
+
+Choose = Callable[[bool], None]
+BOTH_LAYERS = pytest.mark.parametrize("own", [True, False], ids=["own layer", "torch's layer"])
+
+
+@pytest.fixture
+def choose_layer(monkeypatch: pytest.MonkeyPatch) -> Choose:
+    """Decide which of the two implementations runs, whatever the processor."""
+
+    def choose(own: bool) -> None:
+        monkeypatch.setattr(recurrent_module, "_own_layer_pays", lambda *_args, **_kwargs: own)
+
+    return choose
+
+
+def randn(*size: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def stacked(
+    *, num_layers: int = 2, dropout: float = 0.0, dtype: torch.dtype = torch.float64, hidden_dim: int = 5
+) -> StackedLSTM:
+    rnn = StackedLSTM(4, hidden_dim, num_layers=num_layers, dropout=dropout).to(dtype)
+    with torch.no_grad():
+        for number, parameter in enumerate(rnn.parameters()):
+            parameter.copy_(0.7 * randn(*parameter.shape, seed=number, dtype=dtype))
+    return rnn
+
+
+def state_of(num_rows: int, *, num_layers: int = 2, hidden_dim: int = 5) -> RecurrentState:
+    size = (num_layers, num_rows, hidden_dim)
+    return RecurrentState(randn(*size, seed=98), randn(*size, seed=99))
+
+
+def by_the_equations(lstm: nn.LSTM, input_TE: Tensor, h_LH: Tensor, c_LH: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Run one sentence: i, f, o = σ(Wx + b + Uh + b'), g = tanh(…), c ← f·c + i·g, h ← o·tanh(c), layer by layer."""
+    H = lstm.hidden_size
+    h, c = list(h_LH), list(c_LH)
+    outputs = []
+    for x in input_TE:
+        for layer in range(lstm.num_layers):
+            W, U, b, b2 = (
+                getattr(lstm, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
+            i, f, g, o = (
+                W[k * H : (k + 1) * H] @ x
+                + b[k * H : (k + 1) * H]
+                + U[k * H : (k + 1) * H] @ h[layer]
+                + b2[k * H : (k + 1) * H]
+                for k in range(4)
+            )
+            sigma = [1 / (1 + torch.exp(-z)) for z in (i, f, o)]
+            c[layer] = sigma[1] * c[layer] + sigma[0] * torch.tanh(g)
+            h[layer] = sigma[2] * torch.tanh(c[layer])
+            x = h[layer]
+        outputs.append(h[-1])
+    return torch.stack(outputs), torch.stack(h), torch.stack(c)
+
+
+@BOTH_LAYERS
+@pytest.mark.parametrize("lengths", [[6, 6, 6], [2, 6, 3]], ids=["equal", "mixed"])
+def test_lstm_is_its_equations(own: bool, lengths: list[int], choose_layer: Choose) -> None:
+    choose_layer(own)
+    rnn, state = stacked(), state_of(3)
+    input_TBE = randn(6, 3, 4)
+    lengths_B = None if len(set(lengths)) == 1 else torch.tensor(lengths)
+    output_TBH, last = rnn(input_TBE, state, lengths_B=lengths_B)
+    for row, length in enumerate(lengths):
+        expected_TH, h_LH, c_LH = by_the_equations(
+            rnn.lstm, input_TBE[:length, row], state.h_LNH[:, row], state.c_LNH[:, row]
+        )
+        torch.testing.assert_close(output_TBH[:length, row], expected_TH, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(last.h_LNH[:, row], h_LH, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(last.c_LNH[:, row], c_LH, rtol=1e-12, atol=1e-12)
+
+
+@BOTH_LAYERS
+def test_no_state_means_zeros(own: bool, choose_layer: Choose) -> None:
+    choose_layer(own)
+    rnn, input_TBE = stacked(), randn(3, 2, 4)
+    zeros = torch.zeros(2, 2, 5, dtype=torch.float64)
+    for lengths_B in (None, torch.tensor([1, 3])):
+        expected, _ = rnn(input_TBE, RecurrentState(zeros, zeros), lengths_B=lengths_B)
+        torch.testing.assert_close(rnn(input_TBE, lengths_B=lengths_B)[0], expected, rtol=0, atol=1e-14)
+
+
+@BOTH_LAYERS
+def test_output_is_zero_where_padded_and_padding_is_not_read(own: bool, choose_layer: Choose) -> None:
+    choose_layer(own)
+    rnn, input_TBE, lengths_B = stacked(), randn(5, 3, 4), torch.tensor([2, 4, 1])  # no sentence fills all steps
+    output_TBH, last = rnn(input_TBE, lengths_B=lengths_B)
+    assert output_TBH.shape == (5, 3, 5)
+    for row, length in enumerate(lengths_B.tolist()):
+        assert not output_TBH[length:, row].any()
+        assert output_TBH[:length, row].all()
+        input_TBE[length:, row] = torch.nan
+    again_TBH, last_again = rnn(input_TBE, lengths_B=lengths_B)
+    assert torch.equal(output_TBH, again_TBH)
+    assert torch.equal(last.c_LNH, last_again.c_LNH)
+
+
+@pytest.mark.parametrize("lengths", [[6, 6, 6], [2, 6, 3]], ids=["equal", "mixed"])
+def test_both_implementations_agree_in_results_and_gradients(lengths: list[int], choose_layer: Choose) -> None:
+    rnn = stacked(num_layers=3)
+    lengths_B = None if len(set(lengths)) == 1 else torch.tensor(lengths)
+    results, all_gradients = [], []
+    for own in (True, False):
+        choose_layer(own)
+        input_TBE, state = randn(6, 3, 4).requires_grad_(), state_of(3, num_layers=3)
+        for tensor in state:
+            tensor.requires_grad_()
+        output_TBH, last = rnn(input_TBE, state, lengths_B=lengths_B)
+        loss = (output_TBH * randn(6, 3, 5, seed=7)).sum() + (last.h_LNH * last.c_LNH).sum()
+        results.append((output_TBH, *last))
+        all_gradients.append(torch.autograd.grad(loss, [input_TBE, *state, *rnn.parameters()]))
+    for own_tensor, torchs in zip((*results[0], *all_gradients[0]), (*results[1], *all_gradients[1]), strict=True):
+        torch.testing.assert_close(own_tensor, torchs, rtol=1e-12, atol=1e-12)
+
+
+@BOTH_LAYERS
+@pytest.mark.parametrize("lengths", [None, [6, 4, 4]], ids=["equal", "mixed"])
+def test_dropout_acts_between_layers_and_never_on_the_recurrent_path(
+    own: bool, lengths: list[int] | None, choose_layer: Choose
+) -> None:
+    choose_layer(own)
+    lengths_B = None if lengths is None else torch.tensor(lengths)
+    input_TBE, state = randn(6, 3, 4), state_of(3)
+    dropping, plain = stacked(dropout=1.0).train(), stacked()  # all of what goes up is dropped
+    output_TBH, last = dropping(input_TBE, state, lengths_B=lengths_B)
+    _, plain_last = plain(input_TBE, state, lengths_B=lengths_B)
+    torch.testing.assert_close(last.h_LNH[0], plain_last.h_LNH[0], rtol=0, atol=1e-14)
+    torch.testing.assert_close(last.c_LNH[0], plain_last.c_LNH[0], rtol=0, atol=1e-14)
+    upper = StackedLSTM(5, 5, num_layers=1, dropout=0.0).double()
+    upper.lstm.load_state_dict(
+        {name.replace("_l1", "_l0"): value for name, value in plain.lstm.state_dict().items() if name.endswith("_l1")}
+    )
+    upper_state = RecurrentState(state.h_LNH[1:], state.c_LNH[1:])
+    expected_TBH, _ = upper(torch.zeros(6, 3, 5, dtype=torch.float64), upper_state, lengths_B=lengths_B)
+    torch.testing.assert_close(output_TBH, expected_TBH, rtol=0, atol=1e-14)
+
+
+@BOTH_LAYERS
+def test_dropout_changes_training_but_not_evaluation(own: bool, choose_layer: Choose) -> None:
+    choose_layer(own)
+    input_TBE = randn(6, 3, 4)
+    rnn, plain = stacked(dropout=0.5), stacked()
+    torch.manual_seed(1)
+    expected_TBH = plain(input_TBE)[0]
+    assert not torch.allclose(rnn.train()(input_TBE)[0], expected_TBH)
+    assert torch.equal(rnn.eval()(input_TBE)[0], expected_TBH)
+
+
+@BOTH_LAYERS
+def test_one_layer_has_no_place_for_dropout(own: bool, choose_layer: Choose) -> None:
+    choose_layer(own)
+    input_TBE = randn(6, 3, 4)
+    with_dropout, without = stacked(num_layers=1, dropout=0.5).train(), stacked(num_layers=1)
+    assert torch.equal(with_dropout(input_TBE)[0], without(input_TBE)[0])
+
+
+@pytest.mark.parametrize("lengths", [None, [6, 4, 4]], ids=["equal", "mixed"])
+def test_bf16_stays_within_its_precision(lengths: list[int] | None) -> None:
+    rnn, input_TBE = stacked(dtype=torch.float32), randn(6, 3, 4, dtype=torch.float32)
+    lengths_B = None if lengths is None else torch.tensor(lengths)
+    expected_TBH, _ = rnn(input_TBE, lengths_B=lengths_B)
+    with torch.autocast("cpu", torch.bfloat16):
+        output_TBH, _ = rnn(input_TBE, lengths_B=lengths_B)
+    torch.testing.assert_close(output_TBH.float(), expected_TBH, rtol=0, atol=0.05)  # |h| < 1; bf16 has 8 bits
+
+
+def test_rows_of_a_state_are_taken_in_any_order_and_more_than_once() -> None:
+    state = state_of(4)
+    taken = state.select(torch.tensor([3, 0, 3]))
+    for row, origin in enumerate([3, 0, 3]):
+        assert torch.equal(taken.h_LNH[:, row], state.h_LNH[:, origin])
+        assert torch.equal(taken.c_LNH[:, row], state.c_LNH[:, origin])
+
+
+def test_concat_puts_rows_behind() -> None:
+    state, other = state_of(2), state_of(3)
+    joined = state.concat(other)
+    assert torch.equal(joined.select(torch.tensor([0, 1])).c_LNH, state.c_LNH)
+    assert torch.equal(joined.select(torch.tensor([2, 3, 4])).h_LNH, other.h_LNH)

@@ -1,0 +1,125 @@
+"""The whole model: sentences do not see each other, and parameters start where they should."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from nmt.config import SourceOrder
+from nmt.corpus.batching import Batch, collate
+from nmt.model.seq2seq import Seq2Seq, initialize
+from tests.models import MODEL, PAIRS, Pair, tiny_model
+
+
+def batch_of(pairs: Sequence[Pair]) -> Batch:
+    return collate([src for src, _ in pairs], [tgt for _, tgt in pairs])
+
+
+def by_sentence(values_M: Tensor, batch: Batch) -> list[Tensor]:
+    """Sort what belongs to the real target tokens of a batch out to its sentences."""
+    sentence_M = batch.tgt_position_M % batch.num_sentences
+    return [values_M[sentence_M == row] for row in range(batch.num_sentences)]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=["f64", "f32"])
+@pytest.mark.parametrize("order", list(SourceOrder))
+@torch.no_grad()
+def test_padding_and_batch_mates_change_no_sentence(dtype: torch.dtype, tolerance: float, order: SourceOrder) -> None:
+    model = tiny_model(replace(MODEL, source_order=order), dtype=dtype)
+    batch = batch_of(PAIRS)
+    logits = by_sentence(model.decoder.output(model(batch)), batch)
+    log_probs = by_sentence(model.log_probs(batch), batch)
+    for row, pair in enumerate(PAIRS):
+        alone = batch_of([pair])
+        assert len(logits[row]) == len(pair[1]) + 1
+        torch.testing.assert_close(logits[row], model.decoder.output(model(alone)), rtol=0, atol=tolerance)
+        torch.testing.assert_close(log_probs[row], model.log_probs(alone), rtol=0, atol=1e-5)  # computed in fp32
+
+
+def test_padding_and_batch_mates_change_no_gradient() -> None:
+    def gradients(model: Seq2Seq) -> list[Tensor]:
+        return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+
+    together, alone = tiny_model(), tiny_model()
+    together(batch_of(PAIRS)).sum().backward()
+    for pair in PAIRS:
+        alone(batch_of([pair])).sum().backward()
+    for one, other in zip(gradients(together), gradients(alone), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
+@torch.no_grad()
+def test_what_stands_in_the_padding_is_never_read() -> None:
+    model = tiny_model()
+    batch = batch_of(PAIRS)
+    src_BS, tgt_in_BT = batch.src_BS.clone(), batch.tgt_in_BT.clone()
+    for row, (src, tgt) in enumerate(PAIRS):
+        src_BS[row, len(src) + 1 :] = 9
+        tgt_in_BT[row, len(tgt) + 1 :] = 9
+    assert not torch.equal(src_BS, batch.src_BS)
+    assert not torch.equal(tgt_in_BT, batch.tgt_in_BT)
+    assert torch.equal(model(batch._replace(src_BS=src_BS, tgt_in_BT=tgt_in_BT)), model(batch))
+
+
+@torch.no_grad()
+def test_log_probs_are_those_of_the_softmax() -> None:
+    model, batch = tiny_model(), batch_of(PAIRS)
+    exp_MV = model.decoder.output(model(batch)).exp()
+    expected_M = (exp_MV[torch.arange(len(exp_MV)), batch.tgt_token_M] / exp_MV.sum(1)).log()
+    torch.testing.assert_close(model.log_probs(batch).double(), expected_M, rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_uniform_model_gives_each_token_minus_log_v() -> None:
+    model = tiny_model(replace(MODEL, init_range=0.0), tgt_vocab_size=12)
+    log_prob_M = model.log_probs(batch_of(PAIRS))
+    torch.testing.assert_close(log_prob_M, torch.full_like(log_prob_M, -math.log(12)))
+
+
+def test_every_parameter_learns_from_the_target() -> None:
+    model = tiny_model()
+    model.decoder.output(model(batch_of(PAIRS))).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.any(), name
+
+
+def test_parameters_by_hand() -> None:
+    # embeddings 11×5 and 12×5; LSTMs 4·7·(5+7+2) and 4·7·(7+7+2) on each side; output (7+1)·12
+    assert tiny_model().num_parameters() == 55 + 60 + 2 * (392 + 448) + 96
+
+
+def test_every_parameter_starts_uniformly_in_the_range() -> None:
+    config = replace(MODEL, embedding_dim=40, hidden_dim=50, init_range=0.08)
+    model = tiny_model(config, src_vocab_size=100, tgt_vocab_size=100, dtype=torch.float32)
+    for name, parameter in model.named_parameters():
+        values = parameter.detach().flatten()
+        assert -0.08 <= values.min() < -0.07, name
+        assert 0.07 < values.max() <= 0.08, name
+        # the standard deviation of a uniform distribution is range / sqrt 3, that of the mean sqrt n smaller
+        assert abs(values.mean()) < 5 * 0.08 / math.sqrt(3 * len(values)), name
+
+
+def test_the_generator_alone_decides_the_initialization() -> None:
+    torch.manual_seed(1)
+    first, other = tiny_model(seed=1), tiny_model(seed=2)
+    torch.manual_seed(2)
+    again = tiny_model(seed=1)
+    for one, same, different in zip(first.parameters(), again.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, same)
+        assert not torch.equal(one, different)
+
+
+def test_the_forget_bias_is_added_to_the_forget_gates_alone() -> None:
+    plain, biased = tiny_model(dtype=torch.float32), tiny_model(dtype=torch.float32)
+    biased.config = replace(MODEL, forget_bias=1.0)
+    initialize(biased, generator=torch.Generator().manual_seed(1))
+    H = MODEL.hidden_dim
+    for (name, before), after in zip(plain.named_parameters(), biased.parameters(), strict=True):
+        expected = before.detach().clone()
+        if "bias_ih" in name:
+            expected[H : 2 * H] += 1  # torch's order i, f, g, o
+        torch.testing.assert_close(after.detach(), expected, rtol=0, atol=1e-6)
