@@ -1,5 +1,7 @@
 """Which device computes, and in which precision."""
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Literal
 
 import torch
@@ -7,6 +9,7 @@ import torch
 from nmt.errors import ConfigError
 
 Precision = Literal["fp32", "bf16"]
+InferencePrecision = Literal["fp32", "bf16", "int8"]
 
 
 def resolve_device(name: str) -> torch.device:
@@ -26,8 +29,29 @@ def has_fast_bf16(device: torch.device) -> bool:
     """Tell whether the processor multiplies bf16 in hardware; where it does not, bf16 is slower than fp32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return _cpu_has("avx512_bf16", "amx_bf16")
+
+
+def has_fast_int8(device: torch.device) -> bool:
+    """Tell whether the processor multiplies int8 with sums in int32, exactly; only CPUs are asked."""
+    return device.type == "cpu" and _cpu_has("avx512_vnni", "avx_vnni", "amx_int8")
+
+
+def is_intel_cpu() -> bool:
+    return "intel" in str(_cpu_capabilities().get("cpu_name", "")).lower()
+
+
+def _cpu_has(*features: str) -> bool:
+    return any(_cpu_capabilities().get(feature) for feature in features)
+
+
+@cache
+def _cpu_capabilities() -> Mapping[str, object]:
+    """Ask torch what the processor can do; a torch too old to tell knows of nothing."""
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return {}
+    capabilities: Mapping[str, object] = torch.cpu.get_capabilities()
+    return capabilities
 
 
 def resolve_precision(name: str, device: torch.device) -> Precision:
@@ -35,3 +59,19 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
     if name == "auto":
         return "bf16" if has_fast_bf16(device) else "fp32"
     return "bf16" if name == "bf16" else "fp32"
+
+
+def resolve_inference_precision(name: str, device: torch.device) -> InferencePrecision:
+    """Turn `auto`, `fp32`, `bf16` or `int8` into a precision; `auto` never takes int8, which rounds most.
+
+    Raises:
+        ConfigError: where int8 is asked for and the processor lacks its instructions.
+    """
+    if name != "int8":
+        return resolve_precision(name, device)
+    if not has_fast_int8(device):
+        raise ConfigError(
+            f"search.precision=int8 needs a CPU with VNNI or AMX instructions, but torch reports none on {device}: "
+            "use auto, fp32 or bf16"
+        )
+    return "int8"

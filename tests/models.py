@@ -52,12 +52,17 @@ def tiny_model(
 
 def corpus_of(pairs: Sequence[Pair]) -> BinarizedCorpus:
     """Make a corpus in memory from ids without BOS and EOS."""
-    sides = [[np.array(pair[side], dtype=np.uint16) for pair in pairs] for side in (0, 1)]
-    ids = [np.concatenate(side).astype(np.uint16) for side in sides]
-    lens = [np.array([len(sentence) for sentence in side], dtype=np.int32) for side in sides]
-    offsets = [np.cumsum(len_P, dtype=np.int64) - len_P for len_P in lens]
-    report = SplitReport(len(pairs), len(pairs), {}, len(ids[0]), len(ids[1]), 0, 0)
-    return BinarizedCorpus(*ids, *lens, *offsets, report)
+    src_ids, tgt_ids = (np.array([token for pair in pairs for token in pair[side]], np.uint16) for side in (0, 1))
+    src_len_P, tgt_len_P = (np.array([len(pair[side]) for pair in pairs], np.int32) for side in (0, 1))
+    return BinarizedCorpus(
+        src_ids=src_ids,
+        tgt_ids=tgt_ids,
+        src_len_P=src_len_P,
+        tgt_len_P=tgt_len_P,
+        src_offset_P=np.cumsum(src_len_P, dtype=np.int64) - src_len_P,
+        tgt_offset_P=np.cumsum(tgt_len_P, dtype=np.int64) - tgt_len_P,
+        report=SplitReport(len(pairs), len(pairs), {}, len(src_ids), len(tgt_ids), 0, 0),
+    )
 
 
 def random_pairs(num_pairs: int, *, max_len: int, vocab_size: int = 11, seed: int = 1) -> list[Pair]:

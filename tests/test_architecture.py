@@ -25,6 +25,7 @@ ORDER = [
     "model.encoder",
     "model.decoder",
     "model.seq2seq",
+    "model.inference",
     "training.loss",
     "training.optimizer",
     "training.checkpoint",

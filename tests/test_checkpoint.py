@@ -1,7 +1,6 @@
 """Checkpoints: what was saved comes back, what is damaged is refused, and a kill leaves a loadable one."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -35,6 +34,12 @@ SNAPSHOT = TrainingSnapshot(
     random={"cpu": torch.get_rng_state()},
     state={"update": 7, "position": {"epoch": 1}, "wall_s": 1.5},
 )
+
+
+@pytest.fixture(autouse=True)
+def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave files to the system's cache: no test pulls the plug, and a busy disk takes long."""
+    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
 
 
 def model_of_both(*, seed: int = 1) -> Seq2Seq:
@@ -248,7 +253,7 @@ def test_what_is_no_checkpoint_is_explained(tmp_path: Path) -> None:
         load_checkpoint(checkpoints)
     point_link(checkpoints, "best", save(checkpoints))
     for path in (tmp_path, checkpoints):
-        with pytest.raises(CheckpointError, match="is not a checkpoint, but holds some: name one of them, such as .*/b"):
+        with pytest.raises(CheckpointError, match=r"is not a checkpoint, but holds some: name one of them, such as .*"):
             load_checkpoint(path)
 
 
@@ -262,14 +267,16 @@ def test_a_link_is_relative_and_moves_in_one_step(tmp_path: Path) -> None:
     assert load_checkpoint(moved / "best").info.update == 2
 
 
-@pytest.mark.parametrize(("keep_last", "kept"), [(0, {2, 5}), (1, {2, 5, 6}), (2, {2, 5, 6}), (3, {2, 4, 5, 6}), (9, None)])
-def test_pruning_keeps_the_linked_and_the_newest(tmp_path: Path, keep_last: int, kept: set[int] | None) -> None:
+@pytest.mark.parametrize(
+    ("keep_last", "kept"), [(0, {2, 5}), (1, {2, 5, 6}), (2, {2, 5, 6}), (3, {2, 4, 5, 6}), (9, {1, 2, 3, 4, 5, 6})]
+)
+def test_pruning_keeps_the_linked_and_the_newest(tmp_path: Path, keep_last: int, kept: set[int]) -> None:
     for update in range(1, 7):
         (tmp_path / checkpoint_name(update)).mkdir()
     point_link(tmp_path, "best", tmp_path / checkpoint_name(2))
     point_link(tmp_path, "last", tmp_path / checkpoint_name(5))
     prune_checkpoints(tmp_path, keep_last=keep_last)
-    expected = {checkpoint_name(update) for update in kept or range(1, 7)}
+    expected = {checkpoint_name(update) for update in kept}
     assert {path.name for path in tmp_path.glob("update_*")} == expected
     assert {path.name for path in tmp_path.iterdir()} == expected | {"best", "last"}
 
@@ -289,7 +296,6 @@ class Killed(BaseException):
 def test_a_kill_at_any_point_leaves_a_loadable_last(
     tmp_path: Path, update: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)  # a test's disk needs no care
     num_steps_left = 0
 
     def dying(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -302,10 +308,11 @@ def test_a_kill_at_any_point_leaves_a_loadable_last(
 
         return step
 
+    point_link(tmp_path / "before", "last", save(tmp_path / "before", update=7))
     kills = 0
     for num_steps in range(100):
         directory = tmp_path / str(num_steps)
-        point_link(directory, "last", save(directory, update=7))
+        shutil.copytree(tmp_path / "before", directory, symlinks=True)
         num_steps_left = num_steps
         with monkeypatch.context() as patch:
             for name in ("mkdir", "write_text", "write_bytes", "rename", "replace", "unlink", "symlink_to"):
@@ -321,7 +328,7 @@ def test_a_kill_at_any_point_leaves_a_loadable_last(
         load_snapshot(directory / "last")
         # and the run goes on: the same checkpoint is written again
         point_link(directory, "last", save(directory, update=update, seed=2))
-        assert load_checkpoint(directory / "last").info.update == update
+        assert read_info(directory / "last").update == update
         assert {path.name for path in directory.glob(".*")} == set()
         if kills <= num_steps:
             break
@@ -337,7 +344,9 @@ def test_a_disk_that_refuses_is_reported_and_earlier_checkpoints_are_intact(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint_module, "save_file", full)
-    with pytest.raises(CheckpointError, match=r"update_000008 could not be written \(.*No space.*\); earlier checkpoint"):
+    with pytest.raises(
+        CheckpointError, match=r"update_000008 could not be written \(.*No space.*\); earlier checkpoint"
+    ):
         save(tmp_path, update=8)
     assert load_checkpoint(tmp_path / "last").info.update == 7
 

@@ -58,9 +58,7 @@ def test_selected_and_joined_rows_go_on_as_they_would_have() -> None:
     logits_NV, after = model.decoder.step(prev_N, state)
     selected_NV, selected_after = model.decoder.step(prev_N[rows_N], state.select(rows_N))
     torch.testing.assert_close(selected_NV, logits_NV[rows_N], rtol=0, atol=1e-12)
-    torch.testing.assert_close(
-        selected_after.recurrent.c_LNH, after.select(rows_N).recurrent.c_LNH, rtol=0, atol=1e-12
-    )
+    torch.testing.assert_close(selected_after.recurrent.c_LNH, after.select(rows_N).recurrent.c_LNH, rtol=0, atol=1e-12)
     first, last = state.select(torch.tensor([0, 1])), state.select(torch.tensor([2, 3, 4]))
     joined_NV, _ = model.decoder.step(prev_N, first.concat(last))
     torch.testing.assert_close(joined_NV, logits_NV, rtol=0, atol=1e-12)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nmt.device import has_fast_bf16, resolve_device, resolve_precision
+from nmt.device import has_fast_bf16, is_intel_cpu, resolve_device, resolve_inference_precision, resolve_precision
 from nmt.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -29,7 +29,7 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 def test_auto_takes_bf16_where_the_processor_multiplies_it(
     capabilities: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: capabilities)
     assert resolve_precision("auto", CPU) == expected
 
 
@@ -46,3 +46,26 @@ def test_a_precision_that_is_asked_for_is_taken(fast: bool, monkeypatch: pytest.
     monkeypatch.setattr("nmt.device.has_fast_bf16", lambda _device: fast)
     assert resolve_precision("bf16", CPU) == "bf16"
     assert resolve_precision("fp32", CPU) == "fp32"
+
+
+@pytest.mark.parametrize("feature", ["avx512_vnni", "avx_vnni", "amx_int8"])
+def test_int8_is_taken_only_where_it_is_asked_for(feature: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: {feature: True})
+    assert resolve_inference_precision("int8", CPU) == "int8"
+    assert resolve_inference_precision("auto", CPU) == "fp32"
+    assert resolve_inference_precision("bf16", CPU) == "bf16"
+
+
+@pytest.mark.parametrize(("device", "features"), [("cpu", {"avx2": True}), ("cuda", {"amx_int8": True})])
+def test_int8_without_its_instructions_is_refused(
+    device: str, features: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: features)
+    with pytest.raises(ConfigError, match=rf"int8 needs a CPU with VNNI or AMX .* none on {device}: use auto, fp32 or"):
+        resolve_inference_precision("int8", torch.device(device))
+
+
+def test_a_processor_says_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, expected in (("Intel(R) Xeon(R)", True), ("AMD EPYC", False), (None, False)):
+        monkeypatch.setattr("nmt.device._cpu_capabilities", lambda name=name: {"cpu_name": name})
+        assert is_intel_cpu() is expected

@@ -157,4 +157,4 @@ def test_a_factor_outside_scale_is_refused() -> None:
     hidden_MH, output, token_M = case()
     loss = token_loss(hidden_MH, output, token_M, label_smoothing=0.0, scale=1.0)
     with pytest.raises(AssertionError, match="a factor belongs into scale"):
-        (2 * loss.objective).backward()
+        (2 * loss.objective).backward()  # type: ignore[no-untyped-call]

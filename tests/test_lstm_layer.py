@@ -45,9 +45,7 @@ def problem(lengths: list[int], *, dtype: torch.dtype = torch.float64) -> Proble
 
 
 def gradients(problem: Problem, output_TBH: Tensor, h_BH: Tensor, c_BH: Tensor) -> tuple[Tensor, ...]:
-    loss = (
-        (output_TBH * problem.loss_TBH).sum() + (h_BH * problem.loss_h_BH).sum() + (c_BH * problem.loss_c_BH).sum()
-    )
+    loss = (output_TBH * problem.loss_TBH).sum() + (h_BH * problem.loss_h_BH).sum() + (c_BH * problem.loss_c_BH).sum()
     return torch.autograd.grad(loss, problem.leaves())
 
 
@@ -59,13 +57,14 @@ def run_torch(problem: Problem, lengths: list[int]) -> tuple[Tensor, Tensor, Ten
 
 def run_own(problem: Problem, lengths: list[int]) -> tuple[Tensor, Tensor, Tensor]:
     packed = pack_padded_sequence(problem.input_TBE, torch.tensor(lengths))
+    weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G = problem.lstm.parameters()
     output = lstm_layer(
         packed.data,
         problem.h_BH,
         problem.c_BH,
-        weight_ih_GE=problem.lstm.weight_ih_l0,
-        weight_hh_GH=problem.lstm.weight_hh_l0,
-        bias_G=problem.lstm.bias_ih_l0 + problem.lstm.bias_hh_l0,
+        weight_ih_GE=weight_ih_GE,
+        weight_hh_GH=weight_hh_GH,
+        bias_G=bias_ih_G + bias_hh_G,
         batch_sizes=packed.batch_sizes.tolist(),
     )
     output_TBH, _ = pad_packed_sequence(packed._replace(data=output.h_PH))
@@ -74,9 +73,7 @@ def run_own(problem: Problem, lengths: list[int]) -> tuple[Tensor, Tensor, Tenso
 
 @LENGTHS
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=["f64", "f32"])
-def test_results_and_all_gradients_are_those_of_torch(
-    lengths: list[int], dtype: torch.dtype, tolerance: float
-) -> None:
+def test_results_and_all_gradients_are_those_of_torch(lengths: list[int], dtype: torch.dtype, tolerance: float) -> None:
     case = problem(lengths, dtype=dtype)
     expected, own = run_torch(case, lengths), run_own(case, lengths)
     for expected_tensor, own_tensor in zip(expected, own, strict=True):
@@ -90,7 +87,7 @@ def test_gradients_are_finite_differences(lengths: list[int]) -> None:
     case = problem(lengths)
     batch_sizes = [sum(length > t for length in lengths) for t in range(max(lengths))]
     values_PE = pack_padded_sequence(case.input_TBE, torch.tensor(lengths)).data.detach().requires_grad_()
-    bias_G = case.lstm.bias_ih_l0.detach().requires_grad_()
+    weight_ih_GE, weight_hh_GH, bias_G, _ = case.lstm.parameters()
 
     def run(
         input_PE: Tensor, h_BH: Tensor, c_BH: Tensor, weight_ih_GE: Tensor, weight_hh_GH: Tensor, bias_G: Tensor
@@ -105,8 +102,8 @@ def test_gradients_are_finite_differences(lengths: list[int]) -> None:
             batch_sizes=batch_sizes,
         )
 
-    weights = (case.lstm.weight_ih_l0, case.lstm.weight_hh_l0)
-    assert torch.autograd.gradcheck(run, (values_PE, case.h_BH, case.c_BH, *weights, bias_G))
+    inputs = (values_PE, case.h_BH, case.c_BH, weight_ih_GE, weight_hh_GH, bias_G)
+    assert torch.autograd.gradcheck(run, inputs)
 
 
 def test_a_result_that_the_loss_leaves_out_has_no_part_in_the_gradient() -> None:
@@ -122,6 +119,6 @@ def test_an_input_without_gradient_gets_none() -> None:
     case = problem(MIXED)
     case.input_TBE.requires_grad_(False)
     output_TBH, _, _ = run_own(case, MIXED)
-    output_TBH.sum().backward()
+    output_TBH.sum().backward()  # type: ignore[no-untyped-call]
     assert case.input_TBE.grad is None
-    assert case.lstm.weight_ih_l0.grad is not None
+    assert all(parameter.grad is not None for parameter in case.lstm.parameters())

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from nmt.training.metrics_log import MetricsLog, Record, format_duration
 
@@ -68,11 +68,8 @@ def test_a_line_cut_short_by_a_kill_is_taken_back(tmp_path: Path, cut: str) -> N
 
 def test_tensorboard_shows_every_figure_by_kind(tmp_path: Path) -> None:
     write(tmp_path, record(5, value=1.0), record(5, kind="valid", value=2.0), record(10, value=3.0))
-    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()  # type: ignore[no-untyped-call]
-    scalars = {
-        tag: [(event.step, event.value) for event in events.Scalars(tag)]  # type: ignore[no-untyped-call]
-        for tag in events.Tags()["scalars"]  # type: ignore[no-untyped-call]
-    }
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    scalars = {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
     assert scalars == {"train/value": [(5, 1.0), (10, 3.0)], "valid/value": [(5, 2.0)]}
 
 

@@ -18,10 +18,11 @@ from nmt.config import (
     SourceOrder,
 )
 from nmt.corpus.batching import collate
+from nmt.device import InferencePrecision
 from nmt.errors import CheckpointError
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.search.beam import Hypothesis, beam_search
-from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, Precision, StepScorer, top_k
+from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer, top_k
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID, SubwordModel, SubwordSpec, learn_subword
 
 CPU = torch.device("cpu")
@@ -69,7 +70,7 @@ def tiny_scorer(
     src_vocab_size: int = 24,
     source_order: SourceOrder = SourceOrder.reversed,
     dtype: torch.dtype = torch.float64,
-    precision: Precision = "fp32",
+    precision: InferencePrecision = "fp32",
     tgt_subword: SubwordModel | None = None,
 ) -> ModelScorer:
     return ModelScorer(

@@ -2,10 +2,10 @@
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import NamedTuple, cast
 
 from nmt.config import EvaluateCommand, PairedTest
 from nmt.errors import ConfigError, DataError
@@ -27,40 +27,54 @@ from nmt.evaluation.metrics import (
 from nmt.text.parallel import read_lines
 
 
+class Labels(NamedTuple):
+    """The groups of each sentence; empty where they are not wanted."""
+
+    by_group: list[list[str]]
+    by_length: list[list[str]]
+
+
+@dataclass(frozen=True)
+class SystemReport:
+    """What is said of one system; `by_group` and `by_length` are empty where they are not wanted."""
+
+    name: str
+    num_sentences: int
+    scores: list[Score]
+    by_group: list[GroupScore]
+    by_length: list[GroupScore]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result, and, field by field, the schema of `json=true`."""
+
+    references: list[str]
+    systems: list[SystemReport]
+    paired_test: list[PairedResult]
+
+
 def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     _check(settings)
     references = [list(read_lines(Path(name))) for name in settings.reference]
+    labels = _read_labels(settings, num_sentences=len(references[0]))
     if settings.checkpoints:
-        systems = {"+".join(settings.checkpoints): _translate(settings)}
+        systems = {"+".join(settings.checkpoints): _translate(settings, references)}
     else:
         systems = {name: list(read_lines(Path(name))) for name in settings.hypothesis}
-    report: dict[str, Any] = {"systems": {}}
     options = MetricOptions(
         bleu_tokenize=cast("BleuTokenizer", settings.bleu_tokenize),
         lowercase=SACREBLEU_DEFAULTS.lowercase,
         chrf_word_order=SACREBLEU_DEFAULTS.chrf_word_order,
     )
-    for name, hypotheses in systems.items():
-        scores = score_corpus(
-            hypotheses,
-            references,
-            metrics=cast("list[MetricName]", settings.metrics),
-            bootstrap_samples=settings.bootstrap_samples,
-            options=options,
-            hypotheses_name=name,
-            reference_names=settings.reference,
-        )
-        report["systems"][name] = {"scores": scores, **_group_scores(settings, hypotheses, references, options)}
-    if settings.paired_test != PairedTest.none:
-        report["paired_test"] = compare_systems(
-            systems,
-            references,
-            metrics=cast("list[MetricName]", settings.metrics),
-            test=cast("SignificanceTest", settings.paired_test.value),
-            samples=settings.bootstrap_samples,
-            options=options,
-            reference_names=settings.reference,
-        )
+    report = Report(
+        references=settings.reference,
+        systems=[
+            _report_system(name, lines, references, settings=settings, options=options, labels=labels)
+            for name, lines in systems.items()
+        ],
+        paired_test=_compare(systems, references, settings=settings, options=options),
+    )
     sys.stdout.write(_as_json(report) if settings.json else _as_text(report))
     return 0
 
@@ -68,7 +82,7 @@ def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
 def _check(settings: EvaluateCommand) -> None:
     problems = []
     if bool(settings.hypothesis) == bool(settings.checkpoints):
-        problems.append("either hypothesis or checkpoints must be given, not both")
+        problems.append("hypothesis or checkpoints must be given, and not both")
     if not settings.reference:
         problems.append("reference must name at least one file")
     if settings.checkpoints and settings.source is None:
@@ -85,14 +99,41 @@ def _check(settings: EvaluateCommand) -> None:
         raise ConfigError("; ".join(problems))
 
 
-def _translate(settings: EvaluateCommand) -> list[str]:
+def _read_labels(settings: EvaluateCommand, *, num_sentences: int) -> Labels:
+    by_group: list[list[str]] = []
+    by_length: list[list[str]] = []
+    if settings.groups is not None:
+        by_group = [[label for label in line.split(",") if label] for line in read_lines(Path(settings.groups))]
+        _check_length(settings.groups, len(by_group), settings, num_sentences)
+    if settings.by_length and settings.source is not None:
+        by_length = [[length_bucket(len(line.split()))] for line in read_lines(Path(settings.source))]
+        _check_length(settings.source, len(by_length), settings, num_sentences)
+    return Labels(by_group, by_length)
+
+
+def _check_length(name: str, num_lines: int, settings: EvaluateCommand, num_sentences: int) -> None:
+    if num_lines != num_sentences:
+        raise DataError(
+            f"{name} must hold one line for each line of {settings.reference[0]}, "
+            f"but there are {num_lines} against {num_sentences}"
+        )
+
+
+def _translate(settings: EvaluateCommand, references: Sequence[Sequence[str]]) -> list[str]:
     # imported here since scoring files needs no torch
     from nmt.commands.translate import build_translator, progress_bar, write_aside
 
+    assert settings.source is not None
+    sources = list(read_lines(Path(settings.source)))
+    for name, reference in zip(settings.reference, references, strict=True):  # found out now, not after translating
+        if len(reference) != len(sources):
+            raise DataError(
+                f"{name} must hold one line for each line of {settings.source}, "
+                f"but there are {len(reference)} against {len(sources)}"
+            )
     translator = build_translator(
         settings.checkpoints, settings.search, device_name=settings.device, threads=settings.threads
     )
-    sources = list(read_lines(Path(settings.source or "")))
     with progress_bar(len(sources)) as bar:
         hypotheses = [translation.text for translation in translator.translate(sources, progress=bar.update)]
     if settings.output is not None:
@@ -101,44 +142,70 @@ def _translate(settings: EvaluateCommand) -> list[str]:
     return hypotheses
 
 
-def _group_scores(
-    settings: EvaluateCommand, hypotheses: Sequence[str], references: Sequence[Sequence[str]], options: MetricOptions
-) -> dict[str, list[GroupScore]]:
-    scores = {}
-    if settings.groups is not None:
-        labels = [[label for label in line.split(",") if label] for line in read_lines(Path(settings.groups))]
-        _check_length(labels, hypotheses, settings.groups)
-        scores["by_group"] = score_groups(hypotheses, references, labels, options=options)
-    if settings.by_length and settings.source is not None:
-        buckets = [[length_bucket(len(line.split()))] for line in read_lines(Path(settings.source))]
-        _check_length(buckets, hypotheses, settings.source)
-        scores["by_length"] = score_groups(hypotheses, references, buckets, order=LENGTH_BUCKETS, options=options)
-    return scores
+def _report_system(
+    name: str,
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    *,
+    settings: EvaluateCommand,
+    options: MetricOptions,
+    labels: Labels,
+) -> SystemReport:
+    scores = score_corpus(
+        hypotheses,
+        references,
+        metrics=cast("list[MetricName]", settings.metrics),
+        bootstrap_samples=settings.bootstrap_samples,
+        options=options,
+        hypotheses_name=name,
+        reference_names=settings.reference,
+    )
+    by_group = score_groups(hypotheses, references, labels.by_group, options=options) if labels.by_group else []
+    by_length = []
+    if labels.by_length:
+        by_length = score_groups(hypotheses, references, labels.by_length, order=LENGTH_BUCKETS, options=options)
+    return SystemReport(name, len(hypotheses), scores, by_group, by_length)
 
 
-def _check_length(lines: Sequence[object], hypotheses: Sequence[str], name: str) -> None:
-    if len(lines) != len(hypotheses):
-        raise DataError(f"{name} must have a line for each of the {len(hypotheses)} hypotheses, but has {len(lines)}")
+def _compare(
+    systems: Mapping[str, Sequence[str]],
+    references: Sequence[Sequence[str]],
+    *,
+    settings: EvaluateCommand,
+    options: MetricOptions,
+) -> list[PairedResult]:
+    if settings.paired_test == PairedTest.none:
+        return []
+    return compare_systems(
+        systems,
+        references,
+        metrics=cast("list[MetricName]", settings.metrics),
+        test=cast("SignificanceTest", settings.paired_test.value),
+        samples=settings.bootstrap_samples,
+        options=options,
+        reference_names=settings.reference,
+    )
 
 
-def _as_json(report: dict[str, Any]) -> str:
-    def plain(value: Any) -> Any:
-        return asdict(value)
-
-    return json.dumps(report, default=plain, ensure_ascii=False, indent=2) + "\n"
+def _as_json(report: Report) -> str:
+    return json.dumps(asdict(report), ensure_ascii=False, indent=2) + "\n"
 
 
-def _as_text(report: dict[str, Any]) -> str:
+def _as_text(report: Report) -> str:
     lines = []
-    for name, scores in report["systems"].items():
-        lines.append(name)
-        lines.extend(_score_line(score) for score in scores["scores"])
-        for title, key in (("BLEU by group", "by_group"), ("BLEU by source length in words", "by_length")):
-            if key in scores:
+    for system in report.systems:
+        lines.append(system.name)
+        lines.extend(_score_line(score) for score in system.scores)
+        for title, rows in (
+            ("BLEU by group", system.by_group),
+            ("BLEU by source length in words", system.by_length),
+        ):
+            if rows:
                 lines.append(f"  {title}")
-                lines.extend(f"    {row.bleu:5.1f}  {row.group} ({row.num_sentences})" for row in scores[key])
-    for result in report.get("paired_test", []):
-        lines.append(_paired_line(result))
+                lines.extend(f"    {row.bleu:5.1f}  {row.group} ({row.num_sentences})" for row in rows)
+    if report.paired_test:
+        lines.append("paired test against the first system")
+        lines.extend(_paired_line(result) for result in report.paired_test)
     return "\n".join(lines) + "\n"
 
 
@@ -151,4 +218,4 @@ def _score_line(score: Score) -> str:
 def _paired_line(result: PairedResult) -> str:
     verdict = "baseline" if result.p_value is None else f"p = {result.p_value:.4f}"
     low, high = result.interval
-    return f"{result.label} {result.value:.1f} [{low:.1f}, {high:.1f}] {verdict}  {result.system}"
+    return f"  {result.label} {result.value:.1f} [{low:.1f}, {high:.1f}] {verdict}  {result.system}"

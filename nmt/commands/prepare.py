@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -32,6 +32,8 @@ from nmt.text.parallel import ParallelFiles, fingerprint_files, read_lines, read
 from nmt.text.subword import SubwordModel, SubwordSpec, learn_subword
 
 logger = logging.getLogger(__name__)
+
+_MADE_WITH = "phrasebook.json"  # in the folder of a generated corpus: the settings that it was made with
 
 
 @dataclass(frozen=True)
@@ -70,16 +72,13 @@ def prepare(data: DataConfig, subword: SubwordConfig) -> PreparedCorpus:
         _generate_text(data, data.generate)
     splits = {"train": split_files(data, data.train), "dev": split_files(data, data.dev)}
     fingerprint = _fingerprint(data, subword, splits)
-    root = Path(data.prepared_dir)
-    directory = root / f"{data.name}-{subword.kind}-{fingerprint[:12]}"
+    directory = Path(data.prepared_dir) / f"{data.name}-{subword.kind}-{fingerprint[:12]}"
     corpus = PreparedCorpus(directory, fingerprint)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / f".{directory.name}.lock"):
+    if not _is_up_to_date(corpus):  # asked before locking, since a folder prepared by others may be read-only
+        with _locked(directory.parent, f".{directory.name}.lock", setting="data.prepared_dir"):
             if not _is_up_to_date(corpus):
                 _write(corpus, data, subword, splits)
-    except PermissionError as error:
-        raise DataError(f"{root} must be writable, but is not: name another data.prepared_dir") from error
+    logger.info("corpus: %s is up to date", corpus.directory)
     return corpus
 
 
@@ -123,12 +122,26 @@ def _fingerprint(data: DataConfig, subword: SubwordConfig, splits: dict[str, Par
 
 def _is_up_to_date(corpus: PreparedCorpus) -> bool:
     try:
-        is_same = read_manifest(corpus.directory).fingerprint == corpus.fingerprint
+        return read_manifest(corpus.directory).fingerprint == corpus.fingerprint
     except DataError:
         return False
-    if is_same:
-        logger.info("corpus: %s is up to date", corpus.directory)
-    return is_same
+
+
+@contextmanager
+def _locked(root: Path, name: str, *, setting: str) -> Iterator[None]:
+    """Keep other jobs from writing to a folder at the same time."""
+    lock = FileLock(root / name)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise DataError(
+            f"{root} must be writable, but is not ({error.strerror or error}): name another {setting}"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _write(corpus: PreparedCorpus, data: DataConfig, subword: SubwordConfig, splits: dict[str, ParallelFiles]) -> None:
@@ -212,22 +225,49 @@ def _lines(paths: tuple[Path, ...]) -> Iterator[str]:
 
 
 def _generate_text(data: DataConfig, config: GenerateConfig) -> None:
-    """Write the phrasebook to `data.dir`, unless it is there already, made with the same settings."""
+    """Write the phrasebook to `data.dir`, unless it is there already, made with the same settings.
+
+    Raises:
+        DataError: where that would overwrite text that nmt did not write.
+    """
     from nmt.text.phrasebook import GENERATOR_VERSION  # only this corpus needs the grammar
 
     root = Path(data.dir)
     origin = json.dumps({"generator_version": GENERATOR_VERSION, **asdict(config)}, indent=2) + "\n"
-    made_with = root / "phrasebook.json"
-    root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / ".lock"):
-        if made_with.is_file() and made_with.read_text(encoding="utf-8") == origin:
+    if _is_generated(root, origin):  # asked before locking, since the folder may be read-only
+        return
+    with _locked(root, ".lock", setting="data.dir"):
+        if _is_generated(root, origin):
             return
-        made_with.unlink(missing_ok=True)
-        _generate_split(root, "train", config.train_pairs, data=data, seed=config.seed)
-        _generate_split(root, "dev", config.dev_pairs, data=data, seed=config.seed)
-        _generate_split(root, "test", config.test_pairs, data=data, seed=config.seed)
+        _check_not_foreign(root, data)
+        made_with, aside = root / _MADE_WITH, root / ".phrasebook.tmp"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        _generate_split(aside, "train", config.train_pairs, data=data, seed=config.seed)
+        _generate_split(aside, "dev", config.dev_pairs, data=data, seed=config.seed)
+        _generate_split(aside, "test", config.test_pairs, data=data, seed=config.seed)
+        made_with.write_text("unfinished\n", encoding="utf-8")  # what a kill leaves is known as nmt's, and written anew
+        for file in aside.iterdir():
+            file.replace(root / file.name)
+        aside.rmdir()
         made_with.write_text(origin, encoding="utf-8")
     logger.info("corpus: wrote the phrasebook to %s", root)
+
+
+def _is_generated(root: Path, origin: str) -> bool:
+    made_with = root / _MADE_WITH
+    return made_with.is_file() and made_with.read_text(encoding="utf-8") == origin
+
+
+def _check_not_foreign(root: Path, data: DataConfig) -> None:
+    if (root / _MADE_WITH).exists():
+        return
+    names = [f"{split}.{lang}" for split in ("train", "dev", "test") for lang in (data.src_lang, data.tgt_lang)]
+    if found := [name for name in names if (root / name).exists()]:
+        raise DataError(
+            f"{root} holds text that nmt did not write ({', '.join(found)}), and the phrasebook would overwrite it: "
+            "name another data.dir, or use the text with data=files"
+        )
 
 
 def _generate_split(

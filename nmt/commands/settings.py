@@ -5,7 +5,7 @@ import difflib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from enum import Enum
@@ -19,7 +19,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -94,7 +94,7 @@ def read_arguments(command: str, arguments: Sequence[str]) -> tuple[list[str], l
     problems += [f"{word!r} is not a setting: write KEY=VALUE" for word in parsed.overrides]
     quoted = quote_paths(command, overrides, in_sweep=parsed.multirun)
     for as_typed, override in zip(overrides, quoted, strict=True):
-        problems.extend(_problems_of_override(as_typed, override, in_sweep=parsed.multirun))
+        problems.extend(_problems_of_override(command, as_typed, override, in_sweep=parsed.multirun))
     if problems:
         raise ConfigError("; ".join(problems))
     return options, quoted
@@ -104,10 +104,10 @@ def is_sweep(options: Sequence[str]) -> bool:
     return bool({"-m", "--multirun"} & set(options))
 
 
-def _problems_of_override(as_typed: str, override: str, *, in_sweep: bool) -> Iterator[str]:
+def _problems_of_override(command: str, as_typed: str, override: str, *, in_sweep: bool) -> Iterator[str]:
     try:
         parsed: Override = OverridesParser.create().parse_override(override)
-    except OverrideParseException:
+    except HydraException:
         yield (
             f"{as_typed!r} cannot be read as KEY=VALUE: quote a value with special characters twice, "
             "as in \"KEY='a (b)'\""
@@ -116,10 +116,14 @@ def _problems_of_override(as_typed: str, override: str, *, in_sweep: bool) -> It
     key = parsed.key_or_group
     if not key:
         yield f"{as_typed!r} is not a setting: write KEY=VALUE"
+    elif parsed.is_delete():
+        yield f"{as_typed!r} would take a setting away: give it another value instead"
+    elif parsed.is_add() and not key.startswith("hydra") and key not in setting_types(SCHEMAS[command]):
+        yield f"there is no setting {key!r} for nmt {command}{_nearest(key, command)}"
     elif parsed.is_sweep_override():
         if not in_sweep:
             yield f"{as_typed!r} has several values: write a list as 'KEY=[a,b]', or try each value with -m"
-    elif (options := group_options(key)) and not parsed.is_delete() and not isinstance(parsed.value(), str | list):
+    elif (options := group_options(key)) and not isinstance(parsed.value(), str | list):
         yield f"{key} must be one of {', '.join(options)}, but is {as_typed.partition('=')[2]}"
 
 
@@ -264,7 +268,7 @@ def explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
     text = " ".join(" ".join(str(cause).split()) for cause in causes)
     if match := re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is not in struct|not in)", text):
         key = _full_key(causes) or (match[1] or match[2]).lstrip("+").partition("@")[0]
-        return f"there is no setting {key!r} for nmt {command}{_nearest(key, setting_types(SCHEMAS[command]))}"
+        return f"there is no setting {key!r} for nmt {command}{_nearest(key, command)}"
     if match := re.search(r"Could not find '([^']+)'.*?Available options in '([^']+)':", text):
         group = match[2]
         chosen = match[1].removeprefix(f"{group}/")
@@ -293,7 +297,8 @@ def _full_key(causes: Sequence[Exception]) -> str:
     return ""
 
 
-def _nearest(key: str, types: Mapping[str, Any]) -> str:
+def _nearest(key: str, command: str) -> str:
+    types = [*setting_types(SCHEMAS[command]), *(["experiment"] if SCHEMAS[command] is TrainCommand else [])]
     parent, _, name = key.rpartition(".")
     last_parts = {other: other.rpartition(".")[2] for other in types}
     siblings = {last: other for other, last in last_parts.items() if other.rpartition(".")[0] == parent}

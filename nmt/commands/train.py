@@ -19,6 +19,7 @@ from nmt.device import resolve_device, resolve_precision
 from nmt.errors import CheckpointError, ConfigError
 from nmt.evaluation.metrics import corpus_bleu
 from nmt.model.seq2seq import Seq2Seq, initialize
+from nmt.search.beam import check_search_config
 from nmt.search.scorer import ModelScorer
 from nmt.search.translator import Translator
 from nmt.text.parallel import read_pairs
@@ -49,24 +50,35 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     run_dir = Path(settings.run_dir)
-    with _sole_user(run_dir), _log_file(run_dir / "train.log"):
+    with _sole_user(run_dir):
         last = _checkpoint_to_resume(run_dir, settings, config_yaml)
-        start = None if settings.training.init_from is None else load_checkpoint(Path(settings.training.init_from))
-        if start is not None:
-            _take_subwords(settings, start)
-        corpus = prepare(settings.data, settings.subword)
-        (run_dir / "config.yaml").write_text(config_yaml, encoding="utf-8")
-        with _graceful_stop() as stop_requested:
-            trainer = _build_trainer(settings, corpus, config_yaml, stop_requested.is_set)
-            if last is not None:
-                _load_parameters(trainer.model, last, corpus)
-                trainer.resume(last.path)
-                logger.info("resuming %s at update %d", run_dir, last.info.update)
-            elif start is not None:
-                _load_start(trainer.model, start)
-            reason = trainer.run()
-        logger.info("training ended (%s) at update %d: %s", reason, trainer.state.update, run_dir / "checkpoints")
-        return 128 + stop_requested.signal_number if reason == "stopped" else 0
+        with _log_file(run_dir / "train.log"):
+            return _train(settings, last, config_yaml=config_yaml)
+
+
+def _train(settings: TrainCommand, last: Checkpoint | None, *, config_yaml: str) -> int:
+    """Prepare, train or go on from `last`, and return the exit status."""
+    run_dir = Path(settings.run_dir)
+    start = None
+    if settings.training.init_from is not None:
+        start = last or load_checkpoint(Path(settings.training.init_from))
+        _take_subwords(settings, start)
+    corpus = prepare(settings.data, settings.subword)
+    with _graceful_stop() as stop_requested:
+        trainer = _build_trainer(settings, corpus, config_yaml, stop_requested.is_set)
+        if last is not None:
+            _load_parameters(trainer.model, last, corpus)
+            trainer.resume(last.path)
+            logger.info("resuming %s at update %d", run_dir, last.info.update)
+        elif start is not None:
+            _load_start(trainer.model, start)
+        (run_dir / "config.yaml").write_text(config_yaml, encoding="utf-8")  # from here on there is a run
+        reason = trainer.run()
+    if reason == "stopped":
+        logger.info("training stopped at update %d: add resume=true to go on", trainer.state.update)
+        return 128 + stop_requested.signal_number
+    logger.info("training ended (%s) at update %d: %s", reason, trainer.state.update, run_dir / "checkpoints")
+    return 0
 
 
 def _check(settings: TrainCommand) -> None:
@@ -78,14 +90,23 @@ def _check(settings: TrainCommand) -> None:
         "training.checkpoint_every": training.checkpoint_every,
         "training.accumulate": training.accumulate,
         "batching.size": batching.size,
+        "batching.min_sentences": batching.min_sentences,
         "model.num_layers": model.num_layers,
         "model.hidden_dim": model.hidden_dim,
         "model.embedding_dim": model.embedding_dim,
-        **({} if training.bleu_every is None else {"training.bleu_every": training.bleu_every}),
-        **({} if training.bleu_sentences is None else {"training.bleu_sentences": training.bleu_sentences}),
-        **({} if settings.threads is None else {"threads": settings.threads}),
+        "training.bleu_every": training.bleu_every,
+        "training.bleu_sentences": training.bleu_sentences,
+        "training.max_updates": training.max_updates,
+        "training.patience": training.patience,
+        "threads": settings.threads,
     }
-    problems = [f"{key} must be at least 1, but is {value}" for key, value in at_least_one.items() if value < 1]
+    problems = [
+        f"{key} must be at least 1, but is {value}"
+        for key, value in at_least_one.items()
+        if value is not None and value < 1
+    ]
+    if training.keep_last < 0:
+        problems.append(f"training.keep_last must be at least 0, but is {training.keep_last}")
     for key, share in (("model.dropout", model.dropout), ("training.label_smoothing", training.label_smoothing)):
         if not 0 <= share < 1:
             problems.append(f"{key} must be at least 0 and below 1, but is {share}")
@@ -94,13 +115,19 @@ def _check(settings: TrainCommand) -> None:
         ("training.clip_norm", training.clip_norm),
         ("model.init_range", model.init_range),
         ("optimizer.schedule.halve_every_epochs", settings.optimizer.schedule.halve_every_epochs),
+        ("training.max_epochs", training.max_epochs),
+        ("training.max_minutes", training.max_minutes),
     ):
-        if not positive > 0:
+        if positive is not None and not positive > 0:
             problems.append(f"{key} must be above 0, but is {positive}")
     if (training.max_updates, training.max_epochs, training.max_minutes, training.patience) == (None,) * 4:
         problems.append("one of training.max_updates, max_epochs, max_minutes or patience must be set")
     if training.best_by == BestBy.bleu and training.bleu_every is None:
         problems.append("training.best_by=bleu needs training.bleu_every, which is null")
+    try:
+        check_search_config(settings.search)
+    except ConfigError as error:
+        problems.append(str(error))
     if problems:
         raise ConfigError("; ".join(problems))
 
@@ -239,17 +266,23 @@ def _dev_pairs(data: DataConfig, limit: int | None) -> list[Any]:
 
 
 class _StopFlag:
-    """Set by the first Ctrl-C or SIGTERM; the second one ends at once."""
+    """Set by the first Ctrl-C or SIGTERM; the second one does what it did before."""
 
     def __init__(self) -> None:
         self.signal_number = 0
+        self.previous = {number: signal.signal(number, self.set) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore(self) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
 
     def is_set(self) -> bool:
         return self.signal_number != 0
 
     def set(self, signal_number: int, _frame: object) -> None:
         if self.signal_number:
-            raise KeyboardInterrupt
+            self.restore()
+            signal.raise_signal(signal_number)
         self.signal_number = signal_number
         logger.info("%s: saving a checkpoint, then stopping", signal.Signals(signal_number).name)
 
@@ -257,26 +290,29 @@ class _StopFlag:
 @contextmanager
 def _graceful_stop() -> Iterator[_StopFlag]:
     flag = _StopFlag()
-    previous = {number: signal.signal(number, flag.set) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield flag
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        flag.restore()
 
 
 @contextmanager
 def _sole_user(run_dir: Path) -> Iterator[None]:
     """Keep a second job from training in the same run directory at the same time."""
+    lock = FileLock(run_dir / ".lock", timeout=0)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(run_dir / ".lock", timeout=0)
-        with lock:
-            yield
+        lock.acquire()
     except Timeout as error:
         raise CheckpointError(f"another job trains in {run_dir} right now: name another run_dir") from error
-    except PermissionError as error:
-        raise CheckpointError(f"{run_dir} must be writable, but is not: name another run_dir") from error
+    except OSError as error:
+        raise CheckpointError(
+            f"{run_dir} must be writable, but is not ({error.strerror}): name another run_dir"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,8 +12,8 @@ from typing import Any, TextIO
 import torch
 from tqdm import tqdm
 
-from nmt.config import Device, OutputFormat, SearchConfig, SearchPrecision, TranslateCommand
-from nmt.device import resolve_device, resolve_precision
+from nmt.config import Device, OutputFormat, SearchConfig, TranslateCommand
+from nmt.device import resolve_device, resolve_inference_precision
 from nmt.errors import ConfigError, DataError
 from nmt.search.scorer import EnsembleScorer, ModelScorer, StepScorer
 from nmt.search.translator import Translation, Translator
@@ -32,8 +33,10 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
         lines = read_lines(Path(settings.input))
     total = None if settings.input is None else _count_lines(Path(settings.input))
     with write_aside(settings.output) as stream, progress_bar(total) as bar:
-        for translation in translator.translate(lines, progress=bar.update):
+        for number, translation in enumerate(translator.translate(lines, progress=bar.update), start=1):
             stream.write(_format(translation, settings.format, n_best=settings.search.n_best))
+            if number % settings.search.window_lines == 0:
+                stream.flush()
     return 0
 
 
@@ -49,11 +52,11 @@ def build_translator(
     if not checkpoints:
         raise ConfigError("checkpoints must name at least one checkpoint: 'checkpoints=[RUN_DIR/checkpoints/best]'")
     if threads is not None:
+        if threads < 1:
+            raise ConfigError(f"threads must be at least 1, but is {threads}")
         torch.set_num_threads(threads)
     device = resolve_device(device_name)
-    if search.precision == SearchPrecision.int8:
-        raise ConfigError("search.precision=int8 is not available yet: use auto, fp32 or bf16")
-    precision = resolve_precision(search.precision, device)
+    precision = resolve_inference_precision(search.precision, device)
     members = []
     for name in checkpoints:
         checkpoint = load_checkpoint(Path(name))
@@ -86,15 +89,25 @@ def write_aside(output: str | None) -> Iterator[TextIO]:
         sys.stdout.flush()
         return
     target = Path(output)
-    aside = target.with_name(f".{target.name}.part")
+    if target.exists() and not target.is_file():  # a device or a pipe, which nothing can take the place of
+        with _open(target, name=output) as stream:
+            yield stream
+        return
+    target = target.resolve()  # a link stays a link
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with aside.open("w", encoding="utf-8", newline="\n") as stream:
+        with _open(aside, name=output) as stream:
             yield stream
         aside.replace(target)
-    except OSError as error:
-        raise DataError(f"{output} cannot be written: {error.strerror}") from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _open(path: Path, *, name: str) -> TextIO:
+    try:
+        return path.open("w", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise DataError(f"{name} cannot be written: {error.strerror}") from error
 
 
 def progress_bar(total: int | None) -> Any:

@@ -5,6 +5,7 @@ Shapes: B sentences, T target positions, V target vocabulary, L layers, H units;
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
@@ -31,7 +32,7 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
         self.dropout = config.dropout
-        self.embedding = nn.Embedding(vocab_size, config.embedding_dim)
+        self.embedding = nn.Embedding.from_pretrained(torch.zeros(vocab_size, config.embedding_dim), freeze=False)
         self.rnn = StackedLSTM(
             config.embedding_dim, config.hidden_dim, num_layers=config.num_layers, dropout=config.dropout
         )

@@ -40,7 +40,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.source_order = config.source_order
         self.dropout = config.dropout
-        self.embedding = nn.Embedding(vocab_size, config.embedding_dim)
+        # from_pretrained draws no numbers: `initialize` does, and on a meta device drawing imports half of torch
+        self.embedding = nn.Embedding.from_pretrained(torch.zeros(vocab_size, config.embedding_dim), freeze=False)
         self.rnn = StackedLSTM(
             config.embedding_dim, config.hidden_dim, num_layers=config.num_layers, dropout=config.dropout
         )

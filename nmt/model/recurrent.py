@@ -3,7 +3,7 @@
 Shapes: B sentences, T time steps, L layers, E inputs, H units; N = rows of a state (B, or B·K in beam search).
 """
 
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -11,6 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from nmt.device import is_intel_cpu
 from nmt.model.lstm_layer import lstm_layer
 
 
@@ -112,10 +113,4 @@ def _own_layer_pays(input_TBE: Tensor, *, is_packed: bool) -> bool:
     """
     if input_TBE.device.type != "cpu" or torch.is_autocast_enabled("cpu") or input_TBE.dtype == torch.bfloat16:
         return False
-    return is_packed or (torch.is_grad_enabled() and len(input_TBE) > 1 and _is_intel())
-
-
-@cache
-def _is_intel() -> bool:
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return "intel" in str(capabilities.get("cpu_name", "")).lower()
+    return is_packed or (torch.is_grad_enabled() and len(input_TBE) > 1 and is_intel_cpu())

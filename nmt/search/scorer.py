@@ -8,7 +8,6 @@ Shapes: B sentences, S source positions, V target vocabulary, N rows, C candidat
 vocabulary entries (in `top_k` only), M ensemble members.
 """
 
-import copy
 import math
 from collections.abc import Sequence
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
@@ -17,13 +16,13 @@ import torch
 from torch import Tensor
 
 from nmt.corpus.batching import pad_source
+from nmt.device import InferencePrecision
 from nmt.errors import CheckpointError
 from nmt.model.decoder import DecoderState
-from nmt.model.encoder import Encoding
+from nmt.model.inference import prepare_for_inference
 from nmt.model.seq2seq import Seq2Seq
 from nmt.text.subword import BOS_ID, PAD_ID, SubwordModel
 
-Precision = Literal["fp32", "bf16"]
 Average = Literal["prob", "log_prob"]
 StateT = TypeVar("StateT")
 
@@ -79,32 +78,6 @@ class StepScorer(Protocol[StateT]):
         """Put the rows of `second` behind those of `first`."""
 
 
-class _Decoder(Protocol):
-    def start(self, encoding: Encoding) -> DecoderState: ...
-
-    def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]: ...
-
-
-class InferenceModel(Protocol):
-    """All that search asks of a model; a faster one of equal results may stand in for `Seq2Seq`."""
-
-    @property
-    def decoder(self) -> _Decoder: ...
-
-    def encode(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding: ...
-
-
-def prepare_for_inference(model: Seq2Seq, *, device: torch.device, precision: Precision) -> InferenceModel:
-    """Make of a trained model what search steps through.
-
-    In fp32 this is the model itself, moved to `device` (and a model of float64 stays one); in bf16 it is a copy whose
-    weights and states are bf16, which later updates of the model do not reach.
-    """
-    if precision == "bf16":
-        return copy.deepcopy(model).to(device=device, dtype=torch.bfloat16)
-    return model.to(device)
-
-
 def top_k(value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k greatest values of every row and their indices, like `torch.topk`, but faster on a CPU.
 
@@ -149,7 +122,7 @@ class ModelScorer:
         src_subword: SubwordModel,
         tgt_subword: SubwordModel,
         device: torch.device,
-        precision: Precision,
+        precision: InferencePrecision,
         name: str = "the model",
     ) -> None:
         """Prepare `model`, which must not be in training mode whenever the scorer is used.

@@ -6,7 +6,7 @@ from nmt.text.phrasebook_grammar import AGREEMENT, BIT, NEGATION, NOTHING, OBJEC
 from nmt.text.phrasebook_lexicon import THIRD, VERBS, Agreement, Verb
 
 Tense = Literal["present", "past", "future"]
-Negation = Literal["pas", "jamais", "plus", "rien", "personne"]
+Negation = Literal["pas", "jamais", "plus", "rien"]
 Modal = Literal["can", "must", "want"]
 _REFLEXIVES = ("me", "se", "nous", "vous", "se")
 
@@ -64,7 +64,7 @@ def _group_bits(group: VerbGroup) -> int:
 
 
 _BE = ("am", "is", "are", "are", "are")
-_NOT = {"pas": "not", "rien": "not", "personne": "not", "jamais": "never", "plus": "no longer"}
+_NOT = {"pas": "not", "rien": "not", "jamais": "never", "plus": "no longer"}
 _MODAL_FRENCH = {"can": VERBS["can"], "must": VERBS["must"], "want": VERBS["want"]}
 
 
@@ -108,8 +108,8 @@ def _english_objects(
             words = " " + obj.en_object
         else:
             words = " " + (obj.en_any if inverted or negated else obj.en)
-    elif group.negation in ("rien", "personne"):
-        words = " anything" if group.negation == "rien" else " anyone"
+    elif group.negation == "rien":
+        words = " anything"
     if isinstance(to, Pronoun) and isinstance(obj, NounPhrase):
         return f" {to.en_object}{words}"
     if to:
@@ -128,7 +128,7 @@ def _french_clause(
     verb, column = group.verb, subject.column
     clitics = _clitics(verb, column, obj, to)
     ne = ["ne"] if group.negation else []
-    after_finite = [word for word in (group.negation or "", group.frequency[1]) if word and word != "personne"]
+    after_finite = [word for word in (group.negation or "", group.frequency[1]) if word]
     agreement: Agreement = "m"
     if group.modal:
         modal = _MODAL_FRENCH[group.modal]
@@ -139,8 +139,6 @@ def _french_clause(
         words = [subject.fr, *ne, *clitics, auxiliary, *after_finite, participle]
     else:
         words = [subject.fr, *ne, *clitics, conjugated(verb, column, group.tense), *after_finite]
-    if group.negation == "personne":
-        words.append("à personne" if "dative" in verb.flags else "personne")
     if isinstance(obj, NounPhrase):
         words.append(("à " if "dative" in verb.flags else "") + (obj.fr_de if group.negation else obj.fr))
     if isinstance(to, NounPhrase):

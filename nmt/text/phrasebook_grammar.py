@@ -56,11 +56,7 @@ Determiner = Literal[
     "our",
     "your",
     "their",
-    "every",
-    "all",
-    "many",
     "which",
-    "how many",
 ]
 
 
@@ -122,7 +118,6 @@ _POSSESSIVES = {  # masculine and feminine singular, plural
     "your": ("votre", "votre", "vos"),
     "their": ("leur", "leur", "leurs"),
 }
-_QUANTITIES = {"many": "beaucoup de ", "how many": "combien de "}
 
 
 def agreement_of(*, feminine: bool, plural: bool) -> Agreement:
@@ -152,7 +147,6 @@ def noun_phrase(
     A singular noun with "some" is a mass ("some bread", "du pain"); a noun without determiner is meant as a whole kind
     ("likes apples", "aime les pommes").
     """
-    plural = plural or determiner in ("all", "many", "how many")
     agreement = agreement_of(feminine=noun.feminine, plural=plural)
     en, fr, bits = _with_adjectives(noun, agreement, before, after)
     column = THIRD_PLURAL if plural else THIRD
@@ -199,15 +193,9 @@ def _determined(en: str, fr: str, determiner: Determiner, agreement: Agreement) 
         case "this":
             ce = "ces" if plural else "cette" if feminine else "cet" if begins_with_vowel(fr) else "ce"
             return ("these " if plural else "this ") + en, f"{ce} {fr}"
-        case "every":
-            return "every " + en, "chaque " + fr
-        case "all":
-            return "all the " + en, ("toutes les " if feminine else "tous les ") + fr
         case "which":
             quel = {"m": "quel", "f": "quelle", "mp": "quels", "fp": "quelles"}[agreement]
             return "which " + en, f"{quel} {fr}"
-        case "many" | "how many":
-            return f"{determiner} {en}", _QUANTITIES[determiner] + fr
     masculine, feminine_form, plural_form = _POSSESSIVES[determiner]
     # "mon école": the masculine form spares the ear two vowels.
     singular = feminine_form if feminine and not begins_with_vowel(fr) else masculine
@@ -237,20 +225,12 @@ def name(en: str, *, feminine: bool) -> NounPhrase:
     return NounPhrase(en, en, THIRD, "f" if feminine else "m", 0, en, en)
 
 
-def joined(first: NounPhrase, second: NounPhrase, conjunction: Literal["and", "or"]) -> NounPhrase:
-    """Join two noun phrases; the pair is feminine only if both are."""
-    et = {"and": "et", "or": "ou"}[conjunction]
+def paired(first: NounPhrase, second: NounPhrase) -> NounPhrase:
+    """Join two noun phrases with "and"; the pair is feminine only if both are."""
     feminine = first.agreement in ("f", "fp") and second.agreement in ("f", "fp")
-    en = f"{first.en} {conjunction} {second.en}"
-    return NounPhrase(
-        en,
-        f"{first.fr} {et} {second.fr}",
-        THIRD_PLURAL,
-        "fp" if feminine else "mp",
-        first.bits | second.bits | BIT["coordination"],
-        f"{first.en_any} {conjunction} {second.en_any}",
-        f"{first.fr_de} {et} {second.fr_de}",
-    )
+    en, fr = f"{first.en} and {second.en}", f"{first.fr} et {second.fr}"
+    bits = first.bits | second.bits | BIT["coordination"]
+    return NounPhrase(en, fr, THIRD_PLURAL, "fp" if feminine else "mp", bits, en, fr)
 
 
 def described(head: NounPhrase, relative: Phrase) -> NounPhrase:

@@ -57,92 +57,46 @@ def begins_with_vowel(fr: str) -> bool:
 
 # english[/plural] french[/plural] gender adjectives traits
 _NOUN_TABLE = """
-man/men homme m oypek person adult
-woman/women femme f oypekb person adult
-boy garçon m skt person
-girl fille f sktb person
-child/children enfant m sk person
-doctor médecin m oypekf person adult
-king roi m oypkf person adult
-queen reine f oypkfb person adult
-actor acteur m oypekf person adult
-actress actrice f oypekfb person adult
-waiter serveur m oyek person adult
-waitress serveuse f oyek person adult
-brother frère m ykt kin several
-sister sœur f ykt kin several
-father père m okt kin
-mother mère f okt kin
-uncle oncle m opk kin several
-aunt tante f opk kin several
-grandfather grand-père m ok kin
-grandmother grand-mère f ok kin
-dog chien m sar animal pet
-cat chat m sa animal pet
-horse cheval m sab animal pet
-cow vache f sa animal
-bird oiseau m sbc animal
-rabbit lapin m sa animal pet
-mouse/mice souris f sa animal
-apple pomme f sg food
-pear poire f sg food
-orange orange f sg food
-egg œuf m s food
-cake gâteau m sgx food
+man/men homme m oyk person
+woman/women femme f oykb person
+boy garçon m ks person
+girl fille f ksb person
+child/children enfant m ks person
+doctor médecin m oyk person
+brother frère m yk kin several
+sister sœur f yk kin several
+father père m ok kin
+mother mère f ok kin
+dog chien m soca animal pet
+cat chat m soca animal pet
+horse cheval m soca animal pet
+apple pomme f sgc food
+cake gâteau m sg food
 bread pain m g mass-food
-cheese fromage m gxe mass-food
-meat viande f gx mass-food
-soup soupe f g mass-food
+meat viande f g mass-food
 water eau f - mass-drink
-milk lait m g mass-drink
-coffee café m gx mass-drink
-tea thé m ge mass-drink
-wine vin m gex mass-drink
-book livre m sonegxh readable writable goods portable gift
-letter lettre f so readable writable portable
-newspaper/newspapers journal m one readable goods portable
-story/stories histoire f sobg readable writable heard
-song chanson f obg heard sung writable
-car voiture f sonbcdxv goods washable owned thing
-bicycle vélo m sonbcdx goods washable owned gift
-boat bateau m sonbcx goods paintable owned thing
-key clé f so portable
-bag sac m snocvdxh openable goods portable owned gift
-suitcase valise f snocvh openable goods portable owned
-bottle bouteille f sv openable portable
-door porte f socl openable paintable
-window fenêtre f sol openable washable
-table table f sonbcdxh goods paintable washable
-chair chaise f sonbcd goods paintable washable
-coat manteau m nobcdx clothes goods portable washable gift
-hat chapeau m nobcx clothes goods portable gift
-dress robe f nobcdx clothes goods portable washable gift
-shirt chemise f nobcdx clothes goods portable washable gift
-watch montre f onbx goods portable owned gift
-umbrella parapluie m oncs goods portable owned gift
-flower fleur f sbc goods portable gift thing
-tree arbre m sob thing
-painting tableau m sobfx goods owned gift thing
-present cadeau m sbx portable
+coffee café m g mass-drink
+book livre m sonbg readable portable goods gift
+letter lettre f sob readable writable gift
+newspaper/newspapers journal m on readable goods
+song chanson f obg sung
+car voiture f sonbc goods washable owned
+key clé f sonc portable
+door porte f soc openable
+window fenêtre f so openable
+coat manteau m onbc clothes goods washable portable
+hat chapeau m onbc clothes goods portable
+dress robe f onbc clothes goods washable
+flower fleur f sbc goods gift
 question question f g asked
-school école f sonbm place at seen
-market marché m o place at seen
-hospital hôpital m onm place at seen
-park parc m obq place at in seen
-station gare f onm place at seen
-church église f sob place in seen
-museum musée m onmfl place at seen
-library/libraries bibliothèque f onmql place at
-hotel hôtel m sonbmxq place at seen
-restaurant restaurant m sonbmfxl place at
-castle château m sobf place at in seen
-beach plage f sbq place at seen
-garden jardin m sobq place in seen
-kitchen cuisine f snbd in
-house maison f sobnmqvx place in seen goods
-village village m sobq place in seen
-city/cities ville f sobm place in seen
-forest forêt f sobrq place in seen
+school école f sonb place at
+market marché m so place at
+station gare f sonb place at
+hotel hôtel m sonb place at
+beach plage f sb place at
+park parc m sb place in
+garden jardin m sb place in
+house maison f sonb place in
 """
 
 # english french[/feminine] position groups-beside-a-noun groups-after-"to be"
@@ -153,39 +107,13 @@ old vieux/vieille before o o
 young jeune before y o
 new nouveau/nouvelle before n -
 beautiful beau/belle before b b
-pretty joli before b -
 good bon/bonne before g g
-bad mauvais before g g
 red rouge after c c
-blue bleu after c c
-green vert after c c
-yellow jaune after c c
 white blanc/blanche after ca ca
 black noir after ca ca
-grey gris after ca ca
-French français after e e
-English anglais after e e
-Italian italien/italienne after e e
-famous célèbre after f f
-rich riche after p p
-intelligent intelligent after k k
-kind gentil/gentille after k k
-serious sérieux/sérieuse after k k
 happy heureux/heureuse after k k
-sad triste after k k
 tired fatigué after k k
-sick malade after k ka
-heavy lourd after h h
-expensive cher/chère after x x
-empty vide after v v
-clean propre after d d
-dirty sale after d d
-closed fermé after l l
-open ouvert after l l
-modern moderne after m m
-quiet tranquille after q q
-dangerous dangereux/dangereuse after r r
-tall grand before - t
+sick malade after k k
 """
 
 # english past | infinitive | present | participle | future stem | flags | traits of objects
@@ -198,22 +126,17 @@ drink drank | boire | bois boit buv boivent | bu | boir | animal | mass-drink
 read read | lire | lis lit lis | lu | lir | | readable
 write wrote | écrire | écris écrit écriv | écrit | écrir | | writable
 buy bought | acheter | achète achète achet achètent | acheté | achèter | | goods food
-sell sold | vendre | vends vend vend | vendu | vendr | | goods food
-see saw | voir | vois voit voy voient | vu | verr | state animal | person kin animal thing seen
-like liked | aimer | | | | state no-past | person kin
-know knew | connaître | connais connaît connaiss | connu | connaîtr | state no-past | person kin place
+sell sold | vendre | vends vend vend | vendu | vendr | | goods
+see saw | voir | vois voit voy voient | vu | verr | state animal | person kin animal
 find found | trouver | | | | state | portable pet
 lose lost | perdre | perds perd perd | perdu | perdr | state | portable
 take took | prendre | prends prend pren prennent | pris | prendr | | portable
-look-for looked | chercher | | | | animal | portable pet person kin
+look-for looked | chercher | | | | animal | portable person kin
 wait-for waited | attendre | attends attend attend | attendu | attendr | | person kin
-listen-to listened | écouter | | | | | heard person kin
-look-at looked | regarder | | | | animal | thing seen animal person
 open opened | ouvrir | ouvre ouvre ouvr | ouvert | ouvrir | | openable
 close closed | fermer | | | | | openable
 wash washed | laver | | | | | washable
-paint painted | peindre | peins peint peign | peint | peindr | | paintable
-choose chose | choisir | choisis choisit choisiss | choisi | choisir | | goods
+choose chose | choisir | choisis choisit choisiss | choisi | choisir | | clothes
 meet met | rencontrer | | | | | person kin
 help helped | aider | | | | | person kin
 invite invited | inviter | | | | | person kin
@@ -223,32 +146,22 @@ wear wore | porter | | | | | clothes
 sing sang | chanter | | | | | sung
 have had | avoir | ai a av ont | eu | aur | state no-past | owned pet
 give gave | donner | | | | | gift
-show showed | montrer | | | | | gift portable
+show showed | montrer | | | | | gift
 send sent | envoyer | envoie envoie envoy envoient | envoyé | enverr | | gift
-lend lent | prêter | | | | | gift
 speak-to spoke | parler | | | | dative | person kin
-answer answered | répondre | réponds répond répond | répondu | répondr | dative | person kin
 work worked | travailler | | | | |
 sleep slept | dormir | dors dort dorm | dormi | dormir | animal |
 dance danced | danser | | | | |
-run ran | courir | cours court cour | couru | courr | animal |
 play played | jouer | | | | animal |
-travel travelled | voyager | | | | |
 live lived | habiter | | | | state no-past |
 go went | aller | vais va all vont | allé | ir | etre |
 come-back came | revenir | reviens revient reven reviennent | revenu | reviendr | etre animal |
-come came | venir | viens vient ven viennent | venu | viendr | etre |
 arrive arrived | arriver | | | | etre |
 leave left | partir | pars part part | parti | partir | etre |
 stay stayed | rester | | | | etre animal |
-fall fell | tomber | | | | etre animal no-present |
-go-out went | sortir | sors sort sort | sorti | sortir | etre animal |
-become became | devenir | deviens devient deven deviennent | devenu | deviendr | etre state |
 get-up got | lever | lève lève lev lèvent | levé | lèver | reflexive |
 go-to-bed went | coucher | | | | reflexive |
 wake-up woke | réveiller | | | | reflexive animal |
-fall-asleep fell | endormir | endors endort endorm | endormi | endormir | reflexive animal |
-hurry hurried | dépêcher | | | | reflexive |
 say said | dire | dis dit disons dites disent | dit | dir | state |
 think thought | penser | | | | state |
 hope hoped | espérer | espère espère espér espèrent | espéré | espérer | state |
@@ -310,10 +223,8 @@ def _en_third(en: str) -> str:
 
 
 def _en_ing(en: str) -> str:
-    if en in ("forget", "get", "run"):
+    if en in ("forget", "get"):
         return en + en[-1] + "ing"
-    if en == "travel":
-        return "travelling"
     return (en[:-1] if en.endswith("e") and not en.endswith("ee") else en) + "ing"
 
 
@@ -359,21 +270,11 @@ COUNTED_NOUNS = {
     "euro": Noun("euro", "euros", "euro", "euros", False, "", ()),
     "year": Noun("year", "years", "an", "ans", False, "", ()),
     "inhabitant": Noun("inhabitant", "inhabitants", "habitant", "habitants", False, "", ()),
-    "page": Noun("page", "pages", "page", "pages", True, "", ()),
 }
 
-MEN = ("Paul", "Martin", "Antoine", "Victor", "Simon", "Arthur")
-WOMEN = ("Marie", "Anne", "Julie", "Alice", "Sophie", "Claire")
-# english french; a city takes "à", a country "en".
-CITIES = {
-    "Paris": "Paris",
-    "London": "Londres",
-    "Rome": "Rome",
-    "Geneva": "Genève",
-    "Lyon": "Lyon",
-    "Athens": "Athènes",
-}
-COUNTRIES = {"France": "France", "Italy": "Italie", "Spain": "Espagne"}
+MEN = ("Paul", "Martin", "Antoine")
+WOMEN = ("Marie", "Julie", "Alice")
+CITIES = {"Paris": "Paris", "Rome": "Rome", "London": "Londres", "Athens": "Athènes"}
 
 MONTHS = {
     "January": "janvier",
@@ -401,8 +302,6 @@ WEEKDAYS = {
 # In full words, as the grammar joins them before it elides.
 TENSE_TIMES = {
     "past": {
-        "yesterday": "hier",
-        "yesterday evening": "hier soir",
         "last week": "la semaine dernière",
         "last month": "le mois dernier",
         "last year": "la année dernière",
@@ -419,12 +318,16 @@ TENSE_TIMES = {
         "every week": "toutes les semaines",
     },
     "future": {
-        "tomorrow": "demain",
-        "tomorrow morning": "demain matin",
-        "this evening": "ce soir",
         "next week": "la semaine prochaine",
         "next month": "le mois prochain",
         "next year": "la année prochaine",
     },
 }
-FREQUENCIES = {"often": "souvent", "always": "toujours", "sometimes": "parfois"}
+DAY_PARTS = {"morning": "matin", "afternoon": "après-midi", "evening": "soir"}
+FREQUENCIES = {"often": "souvent", "always": "toujours"}
+WEATHER = {
+    "it is raining": "il pleut",
+    "it is snowing": "il neige",
+    "it is hot": "il fait chaud",
+    "it is cold": "il fait froid",
+}

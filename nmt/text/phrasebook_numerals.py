@@ -3,7 +3,7 @@
 French has the hyphens of before 1990: between the parts of a number below a hundred that no "et" joins.
 """
 
-from nmt.text.phrasebook_lexicon import MONTHS, WEEKDAYS
+from nmt.text.phrasebook_lexicon import DAY_PARTS, MONTHS, WEEKDAYS
 
 _EN_SMALL = [
     "zero",
@@ -78,7 +78,6 @@ _EN_MINUTES |= {40: "twenty to", 45: "a quarter to", 50: "ten to", 55: "five to"
 _FR_MINUTES = {0: "", 5: "cinq", 10: "dix", 15: "et quart", 20: "vingt", 30: "et demie"}
 _FR_MINUTES |= {40: "moins vingt", 45: "moins le quart", 50: "moins dix", 55: "moins cinq"}
 MINUTES = tuple(_EN_MINUTES)
-DAY_PARTS = {"in the morning": "de le matin", "in the afternoon": "de le après-midi", "in the evening": "de le soir"}
 
 
 def en_number(number: int) -> str:
@@ -159,5 +158,5 @@ def time_of_day(hour: int, minutes: int, day_part: str = "") -> tuple[str, str]:
     en = f"{_EN_MINUTES[minutes]} {en_number(named)}" if minutes else f"{en_number(hour)} o'clock"
     fr = f"{fr_number(named, feminine=True)} heure{'s' if named > 1 else ''} {_FR_MINUTES[minutes]}".rstrip()
     if day_part:
-        return f"at {en} {day_part}", f"à {fr} {DAY_PARTS[day_part]}"
+        return f"at {en} in the {day_part}", f"à {fr} de le {DAY_PARTS[day_part]}"
     return f"at {en}", f"à {fr}"

@@ -253,8 +253,9 @@ class Trainer:
     def _check_finite(self, value: Tensor | float, update: int) -> None:
         if not math.isfinite(float(value)):
             raise TrainingError(
-                f"the loss or its gradient is not finite at update {update}: lower optimizer.lr or training.clip_norm, "
-                f"then go on from {self.files.checkpoints_dir / 'last'} with resume=true"
+                f"the loss or its gradient is not finite at update {update}: lower optimizer.lr or training.clip_norm "
+                f"in a new run_dir; training.init_from={self.files.checkpoints_dir / 'last'} keeps what was learned, "
+                "if that exists"
             )
 
     def _count_time(self, *, busy: bool) -> None:

@@ -1,0 +1,184 @@
+"""A model as search runs it: the same parameters, laid out for speed.
+
+Every product of a step reads hidden states, which lie between -1 and 1, and the embedding of the previous token. What
+the embedding contributes to the first layer's gates depends on that token alone, so that it is a table, looked up. All
+gates of a layer come from one product with prepacked weights. In int8 the states are quantized on the fixed grid of
+1/127 that their range suggests, and the weights per output unit: a sentence's result does not depend on its batch.
+
+Shapes: V target vocabulary, L layers, H units, G = 4·H gates, N rows, I and O inputs and outputs of a product.
+"""
+
+import copy
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from nmt.device import InferencePrecision
+from nmt.model.decoder import Decoder, DecoderState
+from nmt.model.encoder import Encoding
+from nmt.model.recurrent import RecurrentState
+from nmt.model.seq2seq import Seq2Seq
+
+TABLE_BYTES = 512 * 2**20  # a larger table of input products would cost more memory and cache than it saves
+_INT8_STEPS = 127
+_ZERO_POINT = 128
+
+
+class InferenceDecoder(Protocol):
+    """What search asks of a decoder."""
+
+    def start(self, encoding: Encoding) -> DecoderState: ...
+
+    def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]: ...
+
+
+class InferenceModel(Protocol):
+    """What search asks of a model."""
+
+    @property
+    def decoder(self) -> InferenceDecoder: ...
+
+    def encode(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding: ...
+
+
+def prepare_for_inference(model: Seq2Seq, *, device: torch.device, precision: InferencePrecision) -> InferenceModel:
+    """Make of a trained model what search steps through; only the plain model follows later changes of its parameters.
+
+    On a CPU a float32 model is laid out for speed. On a GPU bf16 is a copy whose weights and states are bf16. Anything
+    else (fp32 on a GPU, a float64 model) is the model itself.
+    """
+    model = model.to(device)
+    if device.type == "cpu" and model.decoder.output.weight.dtype == torch.float32:
+        return FastModel(model, precision)
+    if precision == "bf16":
+        return copy.deepcopy(model).to(torch.bfloat16)
+    return model
+
+
+class _Product(Protocol):
+    """A linear layer whose inputs are hidden states; the result is float32."""
+
+    def __call__(self, state_NI: Tensor) -> Tensor: ...
+
+
+class _DenseProduct:
+    """fp32 or bf16, prepacked for oneDNN, which takes a small number of rows faster than MKL does."""
+
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI.to(dtype), None)
+        self._bias_O = bias_O.to(dtype)
+
+    def __call__(self, state_NI: Tensor) -> Tensor:
+        result_NO: Tensor = torch.ops.mkldnn._linear_pointwise(
+            state_NI.to(self._dtype), self._packed, self._bias_O, "none", [], ""
+        )
+        return result_NO.float()
+
+
+class _Int8Product:
+    """int8 weights with a scale for each output, int8 states, sums in int32, by oneDNN."""
+
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor) -> None:
+        self._scale_O = weight_OI.abs().amax(dim=1).clamp(min=1e-8) / _INT8_STEPS
+        quantized_OI = (weight_OI / self._scale_O.unsqueeze(1)).round().to(torch.int8)
+        self._packed = torch.ops.onednn.qlinear_prepack(quantized_OI, None)
+        self._zero_points_O = torch.zeros(len(weight_OI), dtype=torch.int64)
+        self._bias_O = bias_O
+
+    def __call__(self, state_NI: Tensor) -> Tensor:
+        quantized_NI = (state_NI * _INT8_STEPS).round_().add_(_ZERO_POINT).to(torch.uint8)
+        result_NO: Tensor = torch.ops.onednn.qlinear_pointwise(
+            quantized_NI,
+            1 / _INT8_STEPS,
+            _ZERO_POINT,
+            self._packed,
+            self._scale_O,
+            self._zero_points_O,
+            self._bias_O,
+            1.0,
+            0,
+            torch.float32,
+            "none",
+            [],
+            "",
+        )
+        return result_NO
+
+
+class FastModel:
+    """Encodes with the model's own encoder and steps with a `FastDecoder`; states are float32."""
+
+    def __init__(self, model: Seq2Seq, precision: InferencePrecision) -> None:
+        self._encoder = model.encoder
+        self._use_bf16 = precision == "bf16"
+        self.decoder = FastDecoder(model.decoder, precision)
+
+    def encode(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._use_bf16):
+            encoding = self._encoder(src_BS, lengths_B)
+        final = encoding.final
+        return encoding._replace(final=RecurrentState(final.h_LNH.float(), final.c_LNH.float()))
+
+
+class FastDecoder:
+    """Steps like `Decoder.step`, from a copy of its parameters: later changes of the decoder do not reach it."""
+
+    @torch.no_grad()
+    def __init__(self, decoder: Decoder, precision: InferencePrecision) -> None:
+        self._decoder = decoder
+        lstm = decoder.rnn.lstm
+        self._num_layers, self._hidden_dim = lstm.num_layers, lstm.hidden_size
+        weights = [[parameter.detach() for parameter in layer] for layer in lstm.all_weights]
+        first_ih_GE, first_hh_GH, *first_biases = weights[0]
+        embedding_VE = decoder.embedding.weight
+        self._table_VG: Tensor | None = None
+        if embedding_VE.shape[0] * first_ih_GE.shape[0] * embedding_VE.element_size() <= TABLE_BYTES:
+            self._table_VG = torch.addmm(first_biases[0] + first_biases[1], embedding_VE, first_ih_GE.t())
+        self._first_ih_GE, self._first_bias_G = first_ih_GE, first_biases[0] + first_biases[1]
+        self._gates = [_product(first_hh_GH, torch.zeros_like(first_biases[0]), precision)]
+        for weight_ih_GH, weight_hh_GH, bias_ih_G, bias_hh_G in weights[1:]:
+            both = torch.cat((weight_ih_GH, weight_hh_GH), dim=1)
+            self._gates.append(_product(both, bias_ih_G + bias_hh_G, precision))
+        self._output = _product(decoder.output.weight.detach(), decoder.output.bias.detach(), precision)
+
+    def start(self, encoding: Encoding) -> DecoderState:
+        return self._decoder.start(encoding)
+
+    def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Read one previous token per row; returns the logits of the next `(N, V)` and the state after it."""
+        before = state.recurrent
+        h_LNH, c_LNH = torch.empty_like(before.h_LNH), torch.empty_like(before.c_LNH)
+        for layer, gates in enumerate(self._gates):
+            if layer == 0:
+                gates_NG = gates(before.h_LNH[0]).add_(self._input_gates(prev_N))
+            else:
+                gates_NG = gates(torch.cat((h_LNH[layer - 1], before.h_LNH[layer]), dim=1))
+            _cell(gates_NG, before.c_LNH[layer], h_NH=h_LNH[layer], c_NH=c_LNH[layer])
+        return self._output(h_LNH[-1]), DecoderState(RecurrentState(h_LNH, c_LNH))
+
+    def _input_gates(self, prev_N: Tensor) -> Tensor:
+        """Return what the previous token contributes to the first layer's gates, `(N, G)`."""
+        if self._table_VG is not None:
+            return self._table_VG.index_select(0, prev_N)
+        return torch.addmm(self._first_bias_G, self._decoder.embedding(prev_N), self._first_ih_GE.t())
+
+
+def _product(weight_OI: Tensor, bias_O: Tensor, precision: InferencePrecision) -> _Product:
+    if precision == "int8":
+        return _Int8Product(weight_OI, bias_O)
+    return _DenseProduct(weight_OI, bias_O, torch.bfloat16 if precision == "bf16" else torch.float32)
+
+
+def _cell(gates_NG: Tensor, before_c_NH: Tensor, *, h_NH: Tensor, c_NH: Tensor) -> None:
+    """Apply the LSTM's equations to summed gates i, f, g, o; writes the state to `h_NH` and `c_NH`."""
+    hidden_dim = before_c_NH.shape[1]
+    i, f, g, o = gates_NG.chunk(4, dim=1)
+    gates_NG[:, : 2 * hidden_dim].sigmoid_()
+    g.tanh_()
+    o.sigmoid_()
+    torch.mul(f, before_c_NH, out=c_NH)
+    c_NH.addcmul_(i, g)
+    torch.tanh(c_NH, out=h_NH)
+    h_NH.mul_(o)

@@ -1,0 +1,258 @@
+"""conf/: every file composes and fills its dataclass, and the paper's preset is the paper's."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue
+
+from nmt.commands.settings import SCHEMAS as COMMANDS
+from nmt.commands.settings import compose_settings, register_schemas
+from nmt.config import (
+    MISSING,
+    BatchingConfig,
+    BatchUnit,
+    DataConfig,
+    LengthPenaltyKind,
+    LossPer,
+    ModelConfig,
+    OptimizerConfig,
+    OptimizerKind,
+    ScheduleKind,
+    SearchConfig,
+    SourceOrder,
+    SubwordConfig,
+    SubwordKind,
+    Tokenizer,
+    TrainCommand,
+    TrainingConfig,
+    conf_dir,
+)
+from nmt.model.seq2seq import Seq2Seq
+from nmt.training.optimizer import PlateauState, learning_rate
+
+GROUPS = {
+    "data": DataConfig,
+    "subword": SubwordConfig,
+    "model": ModelConfig,
+    "optimizer": OptimizerConfig,
+    "batching": BatchingConfig,
+    "training": TrainingConfig,
+    "search": SearchConfig,
+}
+MANDATORY = {  # what only a user can know
+    "prepare": [],
+    "train": [],
+    "translate": ["checkpoints=[runs/a/checkpoints/best]"],
+    "evaluate": ["reference=[test.de]"],
+    "data=files": [
+        "data.src_lang=de",
+        "data.tgt_lang=en",
+        *(f"data.{split}.{side}=[{split}.{side}]" for split in ("train", "dev") for side in ("src", "tgt")),
+    ],
+}
+
+
+def names_in(group: str) -> list[str]:
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+def choices() -> Iterator[tuple[str, list[str]]]:
+    """Yield command lines that together choose every file of conf/, a file of each group at a time."""
+    names = {group: names_in(group) for group in GROUPS}
+    for number in range(max(map(len, names.values()))):
+        yield "train", [f"{group}={of_group[number % len(of_group)]}" for group, of_group in names.items()]
+    for experiment in names_in("experiment"):
+        for command in ("prepare", "train"):
+            yield command, [f"experiment={experiment}"]
+    yield "prepare", ["data=files", "subword=char"]
+    for search in names["search"]:
+        yield "translate", [f"search={search}"]
+    yield "evaluate", ["search=greedy"]
+
+
+def settings_of(command: str, *overrides: str) -> Any:
+    mandatory = [*MANDATORY[command], *(value for choice in overrides for value in MANDATORY.get(choice, []))]
+    return OmegaConf.to_object(compose_settings(command, [*overrides, *mandatory]))
+
+
+@cache
+def paper() -> TrainCommand:
+    settings: TrainCommand = settings_of("train", "experiment=sutskever_2014")
+    return settings
+
+
+def missing(settings: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the keys that have no value."""
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if is_dataclass(value):
+            yield from missing(value, f"{prefix}{field.name}.")
+        elif value == MISSING:
+            yield f"{prefix}{field.name}"
+
+
+def leaves(schema: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the keys of a dataclass, of the dataclasses inside it too."""
+    for field in fields(schema):
+        if is_dataclass(field.type):
+            yield from leaves(field.type, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}"
+
+
+@pytest.mark.parametrize(("command", "choice"), list(choices()), ids=str)
+def test_every_choice_composes_and_fills_the_dataclasses(command: str, choice: list[str]) -> None:
+    settings = settings_of(command, *choice)
+    assert type(settings) is COMMANDS[command]
+    assert list(missing(settings)) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_only_what_a_user_must_know_is_mandatory(command: str) -> None:
+    composed = compose_settings(command, [])
+    without_value = OmegaConf.missing_keys(composed)
+    assert without_value == {override.partition("=")[0] for override in MANDATORY[command]}
+    if without_value:
+        with pytest.raises(MissingMandatoryValue):
+            OmegaConf.to_object(composed)
+
+
+def test_only_ones_own_files_have_mandatory_keys() -> None:
+    for name in names_in("data"):
+        file = OmegaConf.load(conf_dir() / "data" / f"{name}.yaml")
+        without_value = {f"data.{key}" for key in OmegaConf.missing_keys(file)}
+        expected = {override.partition("=")[0] for override in MANDATORY.get(f"data={name}", [])}
+        assert without_value == expected
+
+
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group in GROUPS for name in names_in(group)])
+def test_every_file_of_a_group_gives_every_key_of_its_dataclass(group: str, name: str) -> None:
+    values = yaml.safe_load((conf_dir() / group / f"{name}.yaml").read_text("utf-8"))
+    given = set(values)
+    assert given == {field.name for field in fields(GROUPS[group])}
+    for key, schema in ((field.name, field.type) for field in fields(GROUPS[group])):
+        if is_dataclass(schema):
+            assert set(values[key]) == {leaf.partition(".")[0] for leaf in leaves(schema)}
+
+
+def test_every_group_is_tested_here() -> None:
+    groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
+    assert groups == {*GROUPS, "experiment", "hydra"}
+    assert {path.stem for path in conf_dir().glob("*.yaml")} == COMMANDS.keys()
+
+
+@pytest.mark.parametrize(
+    ("group", "key"), [("data", "name"), ("model", "name"), ("subword", "kind"), ("optimizer", "kind")]
+)
+def test_a_file_is_named_after_what_it_holds(group: str, key: str) -> None:
+    for name in names_in(group):
+        assert yaml.safe_load((conf_dir() / group / f"{name}.yaml").read_text("utf-8"))[key] == name
+
+
+def test_a_run_directory_is_named_after_data_model_and_seed() -> None:
+    assert settings_of("train", "model=lstm_tiny", "seed=3").run_dir == "runs/phrasebook-lstm_tiny-seed3"
+
+
+def test_the_sides_vocabulary_sizes_follow_the_common_one() -> None:
+    subword = settings_of("prepare", "subword.vocab_size=1234").subword
+    assert (subword.src_vocab_size, subword.tgt_vocab_size) == (1234, 1234)
+
+
+def test_an_experiment_can_be_changed_on_the_command_line() -> None:
+    settings = settings_of("train", "experiment=sutskever_2014", "model.hidden_dim=500", "training.max_epochs=1")
+    assert settings.model.hidden_dim == 500
+    assert settings.training.max_epochs == 1
+
+
+def test_conf_is_found_beside_or_inside_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert (conf_dir() / "train.yaml").is_file()
+    monkeypatch.setattr("nmt.config.__file__", str(tmp_path / "nmt" / "config.py"))
+    (tmp_path / "conf").mkdir()
+    assert conf_dir() == (tmp_path / "conf").resolve()
+    (tmp_path / "nmt" / "conf").mkdir(parents=True)
+    assert conf_dir() == (tmp_path / "nmt" / "conf").resolve()
+
+
+def test_schemas_may_be_registered_twice() -> None:
+    register_schemas()
+    register_schemas()
+    assert settings_of("translate").search.beam_size == 5
+
+
+# The paper's preset against the paper (Sutskever, Vinyals & Le 2014)
+
+
+def test_the_papers_model() -> None:
+    model = paper().model
+    assert (model.num_layers, model.hidden_dim, model.embedding_dim) == (4, 1000, 1000)  # §3.4
+    assert model.source_order == SourceOrder.reversed  # §3.3
+    assert model.init_range == 0.08  # §3.4
+    assert (model.dropout, model.forget_bias) == (0.0, 0.0)  # the paper has neither
+
+
+def test_the_papers_vocabularies() -> None:
+    subword = paper().subword
+    assert (subword.kind, subword.joint, subword.tokenizer) == (SubwordKind.word, False, Tokenizer.moses)
+    assert (subword.src_vocab_size, subword.tgt_vocab_size) == (160_000, 80_000)  # §3.1
+
+
+def test_the_paper_has_384_million_parameters() -> None:
+    settings = paper()
+    with torch.device("meta"):
+        model = Seq2Seq(
+            settings.model,
+            src_vocab_size=settings.subword.src_vocab_size,
+            tgt_vocab_size=settings.subword.tgt_vocab_size,
+        )
+    assert model.num_parameters() == 384_144_000
+    weights = {name: p.numel() for name, p in model.named_parameters() if "bias" not in name}
+    assert sum(weights.values()) == 384_000_000
+    assert sum(count for name, count in weights.items() if "rnn" in name) == 64_000_000
+    assert weights["encoder.embedding.weight"] == 160_000_000
+    assert weights["decoder.embedding.weight"] == weights["decoder.output.weight"] == 80_000_000
+
+
+def test_the_state_handed_over_has_8000_reals() -> None:
+    with torch.device("meta"):
+        model = Seq2Seq(paper().model, src_vocab_size=10, tgt_vocab_size=10)
+        state = model.decoder.start(model.encode(torch.zeros(1, 3, dtype=torch.int64), torch.tensor([3], device="cpu")))
+    assert sum(tensor.numel() for tensor in state.recurrent) == 8000
+
+
+def test_the_papers_optimizer_and_schedule() -> None:
+    optimizer = paper().optimizer
+    assert (optimizer.kind, optimizer.lr, optimizer.momentum) == (OptimizerKind.sgd, 0.7, 0.0)
+    assert (optimizer.weight_decay, optimizer.schedule.warmup_updates) == (0.0, 0)
+    assert optimizer.schedule.kind == ScheduleKind.halving
+    rates = [
+        learning_rate(optimizer, update=10**6, epochs=half_epochs / 2, plateau=PlateauState())
+        for half_epochs in range(15)  # 0.0, 0.5, … 7.0
+    ]
+    assert rates == [0.7] * 10 + [0.7 / 2**n for n in (1, 2, 3, 4, 5)]
+
+
+def test_the_papers_training() -> None:
+    settings = paper()
+    training = settings.training
+    assert training.max_epochs == 7.5
+    assert (training.max_updates, training.max_minutes, training.patience) == (None, None, None)
+    assert (training.loss_per, training.clip_norm) == (LossPer.sentence, 5.0)
+    assert (training.label_smoothing, training.accumulate) == (0.0, 1)
+    assert (settings.batching.unit, settings.batching.size) == (BatchUnit.sentences, 128)
+
+
+def test_the_papers_data_and_search() -> None:
+    settings = paper()
+    assert (settings.data.name, settings.data.src_lang, settings.data.tgt_lang) == ("wmt14_en_fr", "en", "fr")
+    assert settings.data.test is not None
+    assert settings.data.test.src == ["newstest2014.en.gz"]
+    assert settings.search.beam_size == 12
+    assert settings.search.length_penalty.kind == LengthPenaltyKind.none
+    assert [settings_of("translate", f"search={name}").search.beam_size for name in ("greedy", "beam_2")] == [1, 2]

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from nmt.evaluation.metrics import corpus_bleu
+from tests.commands import error, nmt
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Four sentences: a source, two references, and three systems, the first of them perfect."""
+    monkeypatch.chdir(tmp_path)
+    lines = {
+        "src": ["one", "two three four", "five six seven eight nine ten", "x"],
+        "ref": ["a cat sat here", "the dog is on the mat", "we all live here and now", "it is so"],
+        "ref2": ["a cat was here", "a dog lies on the mat", "we live here and now", "so it is"],
+        "good": ["a cat sat here", "the dog is on the mat", "we all live here and now", "it is so"],
+        "fair": ["a cat sat there", "the dog is on a mat", "we all live here now", "it is so"],
+        "poor": ["cat", "dog mat", "we live", "is"],
+        "groups": ["pets", "pets,mats", "", "mats"],
+    }
+    for name, content in lines.items():
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in content), encoding="utf-8")
+    return tmp_path
+
+
+def _evaluate(*overrides: str) -> str:
+    done = nmt("evaluate", "metrics=[bleu]", "bootstrap_samples=0", *overrides)
+    assert (done.status, done.err) == (0, "")
+    return done.out
+
+
+@pytest.mark.usefixtures("files")
+def test_scores_stand_with_their_signatures() -> None:
+    done = nmt("evaluate", "hypothesis=fair", "reference=ref", "bootstrap_samples=10")
+    assert (done.status, done.err) == (0, "")
+    assert re.search(r"^fair\n  BLEU [\d.]+ \[[\d.]+, [\d.]+\] .*BP = ", done.out)
+    for metric in ("BLEU", "chrF2", "TER"):
+        assert re.search(
+            rf"^  {metric} [\d.]+ \[.*\n    nrefs:1\|bs:10\|seed:12345\|.*version:", done.out, re.MULTILINE
+        )
+
+
+@pytest.mark.usefixtures("files")
+def test_a_perfect_system_scores_100() -> None:
+    assert "  BLEU 100.0 " in _evaluate("hypothesis=good", "reference=ref")
+
+
+def test_a_second_reference_counts(files: Path) -> None:
+    out = json.loads(_evaluate("hypothesis=fair", "reference=[ref,ref2]", "json=true"))
+    hypotheses, *references = ((files / name).read_text().splitlines() for name in ("fair", "ref", "ref2"))
+    [score] = out["systems"][0]["scores"]
+    assert score["value"] == corpus_bleu(hypotheses, references)
+    assert score["signature"].startswith("nrefs:2|")
+
+
+@pytest.mark.usefixtures("files")
+def test_json_has_one_schema() -> None:
+    report = json.loads(
+        _evaluate(
+            "hypothesis=[good,poor]",
+            "reference=ref",
+            "source=src",
+            "groups=groups",
+            "by_length=true",
+            "json=true",
+            "paired_test=bootstrap",
+            "bootstrap_samples=20",
+        )
+    )
+    assert list(report) == ["references", "systems", "paired_test"]
+    assert report["references"] == ["ref"]
+    assert [system["name"] for system in report["systems"]] == ["good", "poor"]
+    system = report["systems"][0]
+    assert list(system) == ["name", "num_sentences", "scores", "by_group", "by_length"]
+    assert system["num_sentences"] == 4
+    assert list(system["scores"][0]) == ["metric", "label", "value", "signature", "interval", "details"]
+    assert [(row["group"], row["num_sentences"]) for row in system["by_group"]] == [("pets", 2), ("mats", 2)]
+    assert [(row["group"], row["num_sentences"]) for row in system["by_length"]] == [("1-5", 3), ("6-10", 1)]
+    assert [(result["system"], result["p_value"] is None) for result in report["paired_test"]] == [
+        ("good", True),
+        ("poor", False),
+    ]
+
+
+@pytest.mark.usefixtures("files")
+def test_what_is_not_wanted_is_an_empty_list_in_json() -> None:
+    report = json.loads(_evaluate("hypothesis=good", "reference=ref", "json=true"))
+    assert (report["paired_test"], report["systems"][0]["by_group"], report["systems"][0]["by_length"]) == ([], [], [])
+    assert report["systems"][0]["scores"][0]["interval"] is None
+
+
+@pytest.mark.usefixtures("files")
+def test_bleu_by_group_and_by_length() -> None:
+    out = _evaluate("hypothesis=good", "reference=ref", "source=src", "groups=groups", "by_length=true")
+    assert "  BLEU by group\n    100.0  pets (2)\n" in out
+    assert "  BLEU by source length in words\n" in out
+    assert " 6-10 (1)\n" in out
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("test", ["bootstrap", "randomization"])
+def test_systems_are_compared_with_the_first(test: str) -> None:
+    out = _evaluate("hypothesis=[good,fair,poor]", "reference=ref", f"paired_test={test}", "bootstrap_samples=50")
+    assert re.search(
+        r"paired test against the first system\n  BLEU .* baseline  good\n  BLEU .* p = 0\.\d+  fair\n", out
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ([], "hypothesis or checkpoints must be given, and not both"),
+        (["hypothesis=good", "checkpoints=x"], "not both; checkpoints need source=FILE, the text to translate"),
+        (["hypothesis=[good,good]"], "hypothesis names a file twice"),
+        (["hypothesis=good", "by_length=true"], "by_length=true needs source=FILE, whose words it counts"),
+        (["hypothesis=good", "paired_test=bootstrap"], "paired_test=bootstrap needs two hypothesis files or more"),
+        (["hypothesis=good", "output=x"], "output is where translations by checkpoints go: it needs checkpoints"),
+        (["hypothesis=good", "metrics=[bleu,rouge]"], "metrics must name some of bleu, chrf, ter, each once"),
+        (["hypothesis=good", "metrics=[]"], "metrics must name some of bleu, chrf, ter"),
+        (["hypothesis=good", "bleu_tokenize=x"], "bleu_tokenize must be one of 13a, intl, char, zh, none, but is x"),
+        (["hypothesis=good", "bootstrap_samples=-1"], "bootstrap_samples must be 0 (no interval) or at least 2"),
+        (["hypothesis=nothing"], "nothing does not exist: check the path"),
+        (["hypothesis=."], ". must be a text file, but is a directory"),
+        (["hypothesis=short"], "short must hold one line for each line of ref, but there are 1 against 4"),
+        (
+            ["hypothesis=good", "groups=short"],
+            "short must hold one line for each line of ref, but there are 1 against 4",
+        ),
+        (["hypothesis=good", "source=short", "by_length=true"], "short must hold one line for each line of ref"),
+        (["checkpoints=x", "source=short"], "ref must hold one line for each line of short, but there are 4 against 1"),
+        (["hypothesis=latin1"], "latin1, line 2, byte 4: must be UTF-8, but is 0xe9"),
+    ],
+)
+def test_what_cannot_be_is_one_line(files: Path, settings: list[str], message: str) -> None:
+    (files / "short").write_text("a\n")
+    (files / "latin1").write_bytes(b"a\ncaf\xe9\nb\nc\n")
+    assert message in error("evaluate", "reference=ref", *settings)
+
+
+@pytest.mark.usefixtures("files")
+def test_conflicts_are_reported_together() -> None:
+    line = error("evaluate", "reference=[]", "checkpoints=x", "hypothesis=good", "by_length=true")
+    assert line.count(";") == 3
+
+
+def test_checkpoints_are_scored_on_a_test_set(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
+    test_set = [f"source={digits / 'test.en'}", f"reference={digits / 'test.fr'}", "threads=1", "search=greedy"]
+    out = tmp_path / "out.fr"
+    scored = json.loads(_evaluate(f"checkpoints=[{checkpoint}]", *test_set, f"output={out}", "json=true"))
+    translated = nmt(
+        "translate", f"checkpoints={checkpoint}", "search=greedy", f"input={digits / 'test.en'}", "threads=1"
+    )
+    assert out.read_text() == translated.out
+    rescored = json.loads(_evaluate(f"hypothesis={out}", test_set[1], "json=true"))
+    assert scored["systems"][0]["scores"] == rescored["systems"][0]["scores"]
+
+
+def test_an_ensemble_is_one_system(checkpoint: Path, digits: Path) -> None:
+    test_set = [f"source={digits / 'test.en'}", f"reference={digits / 'test.fr'}", "threads=1", "search=greedy"]
+    report = json.loads(_evaluate(f"checkpoints=[{checkpoint},{checkpoint}]", *test_set, "json=true"))
+    assert [system["name"] for system in report["systems"]] == [f"{checkpoint}+{checkpoint}"]

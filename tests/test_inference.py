@@ -1,0 +1,87 @@
+"""The fast way to run a model gives what the model gives."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from nmt.device import has_fast_int8
+from nmt.model.decoder import DecoderState
+from nmt.model.inference import FastDecoder, FastModel, prepare_for_inference
+from nmt.model.recurrent import RecurrentState
+from nmt.model.seq2seq import Seq2Seq
+from tests.models import MODEL, tiny_model
+
+CPU = torch.device("cpu")
+needs_int8 = pytest.mark.skipif(not has_fast_int8(CPU), reason="the processor has no int8 instructions")
+
+
+def make_model(*, num_layers: int = 2, hidden_dim: int = 16) -> Seq2Seq:
+    config = replace(MODEL, num_layers=num_layers, hidden_dim=hidden_dim, init_range=0.5)
+    return tiny_model(config, dtype=torch.float32)
+
+
+def state_of(model: Seq2Seq, num_rows: int) -> DecoderState:
+    generator = torch.Generator().manual_seed(7)
+    shape = (model.config.num_layers, num_rows, model.config.hidden_dim)
+    h_LNH, c_LNH = (torch.rand(shape, generator=generator) * 2 - 1 for _ in range(2))
+    return DecoderState(RecurrentState(h_LNH, c_LNH))
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@torch.no_grad()
+def test_a_fast_fp32_step_is_a_step(num_layers: int) -> None:
+    model = make_model(num_layers=num_layers, hidden_dim=32).eval()
+    prev_N, state = torch.tensor([2, 5, 7, 5]), state_of(model, 4)
+    logits_NV, after = model.decoder.step(prev_N, state)
+    fast_logits_NV, fast_after = FastDecoder(model.decoder, "fp32").step(prev_N, state)
+    torch.testing.assert_close(fast_logits_NV, logits_NV, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(fast_after.recurrent, after.recurrent, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_without_room_for_a_table_the_input_product_is_taken_at_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model().eval()
+    prev_N, state = torch.tensor([4, 6]), state_of(model, 2)
+    with_table, _ = FastDecoder(model.decoder, "fp32").step(prev_N, state)
+    monkeypatch.setattr("nmt.model.inference.TABLE_BYTES", 0)
+    without_table, _ = FastDecoder(model.decoder, "fp32").step(prev_N, state)
+    torch.testing.assert_close(with_table, without_table, rtol=1e-5, atol=1e-5)
+
+
+@needs_int8
+@torch.no_grad()
+def test_int8_rounds_states_to_127ths_and_weights_per_output() -> None:
+    model = make_model(num_layers=1, hidden_dim=32).eval()
+    prev_N, state = torch.tensor([2, 5, 7, 5]), state_of(model, 4)
+    _, after = FastDecoder(model.decoder, "int8").step(prev_N, state)
+    lstm = model.decoder.rnn.lstm
+    scale_G1 = lstm.weight_hh_l0.abs().amax(1, keepdim=True) / 127
+    rounded_hh_GH = (lstm.weight_hh_l0 / scale_G1).round() * scale_G1
+    rounded_h_NH = (state.recurrent.h_LNH[0] * 127).round() / 127
+    gates_NG = model.decoder.embedding(prev_N) @ lstm.weight_ih_l0.t() + rounded_h_NH @ rounded_hh_GH.t()
+    i, f, g, o = (gates_NG + lstm.bias_ih_l0 + lstm.bias_hh_l0).chunk(4, 1)
+    c_NH = f.sigmoid() * state.recurrent.c_LNH[0] + i.sigmoid() * g.tanh()
+    torch.testing.assert_close(after.recurrent.c_LNH[0], c_NH, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(after.recurrent.h_LNH[0], o.sigmoid() * c_NH.tanh(), rtol=1e-4, atol=1e-5)
+
+
+@needs_int8
+@torch.no_grad()
+def test_in_int8_batch_mates_change_no_row() -> None:
+    model = make_model(num_layers=2, hidden_dim=32).eval()
+    decoder = FastDecoder(model.decoder, "int8")
+    prev_N, state = torch.tensor([2, 5, 7, 9, 8]), state_of(model, 5)
+    together, _ = decoder.step(prev_N, state)
+    for row in range(5):
+        alone, _ = decoder.step(prev_N[row : row + 1], state.select(torch.tensor([row])))
+        torch.testing.assert_close(alone[0], together[row], rtol=1e-5, atol=1e-5)
+
+
+def test_a_float64_model_is_searched_as_it_is() -> None:
+    model = make_model().double().eval()
+    assert prepare_for_inference(model, device=CPU, precision="fp32") is model
+
+
+def test_a_float32_model_is_laid_out_for_speed_on_a_cpu() -> None:
+    assert isinstance(prepare_for_inference(make_model().eval(), device=CPU, precision="fp32"), FastModel)

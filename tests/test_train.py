@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from filelock import FileLock
+
+from nmt.training.checkpoint import load_checkpoint
+from nmt.training.trainer import Trainer
+from tests.commands import Done, error, nmt, train_settings, write_digits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _train(digits: Path, run_dir: Path, *overrides: str) -> Done:
+    return nmt("train", *train_settings(digits), f"run_dir={run_dir}", *overrides)
+
+
+def _refusal(digits: Path, run_dir: Path, *overrides: str) -> str:
+    return error("train", *train_settings(digits), f"run_dir={run_dir}", *overrides)
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _parameters(run_dir: Path) -> bytes:
+    return (run_dir / "checkpoints" / "last" / "model.safetensors").read_bytes()
+
+
+def _records(run_dir: Path) -> list[dict[str, Any]]:
+    """The metrics of a run without what the clock says."""
+    records = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in record.items() if not name.endswith("_s")} for record in records]
+
+
+@pytest.fixture
+def stop_at_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the third update is taken."""
+    update = Trainer._update
+
+    def interrupted(trainer: Trainer) -> None:
+        update(trainer)
+        if trainer.state.update == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Trainer, "_update", interrupted)
+
+
+@pytest.fixture
+def copied_run(run_dir: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(run_dir, tmp_path / "copy", symlinks=True)
+
+
+def test_a_run_directory_holds_what_is_promised(run_dir: Path) -> None:
+    assert {path.name for path in run_dir.iterdir()} == {
+        ".lock",
+        "config.yaml",
+        "train.log",
+        "metrics.jsonl",
+        "tensorboard",
+        "checkpoints",
+    }
+    assert {"best", "last"} <= {path.name for path in (run_dir / "checkpoints").iterdir()}
+    assert yaml.safe_load((run_dir / "config.yaml").read_text())["model"]["hidden_dim"] == 8
+    assert "training ended (max_updates) at update 6" in (run_dir / "train.log").read_text()
+    assert [(record["kind"], record["update"]) for record in _records(run_dir)] == [
+        ("train", 2),
+        ("train", 4),
+        ("valid", 4),
+        ("train", 6),
+        ("valid", 6),
+    ]
+
+
+def test_the_same_seed_gives_the_same_run(digits: Path, run_dir: Path, tmp_path: Path) -> None:
+    done = _train(digits, tmp_path / "again")
+    assert (done.status, done.out) == (0, "")
+    assert _parameters(tmp_path / "again") == _parameters(run_dir)
+
+
+def test_an_existing_run_is_refused_and_untouched(digits: Path, run_dir: Path) -> None:
+    before = _contents(run_dir)
+    line = _refusal(digits, run_dir)
+    assert line == f"nmt: {run_dir} holds a run already: add resume=true to go on with it, or name another run_dir"
+    assert _contents(run_dir) == before
+
+
+def test_resuming_without_a_checkpoint_starts_afresh(digits: Path, run_dir: Path, copied_run: Path) -> None:
+    shutil.rmtree(copied_run / "checkpoints")  # as a run killed before its first checkpoint leaves it
+    assert _train(digits, copied_run, "resume=true").status == 0
+    assert _parameters(copied_run) == _parameters(run_dir)
+    assert _records(copied_run) == _records(run_dir)
+
+
+def test_resuming_where_nothing_is_starts_a_run(digits: Path, run_dir: Path, tmp_path: Path) -> None:
+    assert _train(digits, tmp_path / "new", "resume=true").status == 0
+    assert _parameters(tmp_path / "new") == _parameters(run_dir)
+
+
+@pytest.mark.usefixtures("stop_at_3")
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(digits: Path, run_dir: Path, tmp_path: Path) -> None:
+    stopped = _train(digits, tmp_path / "run")
+    assert stopped.status == 130
+    assert "SIGINT: saving a checkpoint, then stopping" in stopped.err
+    assert "training stopped at update 3: add resume=true to go on" in stopped.err
+    assert stopped.last_line == "nmt: stopped by SIGINT"
+    assert (tmp_path / "run" / "checkpoints" / "last").resolve().name == "update_000003"
+    resumed = _train(digits, tmp_path / "run", "resume=true")
+    assert resumed.status == 0, resumed.err
+    assert "at update 3" in resumed.err
+    assert _parameters(tmp_path / "run") == _parameters(run_dir)
+    assert _records(tmp_path / "run") == _records(run_dir)
+
+
+def test_a_second_signal_ends_at_once(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def impatient(_: Trainer) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        pytest.fail("the second signal must end the run")
+
+    monkeypatch.setattr(Trainer, "_update", impatient)
+    done = _train(digits, tmp_path / "run")
+    assert (done.status, done.last_line) == (143, "nmt: stopped by SIGTERM")
+
+
+def test_limits_may_change_on_resuming(digits: Path, copied_run: Path) -> None:
+    done = _train(digits, copied_run, "resume=true", "training.max_updates=8", "training.log_every=1", "threads=2")
+    assert done.status == 0, done.err
+    assert load_checkpoint(copied_run / "checkpoints" / "last").info.update == 8
+
+
+def test_other_settings_may_not_change_on_resuming(digits: Path, copied_run: Path) -> None:
+    before = _contents(copied_run)
+    line = _refusal(digits, copied_run, "resume=true", "seed=2", "optimizer.lr=0.5", "training.max_updates=9")
+    assert line == (
+        f"nmt: {copied_run} cannot be resumed with other settings: "
+        "optimizer.lr was 0.001 and is 0.5; seed was 1 and is 2"
+    )
+    assert _contents(copied_run) == before
+
+
+def test_text_may_not_change_on_resuming(copied_run: Path, tmp_path: Path) -> None:
+    other = write_digits(tmp_path / "other", seed=2)
+    config = (copied_run / "config.yaml").read_bytes()
+    done = _train(other, copied_run, "resume=true")
+    assert done.status == 1
+    assert re.search(r"was trained on other text \(corpus \w{12}\) than .*: restore the text", done.last_line)
+    assert (copied_run / "config.yaml").read_bytes() == config
+
+
+def test_a_second_job_in_a_run_directory_is_refused(digits: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run" / ".lock"):
+        line = _refusal(digits, tmp_path / "run")
+    assert line == f"nmt: another job trains in {tmp_path / 'run'} right now: name another run_dir"
+
+
+def test_a_run_directory_that_cannot_be_written_is_one_line(digits: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert _refusal(digits, tmp_path / "file" / "run") == f"nmt: {tmp_path / 'file' / 'run'}: Not a directory"
+
+
+def test_a_start_that_fails_leaves_no_run(digits: Path, tmp_path: Path) -> None:
+    assert _train(digits, tmp_path / "run", "subword.vocab_size=50").status == 1
+    assert not (tmp_path / "run" / "config.yaml").exists()
+    assert _train(digits, tmp_path / "run", "training.max_updates=1").status == 0
+
+
+def test_settings_that_cannot_be_are_reported_together(digits: Path, tmp_path: Path) -> None:
+    line = _refusal(
+        digits,
+        tmp_path / "run",
+        "batching.size=0",
+        "model.num_layers=0",
+        "training.log_every=-1",
+        "training.max_updates=0",
+        "training.max_epochs=0",
+        "training.keep_last=-1",
+        "training.bleu_sentences=0",
+        "threads=0",
+        "model.dropout=1",
+        "training.label_smoothing=-0.1",
+        "optimizer.lr=0",
+        "training.clip_norm=nan",
+        "training.best_by=bleu",
+        "search.beam_size=0",
+    )
+    for problem in (
+        "batching.size must be at least 1, but is 0",
+        "model.num_layers must be at least 1, but is 0",
+        "training.log_every must be at least 1, but is -1",
+        "training.max_updates must be at least 1, but is 0",
+        "training.max_epochs must be above 0, but is 0.0",
+        "training.keep_last must be at least 0, but is -1",
+        "training.bleu_sentences must be at least 1, but is 0",
+        "threads must be at least 1, but is 0",
+        "model.dropout must be at least 0 and below 1, but is 1.0",
+        "training.label_smoothing must be at least 0 and below 1, but is -0.1",
+        "optimizer.lr must be above 0, but is 0.0",
+        "training.clip_norm must be above 0, but is nan",
+        "training.best_by=bleu needs training.bleu_every, which is null",
+        "search.beam_size must be at least 1, but is 0",
+    ):
+        assert problem in line
+    assert line.count(";") == 13
+
+
+def test_a_run_without_a_limit_is_refused(digits: Path, tmp_path: Path) -> None:
+    assert "one of training.max_updates, max_epochs, max_minutes or patience must be set" in _refusal(
+        digits, tmp_path / "run", "training.max_updates=null"
+    )
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_its_checkpoints(digits: Path, tmp_path: Path) -> None:
+    settings = ["optimizer=sgd", "optimizer.lr=1e38", "training.clip_norm=1e30", "training.checkpoint_every=1"]
+    done = _train(digits, tmp_path / "run", *settings, "model.init_range=100")
+    assert done.status == 1
+    assert re.match(r"nmt: the loss or its gradient is not finite at update \d+: lower optimizer.lr", done.last_line)
+    for path in (tmp_path / "run" / "checkpoints").glob("update_*"):
+        load_checkpoint(path)
+
+
+def test_development_bleu_is_measured(digits: Path, tmp_path: Path) -> None:
+    done = _train(digits, tmp_path / "run", "training.bleu_every=1", "training.best_by=bleu", "training.max_updates=4")
+    assert done.status == 0, done.err
+    [valid] = [record for record in _records(tmp_path / "run") if record["kind"] == "valid"]
+    assert 0 <= valid["bleu"] <= 100
+
+
+def test_fine_tuning_starts_from_parameters_and_subwords_of_a_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
+    other = write_digits(tmp_path / "other", num_train=60, seed=2)
+    start = shutil.copytree(checkpoint.resolve(), tmp_path / "start")
+    settings = [f"training.init_from={start}", "optimizer.lr=1e-12", "training.max_updates=1", "model.dropout=0"]
+    done = _train(other, tmp_path / "tuned", *settings)
+    assert done.status == 0, done.err
+    assert f"starting from the parameters of {start} (update " in done.err
+    before, after = load_checkpoint(start), load_checkpoint(tmp_path / "tuned" / "checkpoints" / "last")
+    assert after.src_subword.fingerprint == before.src_subword.fingerprint
+    for old, new in zip(before.model.parameters(), after.model.parameters(), strict=True):
+        assert (old - new).abs().max() < 1e-6
+    shutil.rmtree(start)  # a run goes on without what it started from
+    assert _train(other, tmp_path / "tuned", *settings, "resume=true", "training.max_updates=2").status == 0
+
+
+def test_fine_tuning_another_model_names_the_settings(digits: Path, checkpoint: Path, tmp_path: Path) -> None:
+    settings = [f"training.init_from={checkpoint}", "model.hidden_dim=16", "model.source_order=forward"]
+    done = _train(digits, tmp_path / "run", *settings)
+    assert done.status == 1
+    assert done.last_line.endswith("is another one: set model.hidden_dim=8 model.source_order=reversed")
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_fine_tuning_brings_its_own_subwords(digits: Path, checkpoint: Path, tmp_path: Path) -> None:
+    settings = [f"training.init_from={checkpoint}", "subword.src_model=x", "subword.tgt_model=y"]
+    assert "training.init_from brings its own subwords: leave out subword.src_model and tgt_model" in _refusal(
+        digits, tmp_path / "run", *settings
+    )
+
+
+def test_a_sweep_trains_members_each_in_its_run_directory(
+    digits: Path, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = nmt("train", "-m", *train_settings(digits), "seed=1,2")
+    assert done.status == 0, done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [
+        "files-lstm_tiny-seed1",
+        "files-lstm_tiny-seed2",
+    ]
+    assert _parameters(tmp_path / "runs" / "files-lstm_tiny-seed1") == _parameters(run_dir)
+    assert _parameters(tmp_path / "runs" / "files-lstm_tiny-seed2") != _parameters(run_dir)
+
+
+def test_a_failed_member_does_not_stop_the_others(digits: Path, tmp_path: Path) -> None:
+    run_dirs = f"run_dir={tmp_path}/a ${{seed}}"
+    (tmp_path / "a 1").mkdir()
+    (tmp_path / "a 1" / "config.yaml").write_text("")
+    done = nmt("train", "-m", *train_settings(digits), "seed=1,2", run_dirs, "training.max_updates=1")
+    assert (done.status, done.last_line) == (1, "nmt: 1 of 2 jobs failed")
+    assert "this job failed, the others go on: " in done.err
+    assert "a 1 holds a run already" in done.err
+    assert (tmp_path / "a 2" / "checkpoints" / "last").exists()
+
+
+@pytest.mark.usefixtures("stop_at_3")
+def test_a_signal_ends_the_sweep(digits: Path, tmp_path: Path) -> None:
+    done = nmt("train", "-m", *train_settings(digits), "seed=1,2", f"run_dir={tmp_path}/${{seed}}")
+    assert (done.status, done.last_line) == (130, "nmt: stopped by SIGINT")
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from nmt.commands.translate import write_aside
+from nmt.errors import DataError
+from tests.commands import data_settings, error, nmt, train_settings, write_digits
+
+
+def _translate(checkpoint: Path, *overrides: str, stdin: bytes = b"") -> str:
+    done = nmt("translate", f"checkpoints={checkpoint}", "threads=1", "search=greedy", *overrides, stdin=stdin)
+    assert done.status == 0, done.err
+    return done.out
+
+
+@pytest.mark.parametrize(
+    ("text", "num_lines"),
+    [
+        ("", 0),
+        ("\n", 1),
+        ("one\ntwo\n", 2),
+        ("one\ntwo", 2),
+        ("one\r\n\r\ntwo\r\n", 3),
+        ("\none\n\n\n two \n\n", 6),
+        ("one\u2028two\u2029three\u0085four\n", 1),
+        ("one\x0btwo\x0cthree\x1cfour\n\x00\n", 2),
+        ("\ufeffone\n", 1),
+        ("été 🥚 未知\n", 1),
+    ],
+)
+def test_n_lines_in_n_lines_out(checkpoint: Path, text: str, num_lines: int) -> None:
+    out = _translate(checkpoint, stdin=text.encode())
+    assert out.count("\n") == num_lines
+    assert out == "" or out.endswith("\n")
+
+
+def test_empty_lines_stay_where_they_are(checkpoint: Path) -> None:
+    lines = _translate(checkpoint, "search.min_len=1", stdin=b"\none two\n\n   \nthree\n").split("\n")
+    assert [bool(line) for line in lines] == [False, True, False, False, True, False]
+
+
+def test_files_and_pipes_give_the_same(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
+    source, output = digits / "test.en", tmp_path / "a b=c.fr"
+    piped = _translate(checkpoint, stdin=source.read_bytes())
+    assert _translate(checkpoint, f"input={source}", f"output={output}") == ""
+    assert output.read_text() == piped
+    assert [path.name for path in tmp_path.iterdir()] == [output.name]
+
+
+def test_a_file_can_be_translated_in_place(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
+    file = tmp_path / "text"
+    file.write_bytes((digits / "test.en").read_bytes())
+    expected = _translate(checkpoint, f"input={file}")
+    _translate(checkpoint, f"input={file}", f"output={file}")
+    assert file.read_text() == expected
+
+
+def test_a_failure_leaves_the_earlier_output_as_it_was(checkpoint: Path, tmp_path: Path) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.write_bytes(b"one\ntwo\nbad \xff\n")
+    output.write_text("earlier\n")
+    line = error(
+        "translate", f"checkpoints={checkpoint}", f"input={source}", f"output={output}", "search.window_lines=1"
+    )
+    assert line.startswith(f"nmt: {source}, line 3, byte 5: must be UTF-8, but is 0xff")
+    assert output.read_text() == "earlier\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_bytes_on_stdin_that_are_not_utf8_are_placed(checkpoint: Path) -> None:
+    assert error("translate", f"checkpoints={checkpoint}", stdin=b"one\n\xff\n").startswith(
+        "nmt: stdin, line 2, byte 1: must be UTF-8"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["input=nothing.txt"], "nothing.txt does not exist: check the path"),
+        (["output=no/such/folder/out"], "no/such/folder/out cannot be written: No such file or directory"),
+        (["output=/"], "/ cannot be written: Is a directory"),
+        (["search.beam_size=0"], "search.beam_size must be at least 1, but is 0"),
+        (["threads=0"], "threads must be at least 1, but is 0"),
+        (["search.precision=int8"], "search.precision=int8 is not available yet"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    checkpoint: Path, settings: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in error("translate", f"checkpoints={checkpoint}", *settings)
+
+
+def test_what_is_no_checkpoint(run_dir: Path, digits: Path, tmp_path: Path) -> None:
+    def refusal(checkpoints: object) -> str:
+        return error("translate", f"checkpoints={checkpoints}")
+
+    best = run_dir / "checkpoints" / "best"
+    assert f"{run_dir} is not a checkpoint, but holds some: name one of them, such as {best}" in refusal(run_dir)
+    assert f"holds some: name one of them, such as {best}" in refusal(run_dir / "checkpoints")
+    assert f"{digits} is not a checkpoint: it has no checkpoint.json" in refusal(digits)
+    assert "does not exist: name a checkpoint such as RUN_DIR/checkpoints/best" in refusal(tmp_path / "nothing")
+    assert "checkpoints must name at least one checkpoint" in refusal("[]")
+
+
+def test_an_ensemble_of_twins_translates_like_one(checkpoint: Path, digits: Path) -> None:
+    source = f"input={digits / 'test.en'}"
+    assert _translate(checkpoint, source) == _translate(Path(f"[{checkpoint},{checkpoint}]"), source)
+
+
+def test_members_with_different_vocabularies_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    text = write_digits(tmp_path / "text", num_train=60)
+    other = tmp_path / "run"
+    done = nmt("train", *train_settings(text), "subword.vocab_size=12", "training.max_updates=1", f"run_dir={other}")
+    assert done.status == 0, done.err
+    line = error("translate", f"checkpoints=[{checkpoint},{other}/checkpoints/best]")
+    assert re.search(r"target (vocabulary|subwords)", line)
+    assert str(other) in line
+
+
+def test_n_best_gives_n_lines_a_sentence(checkpoint: Path) -> None:
+    settings = ["search.beam_size=3", "search.n_best=3"]
+    lines = _translate(checkpoint, *settings, stdin=b"one two\n\nthree\n").splitlines()
+    assert len(lines) == 9
+    assert lines[3:6] == ["", "", ""]
+
+
+def test_json_lines_carry_scores_best_first(checkpoint: Path) -> None:
+    settings = ["search.beam_size=3", "search.n_best=3", "format=jsonl"]
+    out = _translate(checkpoint, *settings, stdin="one\u2028two é\n\n".encode())
+    first, second = (json.loads(line) for line in out.removesuffix("\n").split("\n"))
+    assert first["source"] == "one\u2028two é"
+    scores = [hypothesis["score"] for hypothesis in first["hypotheses"]]
+    assert scores == sorted(scores, reverse=True)
+    assert {frozenset(hypothesis) for hypothesis in first["hypotheses"]} == {
+        frozenset({"text", "score", "log_prob", "num_tokens", "finished"})
+    }
+    assert all(isinstance(hypothesis["finished"], bool) for hypothesis in first["hypotheses"])
+    assert [hypothesis["text"] for hypothesis in second["hypotheses"]] == [""]
+
+
+def test_each_window_is_written_before_the_next_is_read(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.BytesIO()
+    seen: list[int] = []
+
+    def lines(*_: object, **__: object) -> object:
+        for number in range(6):
+            if number % 2 == 0:
+                seen.append(out.getvalue().count(b"\n"))
+            yield f"one {number}"
+
+    from nmt.commands import translate
+    from nmt.commands.settings import compose_settings, quote_paths, to_settings
+
+    monkeypatch.setattr(translate, "decode_lines", lines)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(out)))
+    overrides = [f"checkpoints={checkpoint}", "search=greedy", "search.window_lines=2", "threads=1"]
+    settings = to_settings(compose_settings("translate", quote_paths("translate", overrides)))[0]
+    assert translate.run(settings, config_yaml="") == 0
+    assert seen == [0, 2, 4]
+
+
+def test_what_is_written_aside_takes_its_name_when_whole(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with write_aside(str(target)) as stream:
+        stream.write("été\n")
+        assert not target.exists()
+    assert target.read_bytes() == "été\n".encode()
+    with suppress(RuntimeError), write_aside(str(target)) as stream:
+        stream.write("half")
+        raise RuntimeError
+    assert target.read_bytes() == "été\n".encode()
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("target")
+    with write_aside(str(tmp_path / "link")) as stream:
+        stream.write("a\n")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "a\n"
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with write_aside(str(pipe)) as stream:
+        stream.write("a\n")
+    assert os.read(reader, 10) == b"a\n"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(DataError, match=r"no/out cannot be written: No such file"),
+        write_aside(str(tmp_path / "no/out")),
+    ):
+        pass
+
+
+def test_data_settings_name_no_checkpoint(digits: Path) -> None:
+    assert "there is no setting 'data' for nmt translate" in error("translate", *data_settings(digits)[:1])
