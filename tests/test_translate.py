@@ -89,7 +89,6 @@ def test_bytes_on_stdin_that_are_not_utf8_are_placed(checkpoint: Path) -> None:
         (["output=/"], "/ cannot be written: Is a directory"),
         (["search.beam_size=0"], "search.beam_size must be at least 1, but is 0"),
         (["threads=0"], "threads must be at least 1, but is 0"),
-        (["search.precision=int8"], "search.precision=int8 is not available yet"),
     ],
 )
 def test_what_cannot_be_is_one_line(

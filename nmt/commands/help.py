@@ -15,10 +15,6 @@ from nmt.config import conf_dir
 _PREPARE_LOOKS_AT = ("data", "subword", "experiment")  # of the settings of nmt train, all of which it takes
 
 
-def wants_help(options: Sequence[str]) -> bool:
-    return bool({"-h", "--help"} & set(options))
-
-
 def show_help(command: str, overrides: Sequence[str]) -> None:
     """Print a command's help; the values shown are those that the overrides come to."""
     types = setting_types(SCHEMAS[command])

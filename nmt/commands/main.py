@@ -11,7 +11,10 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from nmt.commands.settings import CommandLine
 
 COMMANDS = ("prepare", "train", "translate", "evaluate")
 
@@ -81,16 +84,16 @@ def _run(command: str, arguments: list[str]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from nmt.commands.settings import explain, is_sweep, read_arguments
+    from nmt.commands.settings import explain, read_arguments
     from nmt.errors import NmtError
 
     show_all = os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
     jobs = _Jobs(command)
     try:
-        options, overrides = read_arguments(command, arguments)
-        jobs.is_sweep = is_sweep(options)
+        line = read_arguments(command, arguments)
+        jobs.is_sweep = line.is_sweep
         with _exceptions_come_through():
-            _hand_to_hydra(jobs, options, overrides)
+            _hand_to_hydra(jobs, line)
     except (NmtError, HydraException, OmegaConfBaseException, OSError, ValueError) as error:
         if show_all or error in jobs.crashes or isinstance(error, BrokenPipeError):
             raise
@@ -142,31 +145,27 @@ class _Jobs:
         self.status = max(self.status, status)
 
 
-def _hand_to_hydra(jobs: _Jobs, options: list[str], overrides: list[str]) -> None:
+def _hand_to_hydra(jobs: _Jobs, line: "CommandLine") -> None:
+    """Let Hydra compose the settings and run the jobs, or show the help."""
     import hydra
 
-    from nmt.commands.help import show_help, wants_help
+    from nmt.commands.help import show_help
     from nmt.commands.settings import check_sweep, register_schemas, sweep_folder
     from nmt.config import conf_dir
 
     register_schemas()
-    if wants_help(options):
-        show_help(jobs.command, overrides)
+    if line.wants_help:
+        show_help(jobs.command, line.overrides)
         return
-    if jobs.is_sweep:
-        check_sweep(jobs.command, overrides)
+    if line.is_sweep:
+        check_sweep(jobs.command, line.overrides)
 
     def job(composed: Any) -> None:
         jobs.run(composed)
 
-    with sweep_folder(overrides) if jobs.is_sweep else _nothing() as more_overrides:
-        sys.argv = [f"nmt {jobs.command}", *options, *overrides, *more_overrides]
+    with sweep_folder(line) as more_overrides:
+        sys.argv = [f"nmt {jobs.command}", *line.options, *line.overrides, *more_overrides]
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=jobs.command)(job)()
-
-
-@contextmanager
-def _nothing() -> Iterator[list[str]]:
-    yield []
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -56,8 +56,8 @@ _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", 
 def register_schemas() -> None:
     """Tell Hydra the dataclass of each command."""
     store = ConfigStore.instance()
-    for command in ("train", "translate", "evaluate"):
-        store.store(name=f"{command}_schema", node=SCHEMAS[command])
+    for command, schema in SCHEMAS.items():
+        store.store(name=f"{command}_schema", node=schema)
     OmegaConf.register_new_resolver("nmt.absolute", lambda path: str(Path(path).resolve()), replace=True)
 
 
@@ -76,14 +76,23 @@ def to_settings(composed: DictConfig) -> tuple[Any, str]:
 # --- the command line ---
 
 
-def read_arguments(command: str, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Sort a command line into Hydra's options and overrides, in any order typed; paths are quoted for Hydra.
+class CommandLine(NamedTuple):
+    """What was typed after `nmt COMMAND`, sorted: Hydra's options, and overrides with their paths quoted for Hydra."""
+
+    options: list[str]
+    overrides: list[str]
+    is_sweep: bool
+    wants_help: bool
+
+
+def read_arguments(command: str, arguments: Sequence[str]) -> CommandLine:
+    """Sort a command line; options and overrides may stand in any order.
 
     Raises:
-        ConfigError: naming every word that is neither.
+        ConfigError: naming every word that is neither, and every override that cannot be read.
     """
-    overrides = [word for word in arguments if not word.startswith("-") and re.match(r"[^=]*=|~", word)]
-    options = [word for word in arguments if word not in overrides]
+    typed = [word for word in arguments if not word.startswith("-") and re.match(r"[^=]*=|~", word)]
+    options = [word for word in arguments if word not in typed]
     parser = get_args_parser()
     parser.exit_on_error = False
     try:
@@ -92,16 +101,12 @@ def read_arguments(command: str, arguments: Sequence[str]) -> tuple[list[str], l
         raise ConfigError(str(error)) from error
     problems = [f"there is no option {word} (nmt {command} --help)" for word in unknown]
     problems += [f"{word!r} is not a setting: write KEY=VALUE" for word in parsed.overrides]
-    quoted = quote_paths(command, overrides, in_sweep=parsed.multirun)
-    for as_typed, override in zip(overrides, quoted, strict=True):
+    overrides = quote_paths(command, typed, in_sweep=parsed.multirun)
+    for as_typed, override in zip(typed, overrides, strict=True):
         problems.extend(_problems_of_override(command, as_typed, override, in_sweep=parsed.multirun))
     if problems:
         raise ConfigError("; ".join(problems))
-    return options, quoted
-
-
-def is_sweep(options: Sequence[str]) -> bool:
-    return bool({"-m", "--multirun"} & set(options))
+    return CommandLine(options, overrides, is_sweep=parsed.multirun, wants_help=parsed.help)
 
 
 def _problems_of_override(command: str, as_typed: str, override: str, *, in_sweep: bool) -> Iterator[str]:
@@ -198,9 +203,13 @@ def check_sweep(command: str, overrides: Sequence[str]) -> None:
 
 
 @contextmanager
-def sweep_folder(overrides: Sequence[str]) -> Iterator[list[str]]:
-    """Give Hydra a folder for its own notes on a sweep, which goes when the sweep ends, unless the user names one."""
-    if any(override.startswith("hydra.sweep.dir=") for override in overrides):
+def sweep_folder(line: CommandLine) -> Iterator[list[str]]:
+    """Give Hydra a folder for its own notes on a sweep, which goes when the sweep ends, unless the user names one.
+
+    Yields:
+        what to add to the overrides.
+    """
+    if not line.is_sweep or any(override.startswith("hydra.sweep.dir=") for override in line.overrides):
         yield []
         return
     with tempfile.TemporaryDirectory(prefix="nmt-sweep-") as folder:

@@ -37,6 +37,7 @@ MAY_CHANGE = (
     "training.keep_last",
     "data.dir",
     "data.prepared_dir",
+    "data.test",
     "search.",
     "device",
     "threads",

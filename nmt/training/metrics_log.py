@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,14 @@ class MetricsLog:
         self._bar: Any = None
         self._redirect: Any = None
         if sys.stderr.isatty():
-            self._bar = tqdm(
-                total=100, unit="%", bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}", file=sys.stderr
-            )
+            # a terminal that does not tell its width would get an empty line from tqdm
+            width = shutil.get_terminal_size(fallback=(120, 24)).columns
+            self._bar = tqdm(total=100, bar_format="{percentage:3.0f}%|{bar:10}|{postfix}", ncols=width)
             self._redirect = logging_redirect_tqdm()
             self._redirect.__enter__()
+            for handler in logging.getLogger().handlers:
+                if not isinstance(handler, logging.FileHandler):
+                    handler.setLevel(logging.INFO)  # the redirection forgets the console's level
 
     def write(self, record: Record) -> None:
         """Append a record with `kind`, `update` and figures."""
@@ -50,16 +54,19 @@ class MetricsLog:
             left_s: seconds that are left, as far as that can be told.
         """
         left = "" if left_s is None else f", {format_duration(left_s)} left"
-        line = (
+        speed = f"{record['src_tokens_per_s']:.0f} + {record['tgt_tokens_per_s']:.0f} tokens/s{left}"
+        # below the console's level where a bar stands there: the line then goes to train.log only
+        logger.log(
+            logging.INFO if self._bar is None else logging.DEBUG,
             f"update {record['update']} epoch {record['epoch']:.2f}: loss {record['nats_per_token']:.3f}, "
-            f"perplexity {record['perplexity']:.1f}, lr {record['lr']:.2g}, grad norm {record['grad_norm']:.2f}, "
-            f"{record['src_tokens_per_s']:.0f} + {record['tgt_tokens_per_s']:.0f} tokens/s{left}"
+            f"perplexity {record['perplexity']:.1f}, lr {record['lr']:.2g}, grad norm {record['grad_norm']:.2f}, {speed}",
         )
-        if self._bar is None:
-            logger.info(line)
-            return
-        self._bar.n = min(100, round(100 * done))
-        self._bar.set_postfix_str(line)
+        if self._bar is not None:
+            self._bar.n = min(100, round(100 * done))
+            self._bar.set_postfix_str(
+                f"{record['update']}: loss {record['nats_per_token']:.2f}, ppl {record['perplexity']:.1f}, "
+                f"lr {record['lr']:.2g}, norm {record['grad_norm']:.2f}, {speed}"
+            )
 
     def close(self) -> None:
         self._jsonl.close()
