@@ -55,12 +55,12 @@ def test_int8_rounds_states_to_127ths_and_weights_per_output() -> None:
     model = make_model(num_layers=1, hidden_dim=32).eval()
     prev_N, state = torch.tensor([2, 5, 7, 5]), state_of(model, 4)
     _, after = FastDecoder(model.decoder, "int8").step(prev_N, state)
-    lstm = model.decoder.rnn.lstm
-    scale_G1 = lstm.weight_hh_l0.abs().amax(1, keepdim=True) / 127
-    rounded_hh_GH = (lstm.weight_hh_l0 / scale_G1).round() * scale_G1
+    weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G = model.decoder.rnn.lstm.all_weights[0]
+    scale_G1 = weight_hh_GH.abs().amax(1, keepdim=True) / 127
+    rounded_hh_GH = (weight_hh_GH / scale_G1).round() * scale_G1
     rounded_h_NH = (state.recurrent.h_LNH[0] * 127).round() / 127
-    gates_NG = model.decoder.embedding(prev_N) @ lstm.weight_ih_l0.t() + rounded_h_NH @ rounded_hh_GH.t()
-    i, f, g, o = (gates_NG + lstm.bias_ih_l0 + lstm.bias_hh_l0).chunk(4, 1)
+    gates_NG = model.decoder.embedding(prev_N) @ weight_ih_GE.t() + rounded_h_NH @ rounded_hh_GH.t()
+    i, f, g, o = (gates_NG + bias_ih_G + bias_hh_G).chunk(4, 1)
     c_NH = f.sigmoid() * state.recurrent.c_LNH[0] + i.sigmoid() * g.tanh()
     torch.testing.assert_close(after.recurrent.c_LNH[0], c_NH, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(after.recurrent.h_LNH[0], o.sigmoid() * c_NH.tanh(), rtol=1e-4, atol=1e-5)

@@ -544,7 +544,7 @@ def test_a_gradient_that_is_not_finite_ends_the_run_before_the_step(tmp_path: Pa
     trainer = build(tmp_path)
     start = [parameter.detach().clone() for parameter in trainer.model.parameters()]
     weight = trainer.model.encoder.embedding.weight
-    weight.register_hook(lambda gradient: gradient * math.inf)  # type: ignore[no-untyped-call]
+    weight.register_hook(lambda gradient: gradient * math.inf)
     with pytest.raises(TrainingError, match="the loss or its gradient is not finite at update 1"):
         trainer.run()
     for parameter, before in zip(trainer.model.parameters(), start, strict=True):

@@ -32,7 +32,8 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
         self.dropout = config.dropout
-        self.embedding = nn.Embedding.from_pretrained(torch.zeros(vocab_size, config.embedding_dim), freeze=False)
+        zeros_VE = torch.zeros(vocab_size, config.embedding_dim)
+        self.embedding = nn.Embedding.from_pretrained(zeros_VE, freeze=False)  # type: ignore[no-untyped-call]
         self.rnn = StackedLSTM(
             config.embedding_dim, config.hidden_dim, num_layers=config.num_layers, dropout=config.dropout
         )

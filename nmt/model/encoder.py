@@ -41,7 +41,8 @@ class Encoder(nn.Module):
         self.source_order = config.source_order
         self.dropout = config.dropout
         # from_pretrained draws no numbers: `initialize` does, and on a meta device drawing imports half of torch
-        self.embedding = nn.Embedding.from_pretrained(torch.zeros(vocab_size, config.embedding_dim), freeze=False)
+        zeros_VE = torch.zeros(vocab_size, config.embedding_dim)
+        self.embedding = nn.Embedding.from_pretrained(zeros_VE, freeze=False)  # type: ignore[no-untyped-call]
         self.rnn = StackedLSTM(
             config.embedding_dim, config.hidden_dim, num_layers=config.num_layers, dropout=config.dropout
         )

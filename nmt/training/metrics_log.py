@@ -54,18 +54,19 @@ class MetricsLog:
             left_s: seconds that are left, as far as that can be told.
         """
         left = "" if left_s is None else f", {format_duration(left_s)} left"
+        norm = f"{record['grad_norm']:.2f}"
         speed = f"{record['src_tokens_per_s']:.0f} + {record['tgt_tokens_per_s']:.0f} tokens/s{left}"
         # below the console's level where a bar stands there: the line then goes to train.log only
         logger.log(
             logging.INFO if self._bar is None else logging.DEBUG,
             f"update {record['update']} epoch {record['epoch']:.2f}: loss {record['nats_per_token']:.3f}, "
-            f"perplexity {record['perplexity']:.1f}, lr {record['lr']:.2g}, grad norm {record['grad_norm']:.2f}, {speed}",
+            f"perplexity {record['perplexity']:.1f}, lr {record['lr']:.2g}, grad norm {norm}, {speed}",
         )
         if self._bar is not None:
             self._bar.n = min(100, round(100 * done))
             self._bar.set_postfix_str(
                 f"{record['update']}: loss {record['nats_per_token']:.2f}, ppl {record['perplexity']:.1f}, "
-                f"lr {record['lr']:.2g}, norm {record['grad_norm']:.2f}, {speed}"
+                f"lr {record['lr']:.2g}, norm {norm}, {speed}"
             )
 
     def close(self) -> None:
