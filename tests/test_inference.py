@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from nmt.corpus.batching import pad_source
 from nmt.device import has_fast_int8
 from nmt.model.decoder import DecoderState
-from nmt.model.inference import FastDecoder, FastModel, prepare_for_inference
+from nmt.model.inference import FastDecoder, FastEncoder, FastModel, prepare_for_inference
 from nmt.model.recurrent import RecurrentState
 from nmt.model.seq2seq import Seq2Seq
 from tests.models import MODEL, tiny_model
@@ -85,3 +86,17 @@ def test_a_float64_model_is_searched_as_it_is() -> None:
 
 def test_a_float32_model_is_laid_out_for_speed_on_a_cpu() -> None:
     assert isinstance(prepare_for_inference(make_model().eval(), device=CPU, precision="fp32"), FastModel)
+
+
+@needs_int8
+@pytest.mark.parametrize("lengths", [[5, 5, 5], [2, 5, 3]])
+@torch.no_grad()
+def test_the_int8_encoder_reads_like_the_encoder_up_to_its_rounding(lengths: list[int]) -> None:
+    model = make_model(num_layers=2, hidden_dim=32).eval()
+    src_BS, lengths_B = pad_source(
+        [[4 + (3 * row + column) % 7 for column in range(n - 1)] for row, n in enumerate(lengths)]
+    )
+    exact, rounded = model.encode(src_BS, lengths_B), FastEncoder(model.encoder)(src_BS, lengths_B)
+    torch.testing.assert_close(rounded.final, exact.final, rtol=0, atol=0.03)
+    torch.testing.assert_close(rounded.output_SBH, exact.output_SBH, rtol=0, atol=0.03)
+    assert not torch.equal(rounded.final.h_LNH, exact.final.h_LNH)

@@ -9,15 +9,19 @@ Shapes: V target vocabulary, L layers, H units, G = 4·H gates, N rows, I and O 
 """
 
 import copy
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from nmt.config import SourceOrder
 from nmt.device import InferencePrecision
 from nmt.model.decoder import Decoder, DecoderState
-from nmt.model.encoder import Encoding
-from nmt.model.recurrent import RecurrentState
+from nmt.model.encoder import Encoder, Encoding, reverse_source
+from nmt.model.lstm_layer import last_states, state_before, step_slices
+from nmt.model.recurrent import RecurrentState, StackedLSTM
 from nmt.model.seq2seq import Seq2Seq
 
 TABLE_BYTES = 512 * 2**20  # a larger table of input products would cost more memory and cache than it saves
@@ -108,10 +112,10 @@ class _Int8Product:
 
 
 class FastModel:
-    """Encodes with the model's own encoder and steps with a `FastDecoder`; states are float32."""
+    """Encodes and steps with copies of a model's parameters; states are float32."""
 
     def __init__(self, model: Seq2Seq, precision: InferencePrecision) -> None:
-        self._encoder = model.encoder
+        self._encoder = FastEncoder(model.encoder) if precision == "int8" else model.encoder
         self._use_bf16 = precision == "bf16"
         self.decoder = FastDecoder(model.decoder, precision)
 
@@ -122,25 +126,50 @@ class FastModel:
         return encoding._replace(final=RecurrentState(final.h_LNH.float(), final.c_LNH.float()))
 
 
+class FastEncoder:
+    """Encodes like `Encoder`, in int8; in other precisions torch's own layers are as fast."""
+
+    @torch.no_grad()
+    def __init__(self, encoder: Encoder) -> None:
+        self._source_order = encoder.source_order
+        self._token_gates = _TokenGates(encoder.embedding, encoder.rnn)
+        layers = _layers(encoder.rnn)
+        self._input_gates = [None, *(_Int8Product(w_GE, b_ih_G + b_hh_G) for w_GE, _, b_ih_G, b_hh_G in layers[1:])]
+        self._hidden_gates = [_Int8Product(w_GH, torch.zeros_like(b_G)) for _, w_GH, _, b_G in layers]
+
+    def __call__(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
+        if self._source_order == SourceOrder.reversed:
+            src_BS = reverse_source(src_BS, lengths_B)
+        packed = pack_padded_sequence(src_BS.t(), lengths_B, enforce_sorted=False)
+        steps = step_slices(packed.batch_sizes.tolist())
+        gates_PG = self._token_gates(packed.data)
+        outputs, last_c = [], []
+        for input_gates, hidden_gates in zip(self._input_gates, self._hidden_gates, strict=True):
+            if input_gates is not None:
+                gates_PG = input_gates(outputs[-1])
+            h_PH, c_PH = _run_layer(gates_PG, hidden_gates, steps)
+            outputs.append(h_PH)
+            last_c.append(last_states(c_PH, steps))
+        final = RecurrentState(torch.stack([last_states(h_PH, steps) for h_PH in outputs]), torch.stack(last_c))
+        output_SBH, _ = pad_packed_sequence(packed._replace(data=outputs[-1]), total_length=src_BS.shape[1])
+        assert packed.unsorted_indices is not None
+        return Encoding(final.select(packed.unsorted_indices), output_SBH, lengths_B)
+
+
 class FastDecoder:
     """Steps like `Decoder.step`, from a copy of its parameters: later changes of the decoder do not reach it."""
 
     @torch.no_grad()
     def __init__(self, decoder: Decoder, precision: InferencePrecision) -> None:
         self._decoder = decoder
-        lstm = decoder.rnn.lstm
-        self._num_layers, self._hidden_dim = lstm.num_layers, lstm.hidden_size
-        weights = [[parameter.detach() for parameter in layer] for layer in lstm.all_weights]
-        first_ih_GE, first_hh_GH, *first_biases = weights[0]
-        embedding_VE = decoder.embedding.weight
-        self._table_VG: Tensor | None = None
-        if embedding_VE.shape[0] * first_ih_GE.shape[0] * embedding_VE.element_size() <= TABLE_BYTES:
-            self._table_VG = torch.addmm(first_biases[0] + first_biases[1], embedding_VE, first_ih_GE.t())
-        self._first_ih_GE, self._first_bias_G = first_ih_GE, first_biases[0] + first_biases[1]
-        self._gates = [_product(first_hh_GH, torch.zeros_like(first_biases[0]), precision)]
-        for weight_ih_GH, weight_hh_GH, bias_ih_G, bias_hh_G in weights[1:]:
-            both = torch.cat((weight_ih_GH, weight_hh_GH), dim=1)
-            self._gates.append(_product(both, bias_ih_G + bias_hh_G, precision))
+        self._token_gates = _TokenGates(decoder.embedding, decoder.rnn)
+        self._gates: list[_Product] = []
+        for weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G in _layers(decoder.rnn):
+            if not self._gates:  # the first layer's input and biases come from the table
+                self._gates.append(_product(weight_hh_GH, torch.zeros_like(bias_hh_G), precision))
+                continue
+            both_GX = torch.cat((weight_ih_GE, weight_hh_GH), dim=1)
+            self._gates.append(_product(both_GX, bias_ih_G + bias_hh_G, precision))
         self._output = _product(decoder.output.weight.detach(), decoder.output.bias.detach(), precision)
 
     def start(self, encoding: Encoding) -> DecoderState:
@@ -152,17 +181,47 @@ class FastDecoder:
         h_LNH, c_LNH = torch.empty_like(before.h_LNH), torch.empty_like(before.c_LNH)
         for layer, gates in enumerate(self._gates):
             if layer == 0:
-                gates_NG = gates(before.h_LNH[0]).add_(self._input_gates(prev_N))
+                gates_NG = gates(before.h_LNH[0]).add_(self._token_gates(prev_N))
             else:
                 gates_NG = gates(torch.cat((h_LNH[layer - 1], before.h_LNH[layer]), dim=1))
             _cell(gates_NG, before.c_LNH[layer], h_NH=h_LNH[layer], c_NH=c_LNH[layer])
         return self._output(h_LNH[-1]), DecoderState(RecurrentState(h_LNH, c_LNH))
 
-    def _input_gates(self, prev_N: Tensor) -> Tensor:
-        """Return what the previous token contributes to the first layer's gates, `(N, G)`."""
+
+class _TokenGates:
+    """What a token contributes to the gates of the first layer, biases included: a table, or the product itself."""
+
+    def __init__(self, embedding: nn.Embedding, rnn: StackedLSTM) -> None:
+        weight_ih_GE, _, bias_ih_G, bias_hh_G = _layers(rnn)[0]
+        self._embedding_VE = embedding.weight.detach()
+        self._weight_ih_GE = weight_ih_GE
+        self._bias_G = bias_ih_G + bias_hh_G
+        self._table_VG: Tensor | None = None
+        if len(self._embedding_VE) * len(weight_ih_GE) * weight_ih_GE.element_size() <= TABLE_BYTES:
+            self._table_VG = torch.addmm(self._bias_G, self._embedding_VE, weight_ih_GE.t())
+
+    def __call__(self, token_N: Tensor) -> Tensor:
         if self._table_VG is not None:
-            return self._table_VG.index_select(0, prev_N)
-        return torch.addmm(self._first_bias_G, self._decoder.embedding(prev_N), self._first_ih_GE.t())
+            return self._table_VG.index_select(0, token_N)
+        return torch.addmm(self._bias_G, self._embedding_VE.index_select(0, token_N), self._weight_ih_GE.t())
+
+
+def _layers(rnn: StackedLSTM) -> list[list[Tensor]]:
+    """Return weight_ih, weight_hh, bias_ih and bias_hh of each layer."""
+    return [[parameter.detach() for parameter in layer] for layer in rnn.lstm.all_weights]
+
+
+def _run_layer(gates_PG: Tensor, hidden_gates: _Product, steps: Sequence[slice]) -> tuple[Tensor, Tensor]:
+    """Run a layer from zero over packed positions, given its input's share of the gates; returns h and c `(P, H)`."""
+    num_rows, hidden_dim = steps[0].stop, gates_PG.shape[1] // 4
+    zeros_BH = gates_PG.new_zeros(num_rows, hidden_dim)
+    h_PH, c_PH = (gates_PG.new_empty(len(gates_PG), hidden_dim) for _ in range(2))
+    for t, step in enumerate(steps):
+        gates = gates_PG[step]
+        if t > 0:
+            gates += hidden_gates(state_before(h_PH, zeros_BH, steps, t))
+        _cell(gates, state_before(c_PH, zeros_BH, steps, t), h_NH=h_PH[step], c_NH=c_PH[step])
+    return h_PH, c_PH
 
 
 def _product(weight_OI: Tensor, bias_O: Tensor, precision: InferencePrecision) -> _Product:

@@ -46,7 +46,7 @@ def lstm_layer(
     )
 
 
-def _steps(batch_sizes: Sequence[int]) -> list[slice]:
+def step_slices(batch_sizes: Sequence[int]) -> list[slice]:
     """Return the positions of each step."""
     ends = [0]
     for size in batch_sizes:
@@ -54,13 +54,13 @@ def _steps(batch_sizes: Sequence[int]) -> list[slice]:
     return [slice(begin, end) for begin, end in pairwise(ends)]
 
 
-def _previous(state_PH: Tensor, start_BH: Tensor, steps: Sequence[slice], t: int) -> Tensor:
+def state_before(state_PH: Tensor, start_BH: Tensor, steps: Sequence[slice], t: int) -> Tensor:
     """Return the state before step t, of the rows that take part in it."""
     size = steps[t].stop - steps[t].start
     return start_BH[:size] if t == 0 else state_PH[steps[t - 1].start : steps[t - 1].start + size]
 
 
-def _last(state_PH: Tensor, steps: Sequence[slice]) -> Tensor:
+def last_states(state_PH: Tensor, steps: Sequence[slice]) -> Tensor:
     """Gather the state after each sentence's last step."""
     parts: list[Tensor] = []
     for t in range(len(steps) - 1, -1, -1):
@@ -81,18 +81,18 @@ class _LSTMLayer(torch.autograd.Function):
         bias_G: Tensor,
         batch_sizes: tuple[int, ...],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        steps = _steps(batch_sizes)
+        steps = step_slices(batch_sizes)
         hidden_dim = weight_hh_GH.shape[1]
         gates_PG = torch.addmm(bias_G, input_PE, weight_ih_GE.t())
         h_PH, c_PH, tanh_c_PH = (input_PE.new_empty(len(input_PE), hidden_dim) for _ in range(3))
         for t, step in enumerate(steps):
             gates = gates_PG[step]
-            gates.addmm_(_previous(h_PH, start_h_BH, steps, t), weight_hh_GH.t())
+            gates.addmm_(state_before(h_PH, start_h_BH, steps, t), weight_hh_GH.t())
             i, f, g, o = gates.chunk(4, dim=1)
             gates[:, : 2 * hidden_dim].sigmoid_()
             g.tanh_()
             o.sigmoid_()
-            torch.mul(f, _previous(c_PH, start_c_BH, steps, t), out=c_PH[step])
+            torch.mul(f, state_before(c_PH, start_c_BH, steps, t), out=c_PH[step])
             c_PH[step].addcmul_(i, g)
             torch.tanh(c_PH[step], out=tanh_c_PH[step])
             torch.mul(o, tanh_c_PH[step], out=h_PH[step])
@@ -100,7 +100,7 @@ class _LSTMLayer(torch.autograd.Function):
             input_PE, start_h_BH, start_c_BH, weight_ih_GE, weight_hh_GH, gates_PG, h_PH, c_PH, tanh_c_PH
         )
         ctx.steps = steps
-        return h_PH, _last(h_PH, steps), _last(c_PH, steps)
+        return h_PH, last_states(h_PH, steps), last_states(c_PH, steps)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -122,7 +122,7 @@ class _LSTMLayer(torch.autograd.Function):
             _sigmoid_backward(torch.mul(dh, tanh_c, out=work), o, grad_input=do)
             dc += _tanh_backward(torch.mul(dh, o, out=work), tanh_c, grad_input=work)
             _sigmoid_backward(torch.mul(dc, g, out=work), i, grad_input=di)
-            _sigmoid_backward(torch.mul(dc, _previous(c_PH, start_c_BH, steps, t), out=work), f, grad_input=df)
+            _sigmoid_backward(torch.mul(dc, state_before(c_PH, start_c_BH, steps, t), out=work), f, grad_input=df)
             _tanh_backward(torch.mul(dc, i, out=work), g, grad_input=dg)
             dc *= f
             torch.mm(grad_gates_PG[step], weight_hh_GH, out=dh)
@@ -143,7 +143,7 @@ def _grad_weight_hh(grad_gates_PG: Tensor, h_PH: Tensor, start_h_BH: Tensor, ste
     if len(steps) == 1:
         return grad_GH
     later = slice(steps[1].start, steps[-1].stop)
-    previous = [_previous(h_PH, start_h_BH, steps, t) for t in range(1, len(steps))]
+    previous = [state_before(h_PH, start_h_BH, steps, t) for t in range(1, len(steps))]
     is_equal = all(len(rows) == len(start_h_BH) for rows in previous)
     previous_PH = h_PH[: steps[-1].start] if is_equal else torch.cat(previous)
     return grad_GH.addmm_(grad_gates_PG[later].t(), previous_PH)
