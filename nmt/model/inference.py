@@ -143,7 +143,8 @@ class FastEncoder:
         packed = pack_padded_sequence(src_BS.t(), lengths_B, enforce_sorted=False)
         steps = step_slices(packed.batch_sizes.tolist())
         gates_PG = self._token_gates(packed.data)
-        outputs, last_c = [], []
+        outputs: list[Tensor] = []
+        last_c: list[Tensor] = []
         for input_gates, hidden_gates in zip(self._input_gates, self._hidden_gates, strict=True):
             if input_gates is not None:
                 gates_PG = input_gates(outputs[-1])
