@@ -124,6 +124,12 @@ def test_systems_are_compared_with_the_first(test: str) -> None:
         (["hypothesis=good", "metrics=[]"], "metrics must name some of bleu, chrf, ter"),
         (["hypothesis=good", "bleu_tokenize=x"], "bleu_tokenize must be one of 13a, intl, char, zh, none, but is x"),
         (["hypothesis=good", "bootstrap_samples=-1"], "bootstrap_samples must be 0 (no interval) or at least 2"),
+        (
+            ["hypothesis=[good,fair]", "paired_test=bootstrap", "bootstrap_samples=0"],
+            "needs bootstrap_samples, which is 0",
+        ),
+        (["checkpoints=x", "source=src", "metrics=[rouge]"], "metrics must name some of bleu, chrf, ter"),
+        (["checkpoints=x", "source=src", "bleu_tokenize=x"], "bleu_tokenize must be one of 13a, intl"),
         (["hypothesis=nothing"], "nothing does not exist: check the path"),
         (["hypothesis=."], ". must be a text file, but is a directory"),
         (["hypothesis=short"], "short must hold one line for each line of ref, but there are 1 against 4"),
@@ -144,8 +150,8 @@ def test_what_cannot_be_is_one_line(files: Path, settings: list[str], message: s
 
 @pytest.mark.usefixtures("files")
 def test_conflicts_are_reported_together() -> None:
-    line = error("evaluate", "reference=[]", "checkpoints=x", "hypothesis=good", "by_length=true")
-    assert line.count(";") == 3
+    line = error("evaluate", "reference=[]", "checkpoints=x", "hypothesis=good", "by_length=true", "metrics=[x]")
+    assert line.count(";") == 4
 
 
 def test_checkpoints_are_scored_on_a_test_set(checkpoint: Path, digits: Path, tmp_path: Path) -> None:

@@ -153,6 +153,14 @@ def test_without_gradients_it_computes_the_same() -> None:
     assert not loss.objective.requires_grad
 
 
+def test_without_gradients_none_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Validation pays for the forward pass alone, though the output layer's parameters want gradients."""
+    monkeypatch.setattr(loss_module, "_to_gradient", lambda *_args, **_settings: pytest.fail("a gradient is computed"))
+    hidden_MH, output, token_M = case()
+    with torch.no_grad():
+        token_loss(hidden_MH, output, token_M, label_smoothing=0.0, scale=1.0)
+
+
 def test_a_factor_outside_scale_is_refused() -> None:
     hidden_MH, output, token_M = case()
     loss = token_loss(hidden_MH, output, token_M, label_smoothing=0.0, scale=1.0)

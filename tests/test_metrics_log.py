@@ -100,7 +100,7 @@ def test_progress_is_a_bar_at_a_terminal(
     log.close()
     assert caplog.messages == []
     assert " 25%|" in terminal.getvalue()
-    assert "loss 2.000" in terminal.getvalue()
+    assert "loss 2.00" in terminal.getvalue()
 
 
 @pytest.mark.parametrize(

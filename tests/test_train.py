@@ -10,6 +10,11 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from nmt.commands import train
+from nmt.commands.settings import setting_types
+from nmt.commands.train import RANGES
+from nmt.config import TrainCommand
+from nmt.search.scorer import ModelScorer
 from nmt.training.checkpoint import load_checkpoint
 from nmt.training.trainer import Trainer
 from tests.commands import Done, error, nmt, train_settings, write_digits
@@ -203,13 +208,65 @@ def test_settings_that_cannot_be_are_reported_together(digits: Path, tmp_path: P
         "threads must be at least 1, but is 0",
         "model.dropout must be at least 0 and below 1, but is 1.0",
         "training.label_smoothing must be at least 0 and below 1, but is -0.1",
-        "optimizer.lr must be above 0, but is 0.0",
+        "optimizer.lr must be above 0 and finite, but is 0.0",
         "training.clip_norm must be above 0, but is nan",
         "training.best_by=bleu needs training.bleu_every, which is null",
         "search.beam_size must be at least 1, but is 0",
     ):
         assert problem in line
     assert line.count(";") == 13
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("run_dir=", "run_dir must name a folder, but is empty"),
+        ("seed=-1", "seed must be at least 0 and below 2^64, but is -1"),
+        ("seed=18446744073709551616", "seed must be at least 0 and below 2^64, but is 18446744073709551616"),
+        ("model.init_range=inf", "model.init_range must be above 0 and finite, but is inf"),
+        ("optimizer.lr=inf", "optimizer.lr must be above 0 and finite, but is inf"),
+        ("optimizer.eps=0", "optimizer.eps must be above 0 and finite, but is 0.0"),
+        ("optimizer.beta1=1", "optimizer.beta1 must be at least 0 and below 1, but is 1.0"),
+        ("optimizer.beta2=-0.5", "optimizer.beta2 must be at least 0 and below 1, but is -0.5"),
+        ("optimizer.momentum=-1", "optimizer.momentum must be at least 0 and below 1, but is -1.0"),
+        ("optimizer.weight_decay=nan", "optimizer.weight_decay must be at least 0, but is nan"),
+        ("optimizer.schedule.plateau_factor=2", "plateau_factor must be above 0 and at most 1, but is 2.0"),
+        ("optimizer.schedule.plateau_patience=0", "plateau_patience must be at least 1, but is 0"),
+        ("optimizer.schedule.warmup_updates=-1", "warmup_updates must be at least 0, but is -1"),
+        ("search.max_len_ratio=inf", "search.max_len_ratio must be at least 0 and finite, but is inf"),
+        ("data.max_len_ratio=nan", "data.max_len_ratio must be at least 1, but is nan"),
+    ],
+)
+def test_a_number_out_of_range_is_one_line(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = _train(digits, tmp_path / "run", setting)
+    assert (done.status, done.last_line.startswith("nmt: ")) == (1, True), done.err
+    assert message in done.last_line
+    assert not list(tmp_path.glob("config.yaml"))
+
+
+def test_every_number_of_a_range_is_a_setting() -> None:
+    keys = [key for _, _, keys in RANGES for key in keys]
+    assert len(set(keys)) == len(keys)
+    assert set(keys) <= set(setting_types(TrainCommand))
+
+
+def test_development_text_is_translated_in_the_precision_of_search(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    class Spy(ModelScorer):
+        def __init__(self, *args: Any, precision: Any, **others: Any) -> None:
+            seen.append(precision)
+            super().__init__(*args, precision="fp32", **others)
+
+    monkeypatch.setattr(train, "ModelScorer", Spy)
+    settings = ["training.bleu_every=1", "training.max_updates=1", "training.precision=fp32", "search.precision=bf16"]
+    assert _train(digits, tmp_path / "run", *settings).status == 0
+    assert seen == ["bf16"]
 
 
 def test_a_run_without_a_limit_is_refused(digits: Path, tmp_path: Path) -> None:

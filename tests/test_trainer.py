@@ -551,6 +551,24 @@ def test_a_gradient_that_is_not_finite_ends_the_run_before_the_step(tmp_path: Pa
         assert torch.equal(parameter, before)
 
 
+@pytest.mark.parametrize("log_every", [1, 100], ids=["seen by the log", "seen by the checkpoint"])
+def test_what_a_gradient_that_is_not_finite_left_is_not_saved(
+    tmp_path: Path, log_every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU no update waits for its norm, and its loss may be finite still."""
+    trainer = build(tmp_path, training=replace(TRAINING, log_every=log_every, checkpoint_every=1))
+    update = trainer._update
+
+    def overflow() -> None:
+        update()
+        trainer.state.interval.grad_norm = torch.tensor(math.inf)
+
+    monkeypatch.setattr(trainer, "_update", overflow)
+    with pytest.raises(TrainingError, match="the loss or its gradient is not finite at update 1"):
+        trainer.run()
+    assert not trainer.files.checkpoints_dir.exists()
+
+
 def test_a_gpu_out_of_memory_is_explained(tmp_path: Path) -> None:
     trainer = build(tmp_path)
 

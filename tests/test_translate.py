@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -197,6 +198,16 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert os.read(reader, 10) == b"a\n"
     os.close(reader)
     assert pipe.is_fifo()
+
+
+def test_a_pipe_is_read_but_once(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=[b"one\ntwo\n"], daemon=True)
+    writer.start()
+    monkeypatch.setattr(io.TextIOWrapper, "isatty", lambda _: True)  # a bar that would like to know how many lines
+    assert _translate(checkpoint, f"input={pipe}").count("\n") == 2
+    writer.join()
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

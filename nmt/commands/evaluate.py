@@ -19,6 +19,7 @@ from nmt.evaluation.metrics import (
     PairedResult,
     Score,
     SignificanceTest,
+    check_metrics,
     compare_systems,
     length_bucket,
     score_corpus,
@@ -55,18 +56,18 @@ class Report:
 
 
 def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
-    _check(settings)
+    options = MetricOptions(
+        bleu_tokenize=cast("BleuTokenizer", settings.bleu_tokenize),
+        lowercase=SACREBLEU_DEFAULTS.lowercase,
+        chrf_word_order=SACREBLEU_DEFAULTS.chrf_word_order,
+    )
+    _check(settings, options)
     references = [list(read_lines(Path(name))) for name in settings.reference]
     labels = _read_labels(settings, num_sentences=len(references[0]))
     if settings.checkpoints:
         systems = {"+".join(settings.checkpoints): _translate(settings, references)}
     else:
         systems = {name: list(read_lines(Path(name))) for name in settings.hypothesis}
-    options = MetricOptions(
-        bleu_tokenize=cast("BleuTokenizer", settings.bleu_tokenize),
-        lowercase=SACREBLEU_DEFAULTS.lowercase,
-        chrf_word_order=SACREBLEU_DEFAULTS.chrf_word_order,
-    )
     report = Report(
         references=settings.reference,
         systems=[
@@ -79,7 +80,8 @@ def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     return 0
 
 
-def _check(settings: EvaluateCommand) -> None:
+def _check(settings: EvaluateCommand, options: MetricOptions) -> None:
+    """Report all that cannot be, at once, and before anything is translated."""
     problems = []
     if bool(settings.hypothesis) == bool(settings.checkpoints):
         problems.append("hypothesis or checkpoints must be given, and not both")
@@ -93,8 +95,14 @@ def _check(settings: EvaluateCommand) -> None:
         problems.append("hypothesis names a file twice")
     if settings.paired_test != PairedTest.none and len(settings.hypothesis) < 2:
         problems.append(f"paired_test={settings.paired_test} needs two hypothesis files or more")
+    if settings.paired_test != PairedTest.none and settings.bootstrap_samples == 0:
+        problems.append(f"paired_test={settings.paired_test} needs bootstrap_samples, which is 0")
     if settings.output is not None and not settings.checkpoints:
         problems.append("output is where translations by checkpoints go: it needs checkpoints")
+    try:
+        check_metrics(cast("list[MetricName]", settings.metrics), options, bootstrap_samples=settings.bootstrap_samples)
+    except ConfigError as error:
+        problems.append(str(error))
     if problems:
         raise ConfigError("; ".join(problems))
 

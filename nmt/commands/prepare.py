@@ -92,7 +92,7 @@ def _check(data: DataConfig, subword: SubwordConfig) -> None:
     problems = []
     if data.max_len_subwords < 1:
         problems.append(f"data.max_len_subwords must be at least 1, but is {data.max_len_subwords}")
-    if data.max_len_ratio < 1:
+    if not data.max_len_ratio >= 1:  # nan neither
         problems.append(f"data.max_len_ratio must be at least 1, but is {data.max_len_ratio}")
     if (subword.src_model is None) != (subword.tgt_model is None):
         problems.append("subword.src_model and subword.tgt_model must be given both or neither")

@@ -2,9 +2,11 @@
 
 import itertools
 import logging
+import math
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from filelock import FileLock, Timeout
 from nmt.commands.prepare import PreparedCorpus, prepare, split_files
 from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainCommand
 from nmt.corpus.batching import TrainingBatches
-from nmt.device import resolve_device, resolve_precision
+from nmt.device import resolve_device, resolve_inference_precision, resolve_precision
 from nmt.errors import CheckpointError, ConfigError
 from nmt.evaluation.metrics import corpus_bleu
 from nmt.model.seq2seq import Seq2Seq, initialize
@@ -43,6 +45,59 @@ MAY_CHANGE = (
     "threads",
     "run_dir",
     "resume",
+)
+
+# What each number must be, where it is not null; nan is none of these.
+RANGES: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
+    (
+        "at least 1",
+        lambda value: value >= 1,
+        (
+            "threads",
+            "batching.size",
+            "batching.min_sentences",
+            "model.num_layers",
+            "model.hidden_dim",
+            "model.embedding_dim",
+            "optimizer.schedule.plateau_patience",
+            "training.log_every",
+            "training.validate_every",
+            "training.checkpoint_every",
+            "training.accumulate",
+            "training.bleu_every",
+            "training.bleu_sentences",
+            "training.max_updates",
+            "training.patience",
+        ),
+    ),
+    (
+        "at least 0",
+        lambda value: value >= 0,
+        (
+            "training.keep_last",
+            "optimizer.weight_decay",
+            "optimizer.schedule.warmup_updates",
+            "optimizer.schedule.halve_from_epoch",
+        ),
+    ),
+    ("at least 0 and below 2^64", lambda value: 0 <= value < 2**64, ("seed",)),
+    (
+        "at least 0 and below 1",
+        lambda value: 0 <= value < 1,
+        ("model.dropout", "training.label_smoothing", "optimizer.momentum", "optimizer.beta1", "optimizer.beta2"),
+    ),
+    ("above 0 and at most 1", lambda value: 0 < value <= 1, ("optimizer.schedule.plateau_factor",)),
+    ("above 0 and finite", lambda value: 0 < value < math.inf, ("model.init_range", "optimizer.lr", "optimizer.eps")),
+    (
+        "above 0",
+        lambda value: value > 0,
+        (
+            "training.clip_norm",
+            "training.max_epochs",
+            "training.max_minutes",
+            "optimizer.schedule.halve_every_epochs",
+        ),
+    ),
 )
 
 
@@ -84,43 +139,10 @@ def _train(settings: TrainCommand, last: Checkpoint | None, *, config_yaml: str)
 
 def _check(settings: TrainCommand) -> None:
     """Report all that cannot be, at once."""
-    training, batching, model = settings.training, settings.batching, settings.model
-    at_least_one = {
-        "training.log_every": training.log_every,
-        "training.validate_every": training.validate_every,
-        "training.checkpoint_every": training.checkpoint_every,
-        "training.accumulate": training.accumulate,
-        "batching.size": batching.size,
-        "batching.min_sentences": batching.min_sentences,
-        "model.num_layers": model.num_layers,
-        "model.hidden_dim": model.hidden_dim,
-        "model.embedding_dim": model.embedding_dim,
-        "training.bleu_every": training.bleu_every,
-        "training.bleu_sentences": training.bleu_sentences,
-        "training.max_updates": training.max_updates,
-        "training.patience": training.patience,
-        "threads": settings.threads,
-    }
-    problems = [
-        f"{key} must be at least 1, but is {value}"
-        for key, value in at_least_one.items()
-        if value is not None and value < 1
-    ]
-    if training.keep_last < 0:
-        problems.append(f"training.keep_last must be at least 0, but is {training.keep_last}")
-    for key, share in (("model.dropout", model.dropout), ("training.label_smoothing", training.label_smoothing)):
-        if not 0 <= share < 1:
-            problems.append(f"{key} must be at least 0 and below 1, but is {share}")
-    for key, positive in (
-        ("optimizer.lr", settings.optimizer.lr),
-        ("training.clip_norm", training.clip_norm),
-        ("model.init_range", model.init_range),
-        ("optimizer.schedule.halve_every_epochs", settings.optimizer.schedule.halve_every_epochs),
-        ("training.max_epochs", training.max_epochs),
-        ("training.max_minutes", training.max_minutes),
-    ):
-        if positive is not None and not positive > 0:
-            problems.append(f"{key} must be above 0, but is {positive}")
+    training = settings.training
+    problems = list(_out_of_range(settings))
+    if not settings.run_dir:
+        problems.append("run_dir must name a folder, but is empty")
     if (training.max_updates, training.max_epochs, training.max_minutes, training.patience) == (None,) * 4:
         problems.append("one of training.max_updates, max_epochs, max_minutes or patience must be set")
     if training.best_by == BestBy.bleu and training.bleu_every is None:
@@ -131,6 +153,14 @@ def _check(settings: TrainCommand) -> None:
         problems.append(str(error))
     if problems:
         raise ConfigError("; ".join(problems))
+
+
+def _out_of_range(settings: TrainCommand) -> Iterator[str]:
+    for wanted, holds, keys in RANGES:
+        for key in keys:
+            value = attrgetter(key)(settings)
+            if value is not None and not holds(value):
+                yield f"{key} must be {wanted}, but is {value}"
 
 
 def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand, config_yaml: str) -> Checkpoint | None:
@@ -245,7 +275,7 @@ def _dev_bleu(
     pairs = _dev_pairs(settings.data, settings.training.bleu_sentences)
     sources, references = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
     search: SearchConfig = settings.search
-    precision = resolve_precision(settings.training.precision, device)
+    precision = resolve_inference_precision(search.precision, device)
 
     def measure(model: Seq2Seq) -> float:
         scorer = ModelScorer(

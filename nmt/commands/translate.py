@@ -116,7 +116,8 @@ def progress_bar(total: int | None) -> Any:
 
 
 def _count_lines(path: Path) -> int | None:
-    return sum(1 for _ in read_lines(path)) if sys.stderr.isatty() else None
+    """Count for the bar, where there is one; a pipe can be read but once."""
+    return sum(1 for _ in read_lines(path)) if sys.stderr.isatty() and path.is_file() else None
 
 
 def _format(translation: Translation, output_format: OutputFormat, *, n_best: int) -> str:

@@ -96,6 +96,24 @@ class GroupScore:
     bleu: float
 
 
+def check_metrics(metrics: Sequence[MetricName], options: MetricOptions, *, bootstrap_samples: int) -> None:
+    """Refuse what reached us unchecked from a configuration.
+
+    Raises:
+        ConfigError: with every problem in one line.
+    """
+    known, tokenizers = get_args(MetricName), get_args(BleuTokenizer)
+    problems = []
+    if not metrics or len(set(metrics)) < len(metrics) or not set(metrics) <= set(known):
+        problems.append(f"metrics must name some of {', '.join(known)}, each once, but is [{', '.join(metrics)}]")
+    if options.bleu_tokenize not in tokenizers:
+        problems.append(f"bleu_tokenize must be one of {', '.join(tokenizers)}, but is {options.bleu_tokenize}")
+    if bootstrap_samples < 0 or bootstrap_samples == 1:
+        problems.append(f"bootstrap_samples must be 0 (no interval) or at least 2, but is {bootstrap_samples}")
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
 def corpus_bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     """Return cased, detokenized BLEU under sacreBLEU's defaults, from 0 to 100: what validation follows.
 
@@ -124,9 +142,7 @@ def score_corpus(
         DataError: counts differ, or there is nothing to score.
         ConfigError: `metrics`, `bootstrap_samples` or an option cannot be.
     """
-    if bootstrap_samples < 0 or bootstrap_samples == 1:
-        raise ConfigError(f"bootstrap_samples must be 0 (no interval) or at least 2, but is {bootstrap_samples}")
-    _check_settings(metrics, options)
+    check_metrics(metrics, options, bootstrap_samples=bootstrap_samples)
     _check_aligned({hypotheses_name: hypotheses}, references, reference_names)
     _warn_if_tokenized(hypotheses, hypotheses_name)
     scores = []
@@ -164,7 +180,7 @@ def compare_systems(
         raise ConfigError(f"samples of the paired test must be at least 1, but is {samples}")
     if len(systems) < 2:
         raise DataError(f"a paired test needs a baseline and at least one other system, but got {len(systems)}")
-    _check_settings(metrics, options)
+    check_metrics(metrics, options, bootstrap_samples=0)
     _check_aligned(systems, references, reference_names)
     for system, hypotheses in systems.items():
         _warn_if_tokenized(hypotheses, system)
@@ -271,16 +287,6 @@ def _sacrebleu_settled() -> Iterator[None]:
             del os.environ["SACREBLEU_SEED"]
         else:
             os.environ["SACREBLEU_SEED"] = seed
-
-
-def _check_settings(metrics: Sequence[MetricName], options: MetricOptions) -> None:
-    """Refuse names that reached us unchecked from a configuration."""
-    known = get_args(MetricName)
-    if not metrics or len(set(metrics)) < len(metrics) or not set(metrics) <= set(known):
-        raise ConfigError(f"metrics must name some of {', '.join(known)}, each once, but is [{', '.join(metrics)}]")
-    tokenizers = get_args(BleuTokenizer)
-    if options.bleu_tokenize not in tokenizers:
-        raise ConfigError(f"bleu_tokenize must be one of {', '.join(tokenizers)}, but is {options.bleu_tokenize}")
 
 
 def _check_aligned(

@@ -11,6 +11,7 @@ Shapes: B sentences in the batch, K beam, N live rows (at most B·K), C candidat
 finished hypotheses per sentence, T subwords of the longest live hypothesis.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
@@ -75,8 +76,11 @@ def check_search_config(config: SearchConfig) -> None:
             config.batch_rows >= config.beam_size,
             f"search.batch_rows must be at least search.beam_size ({config.beam_size}), but is {config.batch_rows}",
         ),
-        (alpha >= 0, f"search.length_penalty.alpha must not be negative, but is {alpha}"),
-        (config.max_len_ratio >= 0, f"search.max_len_ratio must not be negative, but is {config.max_len_ratio}"),
+        (0 <= alpha < math.inf, f"search.length_penalty.alpha must be at least 0 and finite, but is {alpha}"),
+        (
+            0 <= config.max_len_ratio < math.inf,
+            f"search.max_len_ratio must be at least 0 and finite, but is {config.max_len_ratio}",
+        ),
         (config.max_len_extra >= 0, f"search.max_len_extra must not be negative, but is {config.max_len_extra}"),
         (config.min_len >= 0, f"search.min_len must not be negative, but is {config.min_len}"),
         (config.window_lines >= 1, f"search.window_lines must be at least 1, but is {config.window_lines}"),

@@ -25,6 +25,26 @@ class TokenLoss(NamedTuple):
     nll: Tensor
 
 
+class _Gradients(NamedTuple):
+    """The gradients of the objective, filled chunk by chunk."""
+
+    hidden_MH: Tensor
+    weight_VH: Tensor
+    bias_V: Tensor
+
+    def take_in(
+        self, chunk: slice, grad_logits_CV: Tensor, hidden_CH: Tensor, weight_VH: Tensor, *, dtype: torch.dtype
+    ) -> None:
+        """Carry the gradient by the logits of a chunk back to its states and to the output layer."""
+        self.bias_V.add_(grad_logits_CV.sum(0))
+        grad_logits_CV = grad_logits_CV.to(dtype)
+        self.hidden_MH[chunk] = grad_logits_CV @ weight_VH
+        if dtype == self.weight_VH.dtype:
+            self.weight_VH.addmm_(grad_logits_CV.t(), hidden_CH)
+        else:
+            self.weight_VH.add_(grad_logits_CV.t() @ hidden_CH)
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     """Output layer, softmax and cross-entropy, chunk by chunk, with the gradients taken in the forward pass.
 
@@ -41,51 +61,35 @@ class _LinearCrossEntropy(torch.autograd.Function):
         token_M: Tensor,
         label_smoothing: float,
         scale: float,
+        needs_grad: bool,
     ) -> tuple[Tensor, Tensor]:
         device_type = hidden_MH.device.type
         autocast = torch.is_autocast_enabled(device_type)
         dtype = torch.get_autocast_dtype(device_type) if autocast else hidden_MH.dtype
-        needs_grad = any(ctx.needs_input_grad)
-        vocab_size = weight_VH.shape[0]
-        chunk_tokens = max(1, CHUNK_LOGITS.get(device_type, CHUNK_LOGITS["cpu"]) // vocab_size)
+        chunk_tokens = max(1, CHUNK_LOGITS.get(device_type, CHUNK_LOGITS["cpu"]) // weight_VH.shape[0])
+        gradients = None
+        if needs_grad:
+            gradients = _Gradients(torch.empty_like(hidden_MH), torch.zeros_like(weight_VH), torch.zeros_like(bias_V))
+        nll = hidden_MH.new_zeros((), dtype=torch.float64 if device_type == "cpu" else torch.float32)
+        uniform_nll = torch.zeros_like(nll)
         with torch.autocast(device_type, enabled=False):
             weight, bias = weight_VH.to(dtype), bias_V.to(dtype)
-            logits_dtype = torch.promote_types(dtype, torch.float32)
-            nll = hidden_MH.new_zeros((), dtype=torch.float64 if device_type == "cpu" else torch.float32)
-            uniform_nll = torch.zeros_like(nll)
-            grad_hidden_MH = torch.empty_like(hidden_MH) if needs_grad else None
-            grad_weight_VH = torch.zeros_like(weight_VH) if needs_grad else None
-            grad_bias_V = torch.zeros_like(bias_V) if needs_grad else None
             for start in range(0, len(token_M), chunk_tokens):
                 chunk = slice(start, start + chunk_tokens)
                 hidden_CH, token_C1 = hidden_MH[chunk].to(dtype), token_M[chunk].unsqueeze(1)
-                logits_CV = F.linear(hidden_CH, weight, bias).to(logits_dtype)
-                max_C = logits_CV.amax(1)
+                logits_CV = F.linear(hidden_CH, weight, bias).to(torch.promote_types(dtype, torch.float32))
                 target_logit_C = logits_CV.gather(1, token_C1).squeeze(1)
                 mean_logit_C = logits_CV.mean(1) if label_smoothing else target_logit_C
                 prob_CV = torch.softmax(logits_CV, dim=1)
                 # The likeliest word has p >= 1/V, so that its logarithm is safe and gives the normalizer.
-                logsumexp_C = max_C - prob_CV.amax(1).log()
+                logsumexp_C = logits_CV.amax(1) - prob_CV.amax(1).log()
                 nll += (logsumexp_C - target_logit_C).sum(dtype=nll.dtype)
                 uniform_nll += (logsumexp_C - mean_logit_C).sum(dtype=nll.dtype)
-                if grad_hidden_MH is None or grad_weight_VH is None or grad_bias_V is None:
-                    continue
-                grad_logits_CV = prob_CV
-                if label_smoothing:
-                    grad_logits_CV.sub_(label_smoothing / vocab_size)
-                grad_logits_CV.scatter_add_(
-                    1, token_C1, torch.full_like(token_C1, label_smoothing - 1, dtype=prob_CV.dtype)
-                )
-                grad_logits_CV.mul_(scale)
-                grad_bias_V += grad_logits_CV.sum(0)
-                grad_logits_CV = grad_logits_CV.to(dtype)
-                grad_hidden_MH[chunk] = grad_logits_CV @ weight
-                if dtype == grad_weight_VH.dtype:
-                    grad_weight_VH.addmm_(grad_logits_CV.t(), hidden_CH)
-                else:
-                    grad_weight_VH += grad_logits_CV.t() @ hidden_CH
-        if needs_grad:
-            ctx.save_for_backward(grad_hidden_MH, grad_weight_VH, grad_bias_V)
+                if gradients is not None:
+                    _to_gradient(prob_CV, token_C1, label_smoothing=label_smoothing, scale=scale)
+                    gradients.take_in(chunk, prob_CV, hidden_CH, weight, dtype=dtype)
+        if gradients is not None:
+            ctx.save_for_backward(*gradients)
         objective = scale * ((1 - label_smoothing) * nll + label_smoothing * uniform_nll)
         ctx.mark_non_differentiable(nll)
         return objective, nll
@@ -96,7 +100,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_objective = grad_outputs[0]
         assert grad_objective.device.type != "cpu" or grad_objective == 1, "a factor belongs into scale"
         grad_hidden_MH, grad_weight_VH, grad_bias_V = ctx.saved_tensors
-        return grad_hidden_MH, grad_weight_VH, grad_bias_V, None, None, None
+        return grad_hidden_MH, grad_weight_VH, grad_bias_V, None, None, None, None
+
+
+def _to_gradient(prob_CV: Tensor, token_C1: Tensor, *, label_smoothing: float, scale: float) -> None:
+    """Turn probabilities, in place, into the gradient of the scaled loss by the logits: `softmax - target`."""
+    if label_smoothing:
+        prob_CV.sub_(label_smoothing / prob_CV.shape[1])
+    prob_CV.scatter_add_(1, token_C1, torch.full_like(token_C1, label_smoothing - 1, dtype=prob_CV.dtype))
+    prob_CV.mul_(scale)
 
 
 def token_loss(
@@ -108,8 +120,9 @@ def token_loss(
     §7). Memory does not grow with M × V. `objective.backward()` must be called on the objective itself: a factor
     belongs into `scale`.
     """
+    needs_grad = torch.is_grad_enabled()  # asked here: inside of `forward` gradients are always off
     return TokenLoss(
         *_LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            hidden_MH, output.weight, output.bias, token_M, label_smoothing, scale
+            hidden_MH, output.weight, output.bias, token_M, label_smoothing, scale, needs_grad
         )
     )

@@ -267,8 +267,8 @@ class Trainer:
 
     def _log(self, metrics: MetricsLog) -> None:
         state, interval = self.state, self.state.interval
+        self._check_finite(interval.nll + interval.grad_norm, state.update)
         nats_per_token = float(interval.nll) / interval.tgt_tokens
-        self._check_finite(nats_per_token, state.update)
         self._count_time(busy=True)  # reading the loss has waited for the device
         record: Record = {
             "kind": "train",
@@ -366,7 +366,7 @@ class Trainer:
 
     def _save(self, *, is_best: bool) -> None:
         """Copy all that a checkpoint needs to memory and let a thread write it, while training goes on."""
-        self._check_finite(self.state.interval.nll, self.state.update)
+        self._check_finite(self.state.interval.nll + self.state.interval.grad_norm, self.state.update)
         self._wait_for_writer()
         self._saved_at = self.state.update
         state = self.state
