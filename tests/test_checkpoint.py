@@ -18,6 +18,7 @@ from nmt.training.checkpoint import (
     CheckpointInfo,
     TrainingSnapshot,
     checkpoint_name,
+    find_last,
     load_checkpoint,
     load_snapshot,
     point_link,
@@ -286,6 +287,16 @@ def test_the_newest_has_the_most_updates_whatever_its_name(tmp_path: Path) -> No
         (tmp_path / checkpoint_name(update)).mkdir()
     prune_checkpoints(tmp_path, keep_last=2)
     assert {path.name for path in tmp_path.iterdir()} == {"update_1000000", "update_1000001"}
+
+
+def test_the_last_is_the_link_or_else_the_newest(tmp_path: Path) -> None:
+    assert find_last(tmp_path / "none") is None
+    for update in (999_999, 1_000_000):
+        (tmp_path / checkpoint_name(update)).mkdir()
+    (tmp_path / ".update_1000001.tmp").mkdir()  # as a kill leaves it
+    assert find_last(tmp_path) == tmp_path / "update_1000000"
+    point_link(tmp_path, "last", tmp_path / "update_999999")
+    assert find_last(tmp_path) == tmp_path / "last"
 
 
 class Killed(BaseException):

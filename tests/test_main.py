@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import nmt as package
 from nmt.commands import evaluate
 from nmt.commands.main import COMMANDS, Stopped
+from nmt.errors import TrainingError
 from tests.commands import error, nmt
 
 if TYPE_CHECKING:
@@ -137,6 +139,31 @@ def test_a_command_that_a_signal_ended_ends_the_sweep_too(monkeypatch: pytest.Mo
     monkeypatch.setattr(evaluate, "run", run)
     assert nmt("evaluate", "-m", "reference=x", "metrics=[bleu],[ter]").status == 130
     assert metrics == [["bleu"]]
+
+
+def test_a_failed_job_of_a_sweep_leaves_nothing_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Model:
+        pass
+
+    models: list[weakref.ref[Model]] = []
+
+    def run(*_: Any, **__: Any) -> int:
+        assert [model() for model in models] == [None] * len(models)
+        model = Model()
+        models.append(weakref.ref(model))
+        raise TrainingError("the GPU's memory is full")
+
+    monkeypatch.setattr(evaluate, "run", run)
+    done = nmt("evaluate", "-m", "reference=x", "bootstrap_samples=0,2,3")
+    assert (done.status, done.last_line) == (1, "nmt: 3 of 3 jobs failed")
+    assert done.err.count("this job failed, the others go on: the GPU's memory is full") == 3
+
+
+def test_full_errors_of_a_sweep_stand_in_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    done = nmt("evaluate", "-m", "reference=x", "bootstrap_samples=0,2")
+    assert (done.status, done.last_line) == (1, "nmt: 2 of 2 jobs failed")
+    assert done.err.count("Traceback") == 2
 
 
 def test_an_operating_system_error_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

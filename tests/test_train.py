@@ -104,6 +104,15 @@ def test_resuming_without_a_checkpoint_starts_afresh(digits: Path, run_dir: Path
     assert _records(copied_run) == _records(run_dir)
 
 
+def test_a_run_whose_links_are_lost_goes_on_from_its_newest_checkpoint(digits: Path, copied_run: Path) -> None:
+    for link in ("best", "last"):  # as a copy that skips links leaves it
+        (copied_run / "checkpoints" / link).unlink()
+    done = _train(digits, copied_run, "resume=true", "training.max_updates=8")
+    assert done.status == 0, done.err
+    assert f"resuming {copied_run} at update 6" in done.err
+    assert load_checkpoint(copied_run / "checkpoints" / "last").info.update == 8
+
+
 def test_resuming_where_nothing_is_starts_a_run(digits: Path, run_dir: Path, tmp_path: Path) -> None:
     assert _train(digits, tmp_path / "new", "resume=true").status == 0
     assert _parameters(tmp_path / "new") == _parameters(run_dir)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from nmt.commands import translate
+from nmt.commands.settings import compose_settings, quote_paths, to_settings
 from nmt.commands.translate import write_aside
 from nmt.errors import DataError
 from tests.commands import data_settings, error, nmt, train_settings, write_digits
@@ -157,9 +159,6 @@ def test_each_window_is_written_before_the_next_is_read(checkpoint: Path, monkey
                 seen.append(out.getvalue().count(b"\n"))
             yield f"one {number}"
 
-    from nmt.commands import translate
-    from nmt.commands.settings import compose_settings, quote_paths, to_settings
-
     monkeypatch.setattr(translate, "decode_lines", lines)
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(out)))
     overrides = [f"checkpoints={checkpoint}", "search=greedy", "search.window_lines=2", "threads=1"]
@@ -200,13 +199,21 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def test_a_pipe_is_read_but_once(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pipe = tmp_path / "pipe"
+    pipe, out = tmp_path / "pipe", tmp_path / "out"
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=[b"one\ntwo\n"], daemon=True)
     writer.start()
-    monkeypatch.setattr(io.TextIOWrapper, "isatty", lambda _: True)  # a bar that would like to know how many lines
-    assert _translate(checkpoint, f"input={pipe}").count("\n") == 2
+    monkeypatch.setattr(sys, "stderr", Terminal())  # a bar stands there, which would like to know how many lines come
+    overrides = [f"checkpoints={checkpoint}", f"input={pipe}", f"output={out}", "search=greedy", "threads=1"]
+    settings = to_settings(compose_settings("translate", quote_paths("translate", overrides)))[0]
+    assert translate.run(settings, config_yaml="") == 0
+    assert out.read_bytes().count(b"\n") == 2
     writer.join()
 
 

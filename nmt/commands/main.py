@@ -88,7 +88,7 @@ def _run(command: str, arguments: list[str]) -> int:
     from nmt.errors import NmtError
 
     show_all = os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
-    jobs = _Jobs(command)
+    jobs = _Jobs(command, show_all=show_all)
     try:
         line = read_arguments(command, arguments)
         jobs.is_sweep = line.is_sweep
@@ -98,24 +98,26 @@ def _run(command: str, arguments: list[str]) -> int:
         if show_all or error in jobs.crashes or isinstance(error, BrokenPipeError):
             raise
         fail(explain(error, command, arguments))
-    if jobs.errors and show_all:
-        raise jobs.errors[-1]
-    if jobs.errors and jobs.is_sweep:
-        fail(f"{len(jobs.errors)} of {jobs.num_started} jobs failed")
-    if jobs.errors:
-        fail(explain(jobs.errors[-1], command, arguments))
+    if jobs.num_failed:
+        fail(f"{jobs.num_failed} of {jobs.num_started} jobs failed")
+    if jobs.error is not None and show_all:
+        raise jobs.error
+    if jobs.error is not None:
+        fail(explain(jobs.error, command, arguments))
     return jobs.status
 
 
 class _Jobs:
     """Runs a command's jobs for Hydra, one or those of a sweep, and keeps what Hydra would not give back."""
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, command: str, *, show_all: bool) -> None:
         self.command = command
+        self.show_all = show_all
         self.is_sweep = False
         self.num_started = 0
+        self.num_failed = 0  # of a sweep
         self.status = 0
-        self.errors: list[Exception] = []
+        self.error: Exception | None = None  # of a single job
         self.crashes: list[Exception] = []  # what no user can mend
 
     def run(self, composed: Any) -> None:
@@ -132,10 +134,13 @@ class _Jobs:
         except BrokenPipeError:  # the reader of our output has gone, as in `nmt translate … | head`
             raise Stopped(signal.SIGPIPE) from None
         except (NmtError, OmegaConfBaseException, OSError) as error:
-            self.errors.append(error)
-            if self.is_sweep:
-                message = explain(error, self.command, [])
-                logging.getLogger("nmt").error("this job failed, the others go on: %s", message)
+            if not self.is_sweep:
+                self.error = error
+                return
+            # not kept: its traceback would hold the model of the job, in the GPU's memory too, while the others run
+            self.num_failed += 1
+            message = explain(error, self.command, [])
+            logging.getLogger("nmt").error("this job failed, the others go on: %s", message, exc_info=self.show_all)
             return
         except Exception as error:
             self.crashes.append(error)

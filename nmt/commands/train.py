@@ -26,7 +26,7 @@ from nmt.search.scorer import ModelScorer
 from nmt.search.translator import Translator
 from nmt.text.parallel import read_pairs
 from nmt.text.subword import SubwordModel
-from nmt.training.checkpoint import Checkpoint, load_checkpoint
+from nmt.training.checkpoint import Checkpoint, find_last, load_checkpoint
 from nmt.training.trainer import RunFiles, Trainer
 
 logger = logging.getLogger(__name__)
@@ -170,14 +170,14 @@ def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand, config_yaml: st
         CheckpointError: where the directory holds a run and `resume` is false.
         ConfigError: where the settings differ from the run's, by key.
     """
-    saved, last = run_dir / "config.yaml", run_dir / "checkpoints" / "last"
     if not settings.resume:
-        if saved.exists():
+        if (run_dir / "config.yaml").exists():
             raise CheckpointError(
                 f"{run_dir} holds a run already: add resume=true to go on with it, or name another run_dir"
             )
         return None
-    if not last.exists():
+    last = find_last(run_dir / "checkpoints")
+    if last is None:
         return None
     checkpoint = load_checkpoint(last)
     before, now = _flat(checkpoint.config), _flat(yaml.safe_load(config_yaml))

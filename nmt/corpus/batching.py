@@ -119,12 +119,15 @@ def plan_epoch(
         cost_P = np.maximum(src_len_P, tgt_len_P).astype(np.int64) + 1
     else:
         cost_P = np.ones(len(src_len_P), dtype=np.int64)
+    min_sentences = (
+        min(config.min_sentences, config.size) if config.unit == BatchUnit.sentences else config.min_sentences
+    )
     boundaries = np.flatnonzero(np.diff(src_len_P[order_P])) + 1
     batches: list[Indices] = []
     leftovers: list[Indices] = []
     for bucket in np.split(order_P, boundaries):
         for batch in _cut(bucket, cost_P, config.size):
-            (batches if len(batch) >= config.min_sentences else leftovers).append(batch)
+            (batches if len(batch) >= min_sentences else leftovers).append(batch)
     if leftovers:
         batches.extend(_cut(np.concatenate(leftovers), cost_P, config.size))
     return [batches[position] for position in rng.permutation(len(batches))]

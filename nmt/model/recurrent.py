@@ -52,6 +52,11 @@ class StackedLSTM(nn.Module):
         Returns:
             Outputs of the top layer `(T, B, H)`, zero where padded, and the state after each sentence's last step.
         """
+        if input_TBE.device.type == "cuda" and torch.is_autocast_enabled("cuda"):
+            # torch's autocast runs cuDNN's LSTM in fp16, whatever its dtype: small gradients would vanish
+            with torch.autocast("cuda", enabled=False):
+                float_state = None if state is None else RecurrentState(state.h_LNH.float(), state.c_LNH.float())
+                return self.forward(input_TBE.float(), float_state, lengths_B=lengths_B)
         packed = None if lengths_B is None else pack_padded_sequence(input_TBE, lengths_B, enforce_sorted=False)
         if _own_layer_pays(input_TBE, is_packed=packed is not None):
             return self._run_own_layers(input_TBE, state, packed)
@@ -106,7 +111,7 @@ def _layer_parameter(lstm: nn.LSTM, layer: int, kind: str) -> Tensor:
 
 
 def _own_layer_pays(input_TBE: Tensor, *, is_packed: bool) -> bool:
-    """Tell whether `lstm_layer` is faster than torch's: docs/performance.md has the measurements.
+    """Tell whether `lstm_layer` is faster than torch's: docs/decisions.md has the measurements.
 
     torch's layer wins where it computes in bf16, without gradients, or in fp32 through oneDNN on a processor that is
     not Intel's; packed sequences it takes at less than half its rate everywhere.

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import shutil
 import sys
 from pathlib import Path
@@ -38,7 +39,8 @@ class MetricsLog:
                     handler.setLevel(logging.INFO)  # the redirection forgets the console's level
 
     def write(self, record: Record) -> None:
-        """Append a record with `kind`, `update` and figures."""
+        """Append a record with `kind`, `update` and figures; a perplexity beyond all floats is left out of it."""
+        record = {name: value for name, value in record.items() if not (isinstance(value, float) and math.isinf(value))}
         self._jsonl.write(json.dumps(record) + "\n")
         self._jsonl.flush()
         kind, update = record["kind"], int(record["update"])
