@@ -16,15 +16,15 @@ from nmt.text.phrasebook_grammar import (
     Phrase,
     Pronoun,
     counted,
-    joined,
     name,
     noun_phrase,
     owned,
+    paired,
 )
 from nmt.text.phrasebook_lexicon import (
     ADJECTIVES,
     CITIES,
-    COUNTRIES,
+    DAY_PARTS,
     FIRST,
     FIRST_PLURAL,
     MEN,
@@ -33,6 +33,7 @@ from nmt.text.phrasebook_lexicon import (
     SECOND,
     TENSE_TIMES,
     THIRD_PLURAL,
+    VERB_PLACES,
     VERBS,
     WEEKDAYS,
     WOMEN,
@@ -40,7 +41,7 @@ from nmt.text.phrasebook_lexicon import (
     Noun,
     Verb,
 )
-from nmt.text.phrasebook_numerals import DAY_PARTS, MINUTES, date, time_of_day
+from nmt.text.phrasebook_numerals import MINUTES, date, time_of_day
 
 T = TypeVar("T")
 Kind = Literal["person", "animal", "thing"]
@@ -79,27 +80,26 @@ OBJECTS = {verb: nouns_with(*verb.objects) for verb in VERBS.values() if verb.ob
 PEOPLE, KIN, ANIMALS = nouns_with("person"), nouns_with("kin"), nouns_with("animal")
 _BEFORE = {noun.en: _adjectives_beside(noun, before=True) for noun in NOUNS.values()}
 _AFTER = {noun.en: _adjectives_beside(noun, before=False) for noun in NOUNS.values()}
-_AT, _IN, _PLACES = nouns_with("at"), nouns_with("in"), nouns_with("place")
-_OWNABLE_PLACES = (NOUNS["house"], NOUNS["garden"], NOUNS["kitchen"])
+_AT, _IN = nouns_with("at"), nouns_with("in")
+_SCENES = {VERBS[verb]: (NOUNS[place], "in" in NOUNS[place].traits) for verb, place in VERB_PLACES.items()}
 _MONTH_NAMES, _WEEKDAY_NAMES, _DAY_PART_NAMES = tuple(MONTHS), tuple(WEEKDAYS), tuple(DAY_PARTS)
-_CITY_NAMES, _COUNTRY_NAMES = tuple(CITIES), tuple(COUNTRIES)
+_CITIES = tuple(CITIES.items())
 _TIMES = {frame: tuple(times.items()) for frame, times in TENSE_TIMES.items()}
-_PERSONAL = "okypeft"  # the adjectives of people who are only named
+_PERSONAL = "oyk"  # the adjectives of people who are only named
 
-_ACTORS = weighted(pronoun=34, name=24, person=26, kin=12, pair=4)
-_PERSON_DETERMINERS = weighted(the=48, this=9, a=9, the_plural=20, counted=4, every=4, many=3, all=3)
-_KIN_DETERMINERS = weighted(own=70, owned=30)
-_THING_DETERMINERS = weighted(the=27, a=27, own=12, this=8, some=8, the_plural=6, counted=4, many=3, owned=5)
-_SINGLE_DETERMINERS = weighted(the=30, a=36, own=24, this=10)
-_HAD_DETERMINERS = weighted(a=60, some=10, counted=15, many=15)
-_MASS_DETERMINERS = weighted(some=60, the=20, this=10, own=10)
-_CLOCKS = weighted(noon=4, midnight=4, full=44, minutes=48)
-_TIME_KINDS = weighted(table=50, weekday=12, date=15, clock=23)
-_HABIT_KINDS = weighted(table=50, weekday=20, clock=30)
-_SPOTS = weighted(at=42, within=28, near=16, city=14)
+_ACTORS = weighted(pronoun=56, name=24, person=11, kin=7, pair=2)
+_PERSON_DETERMINERS = weighted(the=66, the_plural=22, a=8, this=4)
+_THING_DETERMINERS = weighted(the=38, a=30, own=18, this=6, some=8)
+_SINGLE_DETERMINERS = weighted(the=36, a=36, own=22, this=6)
+_MASS_DETERMINERS = weighted(some=80, the=20)
+_CLOCKS = weighted(noon=4, midnight=3, full=46, quarters=36, minutes=11)
+_QUARTERS = (15, 30, 45)
+_TIME_KINDS = weighted(day=82, date=8, table=10)
+_HABIT_KINDS = weighted(table=54, weekday=16, clock=30)
+_SPOTS = weighted(at=54, within=30, city=16)
 
 _OWN: dict[int, Determiner] = {FIRST: "my", FIRST_PLURAL: "our", SECOND: "your", THIRD_PLURAL: "their"}
-_ANY_OWN: tuple[Determiner, ...] = ("my", "his", "her", "our", "your", "their")
+ANY_OWN: tuple[Determiner, ...] = ("my", "his", "her", "our", "your", "their")
 _FREE_SUBJECTS = ("I", "he", "she", "we", "you", "they")
 _BACK_PRONOUNS = {"m": "he", "f": "she", "mp": "they", "fp": "they (f)"}
 _IT_PRONOUNS = {"m": "it (m)", "f": "it (f)", "mp": "they", "fp": "they (f)"}
@@ -148,11 +148,9 @@ class Cast:
             return self._actor(self.named(), _PERSONAL)
         if kind == "pair":
             first, second = self.named(), self.named()
-            return self._actor(joined(first, second, "and") if second != first else first, _PERSONAL)
+            return self._actor(paired(first, second) if second != first else first, _PERSONAL)
         noun = self.pick(KIN if kind == "kin" else PEOPLE)
-        np = self.relation(noun) if kind == "kin" else self.someone(noun)
-        actor = self._actor(np, noun.adjectives)
-        return actor._replace(pronoun=None) if np.en.startswith("every") else actor
+        return self._actor(self.relation(noun) if kind == "kin" else self.someone(noun), noun.adjectives)
 
     def _actor(self, np: NounPhrase, adjectives: str) -> Actor:
         return Actor(np, "person", adjectives, own_of(np), taking_up(np, "person"))
@@ -165,47 +163,39 @@ class Cast:
     def someone(self, noun: Noun) -> NounPhrase:
         """Draw a determiner, a number and adjectives for a person."""
         kind = self.pick(_PERSON_DETERMINERS)
-        before, after = self.adjectives(noun, 0.22)
+        before, after = self.adjectives(noun, 0.12)
         match kind:
-            case "counted":
-                return counted(noun, self.number(2, 12))
             case "the plural":
                 return noun_phrase(noun, plural=True, before=before, after=after)
-            case "the" | "a" | "this" | "every" | "many" | "all":
-                plural = kind == "this" and self.chance(0.3)
-                return noun_phrase(noun, kind, plural=plural, before=before, after=after)
+            case "the" | "a" | "this":
+                return noun_phrase(noun, kind, before=before, after=after)
         raise AssertionError(kind)
 
     def relation(self, noun: Noun, own: Determiner | None = None) -> NounPhrase:
-        """Draw a relative of somebody: "my sister", "Paul's sisters"."""
-        plural = "several" in noun.traits and self.chance(0.25)
-        if self.pick(_KIN_DETERMINERS) == "owned":
-            return owned(noun, self.owner(), plural=plural)
-        determiner = own if own and self.chance(0.6) else self.pick(_ANY_OWN)
-        before = self.pick(_BEFORE[noun.en]) if _BEFORE[noun.en] and self.chance(0.15) else None
-        return noun_phrase(noun, determiner, plural=plural, before=before)
+        """Draw a relative of somebody: "my sisters", "Paul's sister"."""
+        if self.chance(0.15):
+            return owned(noun, self.owner())
+        determiner = own if own and self.chance(0.7) else self.pick(ANY_OWN)
+        return noun_phrase(noun, determiner, plural="several" in noun.traits and self.chance(0.2))
 
     def owner(self) -> NounPhrase:
         """Draw a person who owns something: "Paul", "the doctor", "the girls"."""
-        if self.chance(0.5):
+        if self.chance(0.6):
             return self.named()
-        return noun_phrase(self.pick(PEOPLE), plural=self.chance(0.3))
+        return noun_phrase(self.pick(PEOPLE), plural=self.chance(0.2))
 
     def animal(self) -> Actor:
         """Draw an animal or several."""
         noun = self.pick(ANIMALS)
-        if self.chance(0.2) and "pet" in noun.traits:
-            np = owned(noun, self.owner(), plural=self.chance(0.3))
-        else:
-            np = self.thing(noun, "the", single=False)
+        np = owned(noun, self.owner()) if self.chance(0.15) else self.thing(noun, "the", single=False)
         return Actor(np, "animal", noun.adjectives, "the", taking_up(np, "animal"))
 
     def other_person(self, own: Determiner) -> NounPhrase:
         """Draw a person as an object, often a relative of the subject that owns with `own`."""
         draw = self._random()
-        if draw < 0.3:
+        if draw < 0.4:
             return self.named()
-        if draw < 0.55:
+        if draw < 0.7:
             return self.relation(self.pick(KIN), own)
         return self.someone(self.pick(PEOPLE))
 
@@ -219,104 +209,100 @@ class Cast:
         draw = self._random()
         before = self.pick(befores) if befores and (draw < 0.6 or not afters) else None
         after = self.pick(afters) if afters and draw > 0.48 else None
-        if before and after and after.attributive not in ("c", "ca", "e"):
+        if before and after and after.attributive not in ("c", "ca"):
             return before, None
         return before, after
 
-    def thing(self, noun: Noun, own: Determiner, *, single: bool, had: bool = False) -> NounPhrase:
-        """Draw a determiner, a number and adjectives for a thing; `had` if it is the object of "to have"."""
-        before, after = self.adjectives(noun, 0.33)
-        if "mass-food" in noun.traits or "mass-drink" in noun.traits:
-            kind = self.pick(_MASS_DETERMINERS)
-        else:
-            kind = self.pick(_SINGLE_DETERMINERS if single else _HAD_DETERMINERS if had else _THING_DETERMINERS)
+    def thing(self, noun: Noun, own: Determiner, *, single: bool, plain: bool = False) -> NounPhrase:
+        """Draw a determiner, a number and, unless `plain`, adjectives for a thing; perhaps several unless `single`."""
+        before, after = self.adjectives(noun, 0.0 if plain else 0.3)
+        mass = "mass-food" in noun.traits or "mass-drink" in noun.traits
+        kind = self.pick(_MASS_DETERMINERS if mass else _SINGLE_DETERMINERS if single else _THING_DETERMINERS)
+        plural = not mass and not single and self.chance(0.18)
         match kind:
-            case "counted":
-                return counted(noun, self.number(2, 80), after=after)
-            case "owned":
-                return owned(noun, self.owner(), plural=self.chance(0.2))
             case "own":
-                kind = own if own != "the" and self.chance(0.75) else self.pick(_ANY_OWN)
-                return noun_phrase(noun, kind, before=before, after=after, plural=not single and self.chance(0.2))
+                kind = own if own != "the" and self.chance(0.75) else self.pick(ANY_OWN)
+                return noun_phrase(noun, kind, before=before, after=after, plural=plural)
             case "some":
-                plural = "mass-food" not in noun.traits and "mass-drink" not in noun.traits
-                return noun_phrase(noun, "some", plural=plural, before=before, after=after)
-            case "the plural":
-                return noun_phrase(noun, plural=True, before=before, after=after)
-            case "the" | "a" | "this" | "many":
-                return noun_phrase(noun, kind, before=before, after=after)
+                return noun_phrase(noun, "some", plural=not mass, before=before, after=after)
+            case "a":
+                if not single and self.chance(0.06):
+                    return counted(noun, self.number(2, 30), after=after)
+                return noun_phrase(noun, "a", before=before, after=after)
+            case "the" | "this":
+                return noun_phrase(noun, kind, plural=plural, before=before, after=after)
         raise AssertionError(kind)
 
     # --- Places -------------------------------------------------------------------------------------------------------
 
-    def place(self, nouns: Sequence[Noun], *, definite: bool = False) -> NounPhrase:
-        """Draw a place, perhaps somebody's; `definite` after "à", where French would avoid "un"."""
-        noun = self.pick(nouns)
-        if noun in _OWNABLE_PLACES and self.chance(0.35):
-            if self.chance(0.5):
-                return owned(noun, self.owner())
-            return noun_phrase(noun, self.pick(_ANY_OWN))
-        before, after = self.adjectives(noun, 0.18)
-        draw = self._random()
-        determiner: Determiner = "the" if draw < 0.84 else "this" if definite or draw < 0.92 else "a"
-        return noun_phrase(noun, determiner, before=before, after=after)
-
     def spot(self) -> Phrase:
-        """Draw where something happens: "at the market", "in Paris", "near the school"."""
+        """Draw where something happens: "at the market", "in the park", "in Paris"."""
         kind = self.pick(_SPOTS)
         if kind == "city":
             return self.town("in", "à")
-        if kind == "near":
-            place = self.place(_PLACES)
-            en, fr = self.pick((("near", "près de"), ("in front of", "devant"), ("behind", "derrière")))
-        else:
-            place = self.place(_AT if kind == "at" else _IN, definite=kind == "at")
-            en, fr = ("at", "à") if kind == "at" else ("in", "dans")
-        return Phrase(f"{en} {place.en}", f"{fr} {place.fr}", place.bits)
+        return self._place("at", "à", _AT) if kind == "at" else self._place("in", "dans", _IN)
+
+    def scene_of(self, verb: Verb) -> Phrase:
+        """Draw where somebody does something, mostly where one does it: one buys at the market, if not elsewhere."""
+        if verb in _SCENES and self.chance(0.7):
+            place, within = _SCENES[verb]
+            return self._place("in", "dans", (place,)) if within else self._place("at", "à", (place,))
+        return self.spot()
 
     def towards(self, en: str, fr: str) -> Phrase:
-        """Draw where somebody goes to, arrives at, comes from or goes out of."""
-        if self.chance(0.25) and en != "of":
+        """Draw where somebody goes to, arrives at or comes back from."""
+        if self.chance(0.25):
             return self.town("in" if en == "at" else en, fr)
-        place = self.place(_IN if en == "of" else _AT, definite=fr == "à")
-        return Phrase(f"{en} {place.en}", f"{fr} {place.fr}", place.bits)
+        return self._place(en, fr, _AT)
 
     def town(self, en: str, fr: str) -> Phrase:
-        """Draw a city, or a country, which has "en" where a city has "à"."""
-        if self.chance(0.7):
-            city = self.pick(_CITY_NAMES)
-            return Phrase(f"{en} {city}", f"{fr} {CITIES[city]}")
-        country = self.pick(_COUNTRY_NAMES)
-        return Phrase(f"{en} {country}", f"{'en' if fr == 'à' else fr} {COUNTRIES[country]}")
+        """Draw a city after a preposition."""
+        city, ville = self.pick(_CITIES)
+        return Phrase(f"{en} {city}", f"{fr} {ville}")
 
-    def city(self) -> Phrase:
-        """Draw a city without a preposition."""
-        city = self.pick(_CITY_NAMES)
-        return Phrase(city, CITIES[city])
+    def _place(self, en: str, fr: str, nouns: Sequence[Noun]) -> Phrase:
+        place = noun_phrase(self.pick(nouns))
+        return Phrase(f"{en} {place.en}", f"{fr} {place.fr}")
 
     # --- Times --------------------------------------------------------------------------------------------------------
 
     def time(self, frame: TimeFrame) -> Phrase:
         """Draw when something happens."""
         kind = "table" if frame == "present" else self.pick(_HABIT_KINDS if frame == "habit" else _TIME_KINDS)
+        if kind == "table":
+            day, timed = Phrase(*self.pick(_TIMES[frame])), frame == "habit" and self.chance(0.5)
+            return self._timed(day) if timed else day
         if kind == "clock":
             return self.clock()
-        if kind == "date":
-            day = 1 if self.chance(0.12) else 2 + int(self._random() * 27)
-            weekday = self.pick(_WEEKDAY_NAMES) if self.chance(0.25) else ""
-            return Phrase(*date(day, self.pick(_MONTH_NAMES), weekday), BIT["date"])
         if kind == "weekday":
-            return self._weekday(frame)
-        return Phrase(*self.pick(_TIMES[frame]))
+            weekday = self.pick(_WEEKDAY_NAMES)
+            return Phrase(f"on {weekday}s", f"le {WEEKDAYS[weekday]}")
+        if kind == "date":
+            day = Phrase(*date(1 + int(self._random() * 28), self.pick(_MONTH_NAMES)), BIT["date"])
+            timed = self.chance(0.25)
+        else:
+            day, timed = self._day(frame)
+            timed = timed and self.chance(0.92)
+        return self._timed(day) if timed else day
 
-    def _weekday(self, frame: TimeFrame) -> Phrase:
-        en = self.pick(_WEEKDAY_NAMES)
-        fr = WEEKDAYS[en]
-        if frame == "habit":
-            return Phrase(f"on {en}s", f"le {fr}")
-        if self.chance(0.5):
-            return Phrase(f"on {en}", fr)
-        return Phrase(f"last {en}", f"{fr} dernier") if frame == "past" else Phrase(f"next {en}", f"{fr} prochain")
+    def _timed(self, day: Phrase) -> Phrase:
+        clock = self.clock()
+        return Phrase(f"{day.en} {clock.en}", f"{day.fr} {clock.fr}", day.bits | clock.bits)
+
+    def _day(self, frame: TimeFrame) -> tuple[Phrase, bool]:
+        """Draw a day or a part of it; say whether a time of day may follow."""
+        if self.chance(0.28):
+            en, fr = ("yesterday", "hier") if frame == "past" else ("tomorrow", "demain")
+        else:
+            weekday = self.pick(_WEEKDAY_NAMES)
+            en, fr = f"on {weekday}", WEEKDAYS[weekday]
+            if self.chance(0.25):
+                en, fr = ("last", f"{fr} dernier") if frame == "past" else ("next", f"{fr} prochain")
+                return Phrase(f"{en} {weekday}", fr), True
+        if self.chance(0.25):
+            part = self.pick(_DAY_PART_NAMES)
+            return Phrase(f"{en} {part}", f"{fr} {DAY_PARTS[part]}"), False
+        return Phrase(en, fr), True
 
     def clock(self) -> Phrase:
         """Draw a time of day."""
@@ -325,12 +311,12 @@ class Cast:
             return Phrase(*time_of_day(12, 0), bit)
         if kind == "midnight":
             return Phrase(*time_of_day(0, 0), bit)
-        minutes = 0 if kind == "full" else self.pick(MINUTES[1:])
+        minutes = 0 if kind == "full" else self.pick(_QUARTERS if kind == "quarters" else MINUTES[1:])
         hour = 1 + int(self._random() * (10 if minutes > 30 else 11))
-        if self.chance(0.65):
+        if self.chance(0.15):
             return Phrase(*time_of_day(hour, minutes), bit)
-        day_part = "in the morning" if self.chance(0.4) else _DAY_PART_NAMES[1 if hour < 6 else 2]
-        return Phrase(*time_of_day(hour, minutes, day_part), bit)
+        part = "afternoon" if hour < 6 else "morning" if self.chance(0.5) else "evening"
+        return Phrase(*time_of_day(hour, minutes, part), bit)
 
 
 def verbs_for(noun: Noun) -> tuple[Verb, ...]:

@@ -1,15 +1,15 @@
 """The events of the built-in corpus, drawn at random: a verb, its objects, where and when."""
 
 from functools import cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from nmt.text.phrasebook_cast import (
+    ANY_OWN,
     OBJECTS,
     Actor,
     Cast,
     Kind,
     TimeFrame,
-    nouns_with,
     own_of,
     taking_up,
     weighted,
@@ -24,7 +24,6 @@ from nmt.text.phrasebook_grammar import (
     Pronoun,
     agreement_bit,
     described,
-    joined,
     noun_phrase,
 )
 from nmt.text.phrasebook_lexicon import (
@@ -39,7 +38,11 @@ from nmt.text.phrasebook_lexicon import (
     Verb,
 )
 
-RECIPIENT_VERBS = tuple(VERBS[en] for en in ("give", "show", "send", "lend"))
+# Full events have adjectives, relative clauses, places and times; plain ones bare nouns and a time; brief ones hardly
+# more than a verb. Two full events would make a sentence that a small model cannot keep in mind.
+Detail = Literal["full", "plain", "brief"]
+
+RECIPIENT_VERBS = tuple(VERBS[en] for en in ("give", "show", "send"))
 OBJECT_VERBS = tuple(verb for verb in OBJECTS if verb not in RECIPIENT_VERBS)
 HUMAN_VERBS = tuple(verb for verb in OBJECT_VERBS if "person" in verb.objects)
 _WHOM_VERBS = tuple(verb for verb in HUMAN_VERBS if "dative" not in verb.flags)
@@ -47,30 +50,27 @@ THING_VERBS = tuple(verb for verb in OBJECT_VERBS if "person" not in verb.object
 _FAMILIES = {
     "object": OBJECT_VERBS,
     "recipient": RECIPIENT_VERBS,
-    "place": tuple(
-        VERBS[en] for en in ["go", "come back", "come", "arrive", "leave", "stay", "fall", "go out", "live"]
-    ),
-    "activity": tuple(VERBS[en] for en in ("work", "sleep", "dance", "run", "play", "travel")),
+    "human": HUMAN_VERBS,
+    "place": tuple(VERBS[en] for en in ("go", "come back", "arrive", "leave", "stay", "live")),
+    "activity": tuple(VERBS[en] for en in ("work", "sleep", "dance", "play")),
     "reflexive": tuple(verb for verb in VERBS.values() if "reflexive" in verb.flags),
 }
 _BY_ANIMALS = {name: tuple(verb for verb in verbs if "animal" in verb.flags) for name, verbs in _FAMILIES.items()}
-_BECOMING = tuple(ADJECTIVES[en] for en in ("famous", "rich", "sick", "sad", "serious"))
 _STATES = tuple(adjective for adjective in ADJECTIVES.values() if adjective.predicative != "-")
-_QUANTIFIERS = ("all ", "every ", "many ")
-_LASTING = ("s", "o", "y", "c", "ca", "e", "t", "b", "q")
-_UNGRADED = ("c", "ca", "e", "l", "v")  # nothing is very French or very open
-_GENERICS = nouns_with("food", "mass-food", "mass-drink", "animal")
-_ONE_AT_A_TIME = nouns_with("mass-food", "mass-drink")
+_MOODS = "k"  # states that pass, unlike others
+_UNGRADED = ("c", "ca")  # nothing is very red
 _FREQUENCIES = tuple(FREQUENCIES.items())
 _TO_ONE = tuple(PRONOUNS[en] for en in ("I", "he", "she", "we", "you"))
 _TO_ANY = (*_TO_ONE, PRONOUNS["they"])
 _READ, _BE = VERBS["read"], VERBS["be"]
 
-_EVENT_FAMILIES = weighted(object=46, recipient=9, place=20, activity=9, reflexive=8, become=2)
-_ANIMAL_FAMILIES = weighted(object=40, place=30, activity=24, reflexive=6)
-_NEGATIONS = weighted(pas=56, jamais=16, plus=12, rien=8, personne=8)
+_EVENT_FAMILIES = weighted(object=56, recipient=9, place=21, activity=9, reflexive=5)
+_BRIEF_FAMILIES = weighted(human=30, place=30, activity=25, reflexive=15)
+_ANIMAL_FAMILIES = weighted(object=30, place=34, activity=30, reflexive=6)
+_TIMED: dict[Detail, float] = {"full": 0.95, "plain": 0.76, "brief": 0.095}  # how often an event has a time
+_NEGATIONS = weighted(pas=56, jamais=20, plus=14, rien=10)
 _MODALS: tuple[Modal, ...] = ("can", "must", "want")
-_RELATIVE_TENSES: tuple[Tense, ...] = ("past", "past", "present", "present", "future")
+_RELATIVE_TENSES: tuple[Tense, ...] = ("past", "past", "present", "future")
 
 
 class Event(NamedTuple):
@@ -84,9 +84,7 @@ class Event(NamedTuple):
 
 
 def tenses_of(verb: Verb) -> tuple[Tense, ...]:
-    """List the tenses that suit it: "knew" and "had" are seldom passé composé, and what falls has mostly fallen."""
-    if "no-present" in verb.flags:
-        return ("past", "future")
+    """List the tenses that suit it: "lived" and "had" are seldom passé composé."""
     if "no-past" not in verb.flags:
         return ("present", "past", "future")
     return ("present", "future") if verb is VERBS["have"] else ("present",)
@@ -133,22 +131,24 @@ class Events:
 
     # --- Actors and their relative clauses ----------------------------------------------------------------------------
 
-    def actor(self, *, free: bool = False) -> Actor:
-        """Draw a subject, perhaps an animal, perhaps with a relative clause."""
+    def actor(self, *, free: bool = False, bare: bool = False) -> Actor:
+        """Draw a subject, perhaps an animal, perhaps with a relative clause unless it shall be `bare`."""
         cast = self._cast
-        if cast.chance(0.07):
+        if cast.chance(0.05):
             return cast.animal()
         actor = cast.person(free=free)
+        if bare:
+            return actor
         # A pronoun or a name takes no relative clause, nor does "my sister": there is no other to tell her from.
-        if _takes_relative(actor.np) and cast.chance(0.24):
-            relative = self._who(actor.np) if cast.chance(0.55) else self._whom(actor.np)
+        if _takes_relative(actor.np) and cast.chance(0.3):
+            relative = self._who(actor.np) if cast.chance(0.5) else self._whom(actor.np)
             return actor._replace(np=described(actor.np, relative))
         return actor
 
     def _who(self, head: NounPhrase) -> Phrase:
         relative = NounPhrase("who", "qui", head.column, head.agreement)
         actor = Actor(relative, "person", "", own_of(head), None)
-        return told(actor, self.event(actor, self._cast.pick(_RELATIVE_TENSES), brief=True))
+        return told(actor, self.event(actor, self._cast.pick(_RELATIVE_TENSES), detail="brief"))
 
     def _whom(self, head: NounPhrase) -> Phrase:
         return self._gapped(head, self._cast.pick(_WHOM_VERBS), "whom")
@@ -179,68 +179,64 @@ class Events:
         tense: Tense,
         *,
         free: bool = False,
-        brief: bool = False,
+        detail: Detail = "full",
         calm: bool = False,
         denied: bool = True,
     ) -> Event:
-        """Draw what an actor does; `brief` events have few adjuncts, and none is negative unless `denied`."""
+        """Draw what an actor does, negative only if it may be `denied`."""
         cast = self._cast
         while True:
-            family = cast.pick(_ANIMAL_FAMILIES if actor.kind == "animal" else _EVENT_FAMILIES)
-            if family == "become":
-                return Event(VerbGroup(VERBS["become"], tense), rest=self._adjective(cast.pick(_BECOMING), actor))
-            verbs = (_BY_ANIMALS if actor.kind == "animal" else _FAMILIES)[family]
+            if actor.kind == "animal":
+                verbs = _BY_ANIMALS[cast.pick(_ANIMAL_FAMILIES)]
+            else:
+                verbs = _FAMILIES[cast.pick(_BRIEF_FAMILIES if detail == "brief" else _EVENT_FAMILIES)]
             if not verbs:
                 continue
             verb = cast.pick(verbs)
             if tense in tenses_of(verb) and not (calm and verb is _READ):
                 break
-        # "All the boys do not sing" would mean two things.
-        denied = denied and not actor.np.en.startswith(_QUANTIFIERS)
         group = self.group(verb, tense, calm=calm, denied=denied)
-        event = self.fill(actor, group, free=free, brief=brief)
+        event = self.fill(actor, group, free=free, detail=detail)
         if not isinstance(event.obj, Pronoun) and event.obj and event.obj.bits & BIT["relative_clause"]:
             return event._replace(rest=NOTHING)  # a place or time would join the relative clause
-        time = self._time(event, calm=calm, brief=brief)
+        time = self._time(event, calm=calm, detail=detail)
         return event._replace(time=time) if time.en else event
 
     def group(self, verb: Verb, tense: Tense, *, calm: bool = False, denied: bool = True) -> VerbGroup:
         """Draw the negation, adverb, aspect and modal verb of an event."""
         cast = self._cast
-        negation = self._negation(verb, tense) if denied and not calm and cast.chance(0.2) else None
+        negation = self._negation(verb, tense) if denied and not calm and cast.chance(0.16) else None
         if tense == "present" and not calm and "state" not in verb.flags:
-            if cast.chance(0.24):
+            if cast.chance(0.3):
                 return VerbGroup(verb, tense, negation=negation, modal=cast.pick(_MODALS))
             # "They read" is past and present alike, so the present of to read is always "are reading".
             if verb is _READ or (negation != "jamais" and cast.chance(0.6)):
                 return VerbGroup(verb, tense, progressive=True, negation="pas" if negation == "jamais" else negation)
         frequency = ("", "")
-        if negation in (None, "pas") and not calm and "no-past" not in verb.flags and cast.chance(0.15):
-            frequency = cast.pick(_FREQUENCIES[:2] if negation else _FREQUENCIES)
+        if negation is None and not calm and "no-past" not in verb.flags and cast.chance(0.06):
+            frequency = cast.pick(_FREQUENCIES)
         return VerbGroup(verb, tense, negation=negation, frequency=frequency)
 
     def _negation(self, verb: Verb, tense: Tense) -> Negation:
         negation = self._cast.pick(_NEGATIONS)
         if negation == "jamais" or (negation == "plus" and tense != "past"):
             return "jamais" if negation == "jamais" else "plus"
-        if negation in ("rien", "personne") and verb.objects and verb is not VERBS["wear"]:
-            return "personne" if "person" in verb.objects else "rien"
-        return "pas"
+        return "rien" if negation == "rien" and verb in THING_VERBS and verb is not VERBS["wear"] else "pas"
 
-    def fill(self, actor: Actor, group: VerbGroup, *, free: bool, brief: bool = False) -> Event:
+    def fill(self, actor: Actor, group: VerbGroup, *, free: bool, detail: Detail = "full") -> Event:
         """Draw the objects and the place of an event."""
         cast, verb = self._cast, group.verb
         if not verb.objects:
-            return Event(group, rest=self._destination(verb))
-        obj = None if group.negation in ("rien", "personne") else self._object(actor, group, free=free)
+            return Event(group, rest=self._destination(verb, detail))
+        obj = None if group.negation == "rien" else self._object(actor, group, free=free, detail=detail)
         if verb in RECIPIENT_VERBS:
             return Event(group, obj, to=self.recipient(actor))
         rest = NOTHING
-        if verb in (VERBS["buy"], VERBS["choose"]) and cast.chance(0.25):
+        if verb in (VERBS["buy"], VERBS["choose"]) and cast.chance(0.2):
             person = self._other_person(actor)
             rest = Phrase(f"for {person.en}", f"pour {person.fr}", person.bits)
-        elif not brief and "state" not in verb.flags and cast.chance(0.2):
-            rest = cast.spot()
+        elif detail == "full" and "state" not in verb.flags and cast.chance(0.75):
+            rest = cast.scene_of(verb)
         return Event(group, obj, rest=rest)
 
     def recipient(self, actor: Actor) -> NounPhrase | Pronoun:
@@ -264,92 +260,61 @@ class Events:
             if not (columns[0] in mine and columns[1] in mine) and actor.np != pronoun.subject:
                 return pronoun
 
-    def _object(self, actor: Actor, group: VerbGroup, *, free: bool) -> NounPhrase | Pronoun:
+    def _object(self, actor: Actor, group: VerbGroup, *, free: bool, detail: Detail) -> NounPhrase | Pronoun:
         cast, verb = self._cast, group.verb
-        if verb in HUMAN_VERBS and cast.chance(0.33):
+        if verb in HUMAN_VERBS and cast.chance(0.7 if detail == "brief" else 0.35):
             return self._pronoun(actor, _TO_ANY if free or "dative" in verb.flags else _TO_ONE)
-        if verb not in HUMAN_VERBS and free and cast.chance(0.06):
-            return PRONOUNS["they"]
-        if verb is VERBS["like"] and cast.chance(0.6):
-            generic = cast.pick(_GENERICS)
-            return noun_phrase(generic, "", plural=generic not in _ONE_AT_A_TIME)
-        np = self._noun(actor, group)
-        if verb in THING_VERBS and not group.negation and cast.chance(0.07):
-            conjunction = "or" if (group.modal or group.tense == "future") and cast.chance(0.4) else "and"
-            other = self._noun(actor, group)
-            if other.en != np.en:
-                return joined(np, other, "or" if conjunction == "or" else "and")
-        return np
-
-    def _noun(self, actor: Actor, group: VerbGroup) -> NounPhrase:
-        cast, verb = self._cast, group.verb
         noun = cast.pick(OBJECTS[verb])
         if "person" in noun.traits or "kin" in noun.traits:
             return self._other_person(actor)
-        if "place" in noun.traits:
-            return cast.place((noun,))
-        np = cast.thing(noun, actor.own, single=verb is VERBS["wear"], had=verb is VERBS["have"])
+        np = cast.thing(noun, actor.own, single=verb in (VERBS["wear"], VERBS["have"]), plain=detail != "full")
         # Nor "showed a hat that Anne chose to her aunt".
-        if (
-            group.negation
-            or verb in RECIPIENT_VERBS
-            or noun.en not in RELATIVE_VERBS
-            or actor.np.en == "who"
-            or not _takes_relative(np)
-        ):
+        if group.negation or verb in RECIPIENT_VERBS or actor.np.en == "who" or not _takes_relative(np):
             return np
-        if cast.chance(0.2):
+        if noun.en in RELATIVE_VERBS and detail == "full" and cast.chance(0.18):
             return described(np, self.that(np, noun, group.tense))
         return np
 
     # --- Places, times and states -------------------------------------------------------------------------------------
 
-    def _destination(self, verb: Verb) -> Phrase:
+    def _destination(self, verb: Verb, detail: Detail) -> Phrase:
         cast = self._cast
+        if detail == "brief" and verb not in (VERBS["live"], VERBS["go"]) and cast.chance(0.6):
+            return NOTHING
         match f"{verb.en} {verb.particle}".rstrip():
-            case "go" | "come":
+            case "go":
                 return cast.towards("to", "à")
             case "come back":
                 return cast.towards("from", "de")
             case "arrive":
                 return cast.towards("at", "à")
-            case "go out":
-                return cast.towards("of", "de") if cast.chance(0.6) else NOTHING
-            case "travel":
-                return cast.town("to", "à")
             case "leave":
-                city = cast.city()
-                return Phrase(f"for {city.en}", f"pour {city.fr}") if cast.chance(0.5) else NOTHING
+                return cast.town("for", "pour")
             case "stay" | "live":
                 return cast.spot()
-        return cast.spot() if "reflexive" not in verb.flags and cast.chance(0.5) else NOTHING
+        if "reflexive" in verb.flags or detail == "brief":
+            return NOTHING
+        return cast.scene_of(verb) if cast.chance(0.85) else NOTHING
 
-    def _time(self, event: Event, *, calm: bool, brief: bool) -> Phrase:
+    def _time(self, event: Event, *, calm: bool, detail: Detail) -> Phrase:
         group, cast = event.group, self._cast
         frame: TimeFrame = "past" if group.tense == "past" else "future"
-        probability = 0.58
         if group.tense == "present" and not calm:
             frame = "future" if group.modal else "present" if group.progressive else "habit"
-            probability = (
-                0.3
-                if frame != "habit"
-                else 0.0
-                if "state" in group.verb.flags or group.negation not in (None, "pas")
-                else 0.65
-            )
-        if group.negation in ("jamais", "plus") or "no-past" in group.verb.flags:
-            probability = 0.0
         if group.frequency[0]:
-            return cast.clock() if cast.chance(0.3) else NOTHING
-        return cast.time(frame) if cast.chance(probability * (0.35 if brief else 1.0)) else NOTHING
+            return cast.clock() if cast.chance(0.7) and detail == "full" else NOTHING
+        timeless = group.negation in ("jamais", "plus") or "no-past" in group.verb.flags
+        if frame == "habit":
+            timeless |= "state" in group.verb.flags or group.negation == "rien"
+        return cast.time(frame) if cast.chance(0.0 if timeless else _TIMED[detail]) else NOTHING
 
     def state(self, actor: Actor, tense: Tense, *, but: Phrase = NOTHING) -> Phrase:
         """Draw what an actor is, "but" for what it was just said to be, or what it will be: nobody "will be young"."""
         suited = unsaid_states(actor, but.en)
         if tense == "future":
-            passing = tuple(adjective for adjective in suited if adjective.predicative not in _LASTING)
+            passing = tuple(adjective for adjective in suited if adjective.predicative == _MOODS)
             tense, suited = ("future", passing) if passing else ("present", suited)
-        denied = self._cast.chance(0.25) and not actor.np.en.startswith(_QUANTIFIERS)
+        denied = self._cast.chance(0.2)
         group = VerbGroup(_BE, tense, negation="pas" if denied else None)
         return clause(actor.np, group, rest=self._adjective(self._cast.pick(suited), actor))
 
@@ -364,22 +329,17 @@ class Events:
         """Draw a thing or place to describe, perhaps with a relative clause."""
         cast = self._cast
         noun = cast.pick(nouns)
-        plural = cast.chance(0.25)
-        if cast.chance(0.25):
-            np = noun_phrase(noun, cast.pick(("this", "my", "his", "her", "our", "your", "their")), plural=plural)
-        elif cast.chance(0.15):
-            np = noun_phrase(noun, "all")
-        else:
-            before, after = cast.adjectives(noun, 0.25)
-            np = noun_phrase(noun, plural=plural, before=before, after=after)
-        if noun.en in RELATIVE_VERBS and _takes_relative(np) and cast.chance(0.4):
+        plural = cast.chance(0.2)
+        determiner = cast.pick(ANY_OWN) if cast.chance(0.25) else "the"
+        np = noun_phrase(noun, determiner, plural=plural)
+        if noun.en in RELATIVE_VERBS and _takes_relative(np) and cast.chance(0.35):
             np = described(np, self.that(np, noun))
         kind: Kind = "thing"
         return Actor(np, kind, noun.adjectives, "the", taking_up(np, kind))
 
 
 def _relative_verbs(noun: Noun) -> tuple[Verb, ...]:
-    unfit = (VERBS["have"], VERBS["know"], VERBS["understand"])
+    unfit = (VERBS["have"], VERBS["understand"])
     return tuple(verb for verb, nouns in OBJECTS.items() if noun in nouns and verb not in unfit)
 
 

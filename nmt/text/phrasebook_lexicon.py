@@ -272,6 +272,29 @@ COUNTED_NOUNS = {
     "inhabitant": Noun("inhabitant", "inhabitants", "habitant", "habitants", False, "", ()),
 }
 
+# Where one does what. What is not here happens anywhere.
+VERB_PLACES = {
+    "eat": "garden",
+    "drink": "hotel",
+    "read": "park",
+    "write": "school",
+    "buy": "market",
+    "sell": "market",
+    "wait for": "station",
+    "look for": "house",
+    "open": "house",
+    "close": "house",
+    "wash": "garden",
+    "choose": "market",
+    "meet": "station",
+    "help": "school",
+    "sing": "school",
+    "work": "school",
+    "sleep": "hotel",
+    "dance": "beach",
+    "play": "park",
+}
+
 MEN = ("Paul", "Martin", "Antoine")
 WOMEN = ("Marie", "Julie", "Alice")
 CITIES = {"Paris": "Paris", "Rome": "Rome", "London": "Londres", "Athens": "Athènes"}
@@ -315,7 +338,6 @@ TENSE_TIMES = {
         "every day": "tous les jours",
         "every morning": "tous les matins",
         "every evening": "tous les soirs",
-        "every week": "toutes les semaines",
     },
     "future": {
         "next week": "la semaine prochaine",
@@ -326,8 +348,14 @@ TENSE_TIMES = {
 DAY_PARTS = {"morning": "matin", "afternoon": "après-midi", "evening": "soir"}
 FREQUENCIES = {"often": "souvent", "always": "toujours"}
 WEATHER = {
-    "it is raining": "il pleut",
-    "it is snowing": "il neige",
-    "it is hot": "il fait chaud",
-    "it is cold": "il fait froid",
+    "past": {
+        "it was raining": "il pleuvait",
+        "it was hot": "il faisait chaud",
+        "it was cold": "il faisait froid",
+    },
+    "present": {
+        "it is raining": "il pleut",
+        "it is hot": "il fait chaud",
+        "it is cold": "il fait froid",
+    },
 }

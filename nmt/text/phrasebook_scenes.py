@@ -1,57 +1,48 @@
 """The sentences of the built-in corpus, drawn at random: events told, asked about, set side by side, and explained."""
 
 import random
+from typing import Literal
 
 from nmt.text.phrasebook_cast import Actor, Cast, nouns_with, taking_up, verbs_for, weighted
 from nmt.text.phrasebook_clauses import Tense, VerbGroup, clause
 from nmt.text.phrasebook_events import (
-    HUMAN_VERBS,
     RECIPIENT_VERBS,
     RELATIVE_VERBS,
     THING_VERBS,
+    Detail,
     Event,
     Events,
-    states_of,
     tenses_of,
     told,
     unsaid_states,
 )
 from nmt.text.phrasebook_grammar import BIT, NOTHING, NounPhrase, Phrase, counted, noun_phrase, sentence
-from nmt.text.phrasebook_lexicon import COUNTED_NOUNS, NOUNS, THIRD, THIRD_PLURAL, VERBS
+from nmt.text.phrasebook_lexicon import CITIES, COUNTED_NOUNS, NOUNS, THIRD, THIRD_PLURAL, VERBS, WEATHER
 
-_SENTENCES = weighted(single=12, question=14, coordinated=28, subordinate=29, reported=10, fact=3, state=1)
-_TENSES = weighted(past=42, present=32, future=26)
-_QUESTIONS = weighted(polar=42, where=9, when=8, why=10, who=10, what=8, whom=4, which=5, how_many=4)
-_COORDINATIONS = weighted(ellipsis=30, two=34, chain=26, states=10)
-_SUBORDINATIONS = weighted(because=44, when=30, conditional=26)
-_REPORTS = weighted(say=3, think=4, know_that=3, hope=3, question=3)
-_FACTS = weighted(price=35, age=25, inhabitants=15, pages=10, contents=15)
+_SENTENCES = weighted(single=44, question=10, coordinated=8, subordinate=21, reported=12, fact=3, state=2)
+_TENSES = weighted(past=44, present=29, future=27)
+_QUESTIONS = weighted(polar=46, where=14, when=8, why=10, who=12, what=6, which=4)
+_COORDINATIONS = weighted(ellipsis=38, two=10, chain=28, states=24)
+_SUBORDINATIONS = weighted(because=68, when=8, conditional=24)
+_REPORTS = weighted(say=3, think=4, know_that=3, hope=3, question=2)
+_FACTS = weighted(price=60, age=20, inhabitants=20)
 
-_DESCRIBED = tuple(
-    noun for noun in nouns_with("goods", "place", "openable", "heard", "clothes") if len(states_of(noun.adjectives)) > 1
-)
-_PRICED = nouns_with("goods", "clothes", "food")
-_DEAR = tuple(NOUNS[en] for en in ("car", "boat", "house"))
+_DESCRIBED = nouns_with("goods", "place", "openable", "clothes")
+_PRICED = nouns_with("goods", "food")
+_DEAR = (NOUNS["car"],)
 _CHEAP = (*nouns_with("food"), NOUNS["flower"], NOUNS["newspaper"])
-_TRADED = tuple(noun for noun in _PRICED if noun not in _DEAR)
+_CITIES = tuple(CITIES.items())
 _HAVE = VerbGroup(VERBS["have"])
-_COUNTABLE = nouns_with("goods", "food", "clothes", "portable")
+_COUNTABLE = nouns_with("goods", "food", "portable")
 _ASKED_WHERE = tuple(
-    VERBS[en]
-    for en in ["work", "live", "sleep", "go", "stay", "dance", "play", "buy", "find", "lose", "see", "meet", "eat"]
+    VERBS[en] for en in ("work", "live", "sleep", "go", "stay", "dance", "play", "buy", "find", "lose", "meet")
 )
-_ASKED_WHERE_ANIMALS = tuple(VERBS[en] for en in ("sleep", "eat", "play", "run"))
-_INFORMATIVE: tuple[tuple[str, str, str], ...] = (
-    ("where", "où", ""),
-    ("why", "pourquoi", ""),
-    ("when", "quand", "time"),
-)
+_ASKED_WHERE_ANIMALS = tuple(VERBS[en] for en in ("sleep", "eat", "play"))
+_WEATHER = {tense: tuple(weather.items()) for tense, weather in WEATHER.items()}
+_INFORMATIVE = (("where", "où"), ("why", "pourquoi"), ("when", "quand"))
 # What one does first with a thing, and what then: nobody buys a cake after eating it.
-_FIRST = tuple(VERBS[en] for en in ("buy", "find", "choose", "take", "look for", "look at"))
-_THEN = tuple(
-    VERBS[en]
-    for en in ["eat", "drink", "read", "wear", "sell", "wash", "paint", "forget", "lose", "give", "show", "lend"]
-)
+_FIRST = tuple(VERBS[en] for en in ("buy", "find", "choose", "take"))
+_THEN = tuple(VERBS[en] for en in ("eat", "drink", "read", "wear", "sell", "forget", "lose", "give", "show"))
 _CHAINS = tuple(
     (noun, first, second)
     for noun in NOUNS.values()
@@ -111,7 +102,7 @@ class Scenes:
         return "future" if self._cast.chance(0.2) else "present"
 
     def _described(self) -> Actor:
-        if self._cast.chance(0.5):
+        if self._cast.chance(0.6):
             return self._events.subject_thing(_DESCRIBED)
         return self._events.actor(free=True)
 
@@ -119,11 +110,11 @@ class Scenes:
         """Draw the subject of a later clause: the first one's pronoun, or somebody else."""
         if first.pronoun and self._cast.chance(probability):
             return first._replace(np=first.pronoun.subject)
-        return self._events.actor()
+        return self._events.actor(bare=True)
 
     def _tell(self, actor: Actor, event: Event) -> Phrase:
         """Tell an event, now and then with its time in front."""
-        if event.time.en and self._cast.chance(0.25):
+        if event.time.en and self._cast.chance(0.18):
             said = told(actor, event._replace(time=NOTHING))
             return Phrase(f"{event.time.en}, {said.en}", f"{event.time.fr}, {said.fr}", said.bits | event.time.bits)
         return told(actor, event)
@@ -141,13 +132,14 @@ class Scenes:
         if kind == "states":
             return self._two_states()
         tense = self._tense()
-        first_actor = self._events.actor(free=True)
-        first = self._events.event(first_actor, tense, free=True)
+        detail: Detail = "full" if kind == "two" else "plain"  # the longest sentences of all
+        first_actor = self._events.actor(free=True, bare=kind != "two")
+        first = self._events.event(first_actor, tense, free=True, detail=detail)
         if kind == "ellipsis" and first_actor.np.column in (THIRD, THIRD_PLURAL):
             actor = first_actor._replace(np=_silent(first_actor.np))
         else:
-            actor = self._events.actor()
-        second = self._events.event(actor, tense)
+            actor = self._events.actor(bare=True)
+        second = self._events.event(actor, tense, detail="full" if kind == "two" else "brief")
         contrast = (first.group.negation is None) != (second.group.negation is None)
         en, fr = (", but", ", mais") if contrast else (" and", " et")
         return _linked(self._tell(first_actor, first), en, fr, told(actor, second), "coordination")
@@ -197,12 +189,15 @@ class Scenes:
             return self._because()
         future = kind == "conditional" or self._cast.chance(0.6)
         fronted = self._cast.chance(0.5)
-        first_actor = self._events.actor(free=True)
-        second_actor = self._next_actor(first_actor, 0.35)
+        first_actor = self._events.actor(free=True, bare=True)
+        if kind == "conditional" and self._cast.chance(0.75):
+            main = self._events.event(first_actor, "future", free=True, detail="plain")
+            return self._weather("if", "si", told(first_actor, main), fronted=fronted)
+        second_actor = self._next_actor(first_actor, 0.6)
         doer, other = (second_actor, first_actor) if fronted else (first_actor, second_actor)
-        main = self._events.event(doer, "future" if future else "past", free=not fronted)
+        main = self._events.event(doer, "future" if future else "past", free=not fronted, detail="plain")
         inner = self._events.event(
-            other, ("present" if kind == "conditional" else "future") if future else "past", brief=True, calm=True
+            other, ("present" if kind == "conditional" else "future") if future else "past", detail="brief", calm=True
         )
         en, fr = ("if", "si") if kind == "conditional" else ("when", "quand")
         group = inner.group._replace(after_when=kind == "when" and future)
@@ -214,27 +209,39 @@ class Scenes:
 
     def _because(self) -> Phrase:
         tense, why_tense = self._cast.pick(_BECAUSE)
-        actor = self._events.actor(free=True)
-        event = self._events.event(actor, tense, free=True)
-        why_actor = self._next_actor(actor, 0.5)
-        moody = why_actor._replace(adjectives="kpf")
-        if tense != "past" and why_actor.kind == "person" and unsaid_states(moody, "") and self._cast.chance(0.4):
+        actor = self._events.actor(free=True, bare=True)
+        event = self._events.event(actor, tense, free=True, detail="plain")
+        why_actor = self._next_actor(actor, 0.6)
+        moody = why_actor._replace(adjectives="k")
+        if self._cast.chance(0.72):
+            weather: Literal["past", "present"] = "past" if tense == "past" else "present"
+            return self._weather("because", "parce que", self._tell(actor, event), fronted=False, tense=weather)
+        if tense != "past" and why_actor.kind == "person" and unsaid_states(moody, "") and self._cast.chance(0.75):
             why = self._events.state(moody, "present")
         else:
-            why = told(why_actor, self._events.event(why_actor, why_tense, brief=True))
+            why = told(why_actor, self._events.event(why_actor, why_tense, detail="brief"))
         return _linked(self._tell(actor, event), " because", " parce que", why, "subordinate_clause")
+
+    def _weather(
+        self, en: str, fr: str, main: Phrase, *, fronted: bool, tense: Literal["past", "present"] = "present"
+    ) -> Phrase:
+        bits = BIT["present"] if tense == "present" else 0
+        weather = _after(en, fr, Phrase(*self._cast.pick(_WEATHER[tense]), bits))
+        if fronted:
+            return _linked(weather, ",", ",", main, "subordinate_clause")
+        return _linked(main, "", "", weather, "subordinate_clause")
 
     def _reported(self) -> Phrase:
         cast, kind = self._cast, self._cast.pick(_REPORTS)
         speaker = cast.person(free=True)
-        actor = self._next_actor(speaker, 0.3)
+        actor = self._next_actor(speaker, 0.45)
         if kind == "question":
-            en, fr, _ = word = cast.pick(_INFORMATIVE)
-            asked = _after(en, fr, told(actor, self._asked(actor, word[0])))
+            word, fr = cast.pick(_INFORMATIVE)
+            asked = _after(word, fr, told(actor, self._asked(actor, word)))
             group = VerbGroup(VERBS["know that"], negation="pas")
         else:
-            asked = told(actor, self._events.event(actor, "future" if kind == "hope" else self._tense()))
-            asked = _after("that", "que", asked)
+            tense: Tense = "future" if kind == "hope" else self._tense()
+            asked = _after("that", "que", told(actor, self._events.event(actor, tense, detail="plain")))
             group = VerbGroup(VERBS[kind])
         asked = asked._replace(bits=asked.bits | BIT["subordinate_clause"])
         return clause(speaker.np, group, rest=asked)
@@ -254,10 +261,10 @@ class Scenes:
             actor = self._events.actor(free=True)
             fr = {"where": "où", "when": "quand", "why": "pourquoi"}[kind]
             asked = _after(kind, f"{fr} est-ce que", told(actor, self._asked(actor, kind), inverted=True))
-        elif kind in ("what", "whom"):
-            asked = self._what(kind == "whom")
+        elif kind == "what":
+            asked = self._what()
         else:
-            asked = self._which(kind == "how many")
+            asked = self._which()
         asked = Phrase(asked.en.strip(), asked.fr, asked.bits | BIT["question"])
         return sentence(asked, "?")
 
@@ -279,20 +286,17 @@ class Scenes:
             event = event._replace(obj=event.obj._replace(en_any=event.obj.en))  # "why", unlike "do", keeps "some"
         return event
 
-    def _what(self, human: bool) -> Phrase:
-        verb, tense = self._cast.pick(HUMAN_VERBS if human else THING_VERBS), self._tense()
+    def _what(self) -> Phrase:
+        verb, tense = self._cast.pick(THING_VERBS), self._tense()
         if tense not in tenses_of(verb):
             tense = tenses_of(verb)[0]
         actor = self._events.actor(free=True)
         group = self._events.group(verb, tense, denied=False)
-        asked = clause(actor.np, group, inverted=True)
-        if not human:
-            return _after("what", "que est-ce que", asked)
-        return _after("who", "à qui est-ce que" if "dative" in verb.flags else "qui est-ce que", asked)
+        return _after("what", "que est-ce que", clause(actor.np, group, inverted=True))
 
-    def _which(self, how_many: bool) -> Phrase:
+    def _which(self) -> Phrase:
         noun, tense = self._cast.pick(_COUNTABLE), self._tense()
-        np = noun_phrase(noun, "how many" if how_many else "which", plural=self._cast.chance(0.3))
+        np = noun_phrase(noun, "which", plural=self._cast.chance(0.3))
         verb = self._cast.pick(RELATIVE_VERBS[noun.en])
         actor = self._events.actor(free=True)
         group = self._events.group(verb, tense, denied=False)
@@ -310,18 +314,11 @@ class Scenes:
                 price = counted(COUNTED_NOUNS["euro"], cast.number(low, high))
                 cost = VerbGroup(VERBS["cost"], self._state_tense())
                 return clause(cast.thing(noun, "my", single=True), cost, obj=price)
-            case "age":
-                return self._age()
             case "inhabitants":
-                inhabitants = counted(COUNTED_NOUNS["inhabitant"], cast.number(60, 999_999))
-                return clause(cast.place((NOUNS["village"], NOUNS["city"])), _HAVE, obj=inhabitants)
-            case "pages":
-                pages = counted(COUNTED_NOUNS["page"], cast.number(20, 2000))
-                return clause(cast.thing(NOUNS["book"], "my", single=True), _HAVE, obj=pages)
-        tense: Tense = "past" if cast.chance(0.6) else "future"
-        trade = VerbGroup(VERBS[cast.pick(("buy", "sell"))], tense)
-        goods = counted(cast.pick(_TRADED), cast.number(2, 50_000))
-        return self._tell(cast.person(free=True), Event(trade, goods, time=cast.time(tense)))
+                inhabitants = counted(COUNTED_NOUNS["inhabitant"], cast.number(1000, 999_999))
+                city, ville = cast.pick(_CITIES)
+                return clause(NounPhrase(city, ville), _HAVE, obj=inhabitants)
+        return self._age()
 
     def _age(self) -> Phrase:
         """Draw an age, which one "is" in English and "has" in French."""
