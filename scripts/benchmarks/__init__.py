@@ -1,0 +1,1 @@
+"""What scripts/bench measures, one module per subcommand; docs/performance.md says how to read it."""
