@@ -33,7 +33,6 @@ from nmt.text.phrasebook_lexicon import (
     SECOND,
     TENSE_TIMES,
     THIRD_PLURAL,
-    VERB_PLACES,
     VERBS,
     WEEKDAYS,
     WOMEN,
@@ -81,18 +80,18 @@ PEOPLE, KIN, ANIMALS = nouns_with("person"), nouns_with("kin"), nouns_with("anim
 _BEFORE = {noun.en: _adjectives_beside(noun, before=True) for noun in NOUNS.values()}
 _AFTER = {noun.en: _adjectives_beside(noun, before=False) for noun in NOUNS.values()}
 _AT, _IN = nouns_with("at"), nouns_with("in")
-_SCENES = {VERBS[verb]: (NOUNS[place], "in" in NOUNS[place].traits) for verb, place in VERB_PLACES.items()}
 _MONTH_NAMES, _WEEKDAY_NAMES, _DAY_PART_NAMES = tuple(MONTHS), tuple(WEEKDAYS), tuple(DAY_PARTS)
 _CITIES = tuple(CITIES.items())
 _TIMES = {frame: tuple(times.items()) for frame, times in TENSE_TIMES.items()}
 _PERSONAL = "oyk"  # the adjectives of people who are only named
 
-_ACTORS = weighted(pronoun=56, name=24, person=11, kin=7, pair=2)
+_ACTORS = weighted(pronoun=54, name=24, person=11, kin=9, pair=2)
+_PLAIN_ACTORS = weighted(pronoun=70, name=18, person=6, kin=6)
 _PERSON_DETERMINERS = weighted(the=66, the_plural=22, a=8, this=4)
 _THING_DETERMINERS = weighted(the=38, a=30, own=18, this=6, some=8)
 _SINGLE_DETERMINERS = weighted(the=36, a=36, own=22, this=6)
 _MASS_DETERMINERS = weighted(some=80, the=20)
-_CLOCKS = weighted(noon=4, midnight=3, full=46, quarters=36, minutes=11)
+_CLOCKS = weighted(noon=5, midnight=3, full=50, quarters=34, minutes=8)
 _QUARTERS = (15, 30, 45)
 _TIME_KINDS = weighted(day=82, date=8, table=10)
 _HABIT_KINDS = weighted(table=54, weekday=16, clock=30)
@@ -138,9 +137,9 @@ class Cast:
 
     # --- People and animals -------------------------------------------------------------------------------------------
 
-    def person(self, *, free: bool = False) -> Actor:
-        """Draw a person or several; `free` if "they" may mean anyone."""
-        kind = self.pick(_ACTORS)
+    def person(self, *, free: bool = False, plain: bool = False) -> Actor:
+        """Draw a person or several, mostly by pronoun or name if `plain`; `free` if "they" may mean anyone."""
+        kind = self.pick(_PLAIN_ACTORS if plain else _ACTORS)
         if kind == "pronoun":
             pronoun = PRONOUNS[self.pick(_FREE_SUBJECTS if free else _FREE_SUBJECTS[:5])]
             return Actor(pronoun.subject, "person", _PERSONAL, own_of(pronoun.subject), pronoun)
@@ -242,13 +241,6 @@ class Cast:
             return self.town("in", "à")
         return self._place("at", "à", _AT) if kind == "at" else self._place("in", "dans", _IN)
 
-    def scene_of(self, verb: Verb) -> Phrase:
-        """Draw where somebody does something, mostly where one does it: one buys at the market, if not elsewhere."""
-        if verb in _SCENES and self.chance(0.7):
-            place, within = _SCENES[verb]
-            return self._place("in", "dans", (place,)) if within else self._place("at", "à", (place,))
-        return self.spot()
-
     def towards(self, en: str, fr: str) -> Phrase:
         """Draw where somebody goes to, arrives at or comes back from."""
         if self.chance(0.25):
@@ -291,7 +283,7 @@ class Cast:
 
     def _day(self, frame: TimeFrame) -> tuple[Phrase, bool]:
         """Draw a day or a part of it; say whether a time of day may follow."""
-        if self.chance(0.28):
+        if self.chance(0.4):
             en, fr = ("yesterday", "hier") if frame == "past" else ("tomorrow", "demain")
         else:
             weekday = self.pick(_WEEKDAY_NAMES)

@@ -64,7 +64,7 @@ _TO_ONE = tuple(PRONOUNS[en] for en in ("I", "he", "she", "we", "you"))
 _TO_ANY = (*_TO_ONE, PRONOUNS["they"])
 _READ, _BE = VERBS["read"], VERBS["be"]
 
-_EVENT_FAMILIES = weighted(object=56, recipient=9, place=21, activity=9, reflexive=5)
+_EVENT_FAMILIES = weighted(object=53, recipient=9, place=22, activity=10, reflexive=6)
 _BRIEF_FAMILIES = weighted(human=30, place=30, activity=25, reflexive=15)
 _ANIMAL_FAMILIES = weighted(object=30, place=34, activity=30, reflexive=6)
 _TIMED: dict[Detail, float] = {"full": 0.95, "plain": 0.76, "brief": 0.095}  # how often an event has a time
@@ -136,11 +136,11 @@ class Events:
         cast = self._cast
         if cast.chance(0.05):
             return cast.animal()
-        actor = cast.person(free=free)
+        actor = cast.person(free=free, plain=bare)
         if bare:
             return actor
         # A pronoun or a name takes no relative clause, nor does "my sister": there is no other to tell her from.
-        if _takes_relative(actor.np) and cast.chance(0.3):
+        if _takes_relative(actor.np) and cast.chance(0.26):
             relative = self._who(actor.np) if cast.chance(0.5) else self._whom(actor.np)
             return actor._replace(np=described(actor.np, relative))
         return actor
@@ -235,8 +235,8 @@ class Events:
         if verb in (VERBS["buy"], VERBS["choose"]) and cast.chance(0.2):
             person = self._other_person(actor)
             rest = Phrase(f"for {person.en}", f"pour {person.fr}", person.bits)
-        elif detail == "full" and "state" not in verb.flags and cast.chance(0.75):
-            rest = cast.scene_of(verb)
+        elif detail == "full" and "state" not in verb.flags and cast.chance(0.65):
+            rest = cast.spot()
         return Event(group, obj, rest=rest)
 
     def recipient(self, actor: Actor) -> NounPhrase | Pronoun:
@@ -294,7 +294,7 @@ class Events:
                 return cast.spot()
         if "reflexive" in verb.flags or detail == "brief":
             return NOTHING
-        return cast.scene_of(verb) if cast.chance(0.85) else NOTHING
+        return cast.spot() if cast.chance(0.85) else NOTHING
 
     def _time(self, event: Event, *, calm: bool, detail: Detail) -> Phrase:
         group, cast = event.group, self._cast

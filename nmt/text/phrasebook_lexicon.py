@@ -272,29 +272,6 @@ COUNTED_NOUNS = {
     "inhabitant": Noun("inhabitant", "inhabitants", "habitant", "habitants", False, "", ()),
 }
 
-# Where one does what. What is not here happens anywhere.
-VERB_PLACES = {
-    "eat": "garden",
-    "drink": "hotel",
-    "read": "park",
-    "write": "school",
-    "buy": "market",
-    "sell": "market",
-    "wait for": "station",
-    "look for": "house",
-    "open": "house",
-    "close": "house",
-    "wash": "garden",
-    "choose": "market",
-    "meet": "station",
-    "help": "school",
-    "sing": "school",
-    "work": "school",
-    "sleep": "hotel",
-    "dance": "beach",
-    "play": "park",
-}
-
 MEN = ("Paul", "Martin", "Antoine")
 WOMEN = ("Marie", "Julie", "Alice")
 CITIES = {"Paris": "Paris", "Rome": "Rome", "London": "Londres", "Athens": "Athènes"}

@@ -19,11 +19,11 @@ from nmt.text.phrasebook_events import (
 from nmt.text.phrasebook_grammar import BIT, NOTHING, NounPhrase, Phrase, counted, noun_phrase, sentence
 from nmt.text.phrasebook_lexicon import CITIES, COUNTED_NOUNS, NOUNS, THIRD, THIRD_PLURAL, VERBS, WEATHER
 
-_SENTENCES = weighted(single=44, question=10, coordinated=8, subordinate=21, reported=12, fact=3, state=2)
+_SENTENCES = weighted(single=46, question=10, coordinated=7, subordinate=19, reported=13, fact=3, state=2)
 _TENSES = weighted(past=44, present=29, future=27)
-_QUESTIONS = weighted(polar=46, where=14, when=8, why=10, who=12, what=6, which=4)
-_COORDINATIONS = weighted(ellipsis=38, two=10, chain=28, states=24)
-_SUBORDINATIONS = weighted(because=68, when=8, conditional=24)
+_QUESTIONS = weighted(polar=46, where=13, when=6, why=11, who=14, what=5, which=5)
+_COORDINATIONS = weighted(ellipsis=38, two=6, chain=26, states=30)
+_SUBORDINATIONS = weighted(because=68, when=9, conditional=23)
 _REPORTS = weighted(say=3, think=4, know_that=3, hope=3, question=2)
 _FACTS = weighted(price=60, age=20, inhabitants=20)
 
@@ -114,7 +114,7 @@ class Scenes:
 
     def _tell(self, actor: Actor, event: Event) -> Phrase:
         """Tell an event, now and then with its time in front."""
-        if event.time.en and self._cast.chance(0.18):
+        if event.time.en and self._cast.chance(0.25):
             said = told(actor, event._replace(time=NOTHING))
             return Phrase(f"{event.time.en}, {said.en}", f"{event.time.fr}, {said.fr}", said.bits | event.time.bits)
         return told(actor, event)
@@ -213,7 +213,7 @@ class Scenes:
         event = self._events.event(actor, tense, free=True, detail="plain")
         why_actor = self._next_actor(actor, 0.6)
         moody = why_actor._replace(adjectives="k")
-        if self._cast.chance(0.72):
+        if self._cast.chance(0.66):
             weather: Literal["past", "present"] = "past" if tense == "past" else "present"
             return self._weather("because", "parce que", self._tell(actor, event), fronted=False, tense=weather)
         if tense != "past" and why_actor.kind == "person" and unsaid_states(moody, "") and self._cast.chance(0.75):
@@ -233,7 +233,7 @@ class Scenes:
 
     def _reported(self) -> Phrase:
         cast, kind = self._cast, self._cast.pick(_REPORTS)
-        speaker = cast.person(free=True)
+        speaker = cast.person(free=True, plain=True)
         actor = self._next_actor(speaker, 0.45)
         if kind == "question":
             word, fr = cast.pick(_INFORMATIVE)
