@@ -77,7 +77,7 @@ def _measure(subcommand: str, arguments: Sequence[str]) -> int:
     import torch
 
     from benchmarks.options import Plan, read_arguments, search_variants, train_variants
-    from benchmarks.report import describe_machine, format_table, machine_facts, now, write_json
+    from benchmarks.report import describe_machine, format_table, load_average, machine_facts, now, write_json
     from nmt.errors import ConfigError
 
     line = read_arguments(arguments)
@@ -108,6 +108,7 @@ def _measure(subcommand: str, arguments: Sequence[str]) -> int:
             for variant in (plan.search if subcommand == "translate" else plan.training)
         ],
     }
+    facts["load_average_after"] = load_average()
     write_json(path, content, tables)
     print(f"samples, settings and machine: {path}", file=sys.stderr)
     return 0

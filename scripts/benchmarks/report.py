@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import socket
+import statistics
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ class Row:
     Attributes:
         samples: in `unit`; one at least.
         limit: the best that the machine could do, in `unit`, where there is such a thing.
-        share: of the limit, or of what the table's title says.
+        share: of the limit, turn by turn, or of what the table's title says.
     """
 
     name: str
@@ -48,36 +49,39 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
 
-def rate_row(name: str, unit: str, samples: list[float], *, limit: float | None = None, note: str = "") -> Row:
-    """Make the row of a figure of which more is better."""
-    share = None if not limit else spread(samples).median / limit
-    return Row(name, unit, samples, limit, share, note)
+def rate_row(
+    name: str, unit: str, samples: list[float], *, limits: Sequence[float] | None = None, note: str = ""
+) -> Row:
+    """Make the row of a figure of which more is better; `limits` are those of the same turns."""
+    if limits is None:
+        return Row(name, unit, samples, note=note)
+    shares = [sample / limit for sample, limit in zip(samples, limits, strict=True)]
+    return Row(name, unit, samples, statistics.median(limits), statistics.median(shares), note)
 
 
-def time_row(name: str, unit: str, samples: list[float], *, limit: float | None = None, note: str = "") -> Row:
-    """Make the row of a figure of which less is better."""
-    share = None if limit is None else limit / spread(samples).median
-    return Row(name, unit, samples, limit, share, note)
+def time_row(
+    name: str, unit: str, samples: list[float], *, limits: Sequence[float] | None = None, note: str = ""
+) -> Row:
+    """Make the row of a figure of which less is better; `limits` are those of the same turns."""
+    if limits is None:
+        return Row(name, unit, samples, note=note)
+    shares = [limit / sample for sample, limit in zip(samples, limits, strict=True)]
+    return Row(name, unit, samples, statistics.median(limits), statistics.median(shares), note)
 
 
-def phase_rows(samples: Sequence[Mapping[str, float]], *, per: Sequence[float]) -> list[Row]:
-    """Make one row a phase: milliseconds, and the share of all phases together.
+def phase_rows(turns: Sequence[Mapping[str, float]], *, per: Sequence[float]) -> list[Row]:
+    """Make one row a phase: milliseconds, and the share of the medians of all phases together.
 
     Args:
-        samples: seconds by phase, one mapping a repeat.
-        per: by what each repeat's seconds are divided: updates, sentences, …
+        turns: seconds by phase.
+        per: by what each turn's seconds are divided: updates, sentences, …
     """
-    names = dict.fromkeys(name for sample in samples for name in sample)
-    whole = sum(sum(sample.values()) for sample in samples)
-    return [
-        Row(
-            name,
-            "ms",
-            [1e3 * sample.get(name, 0.0) / count for sample, count in zip(samples, per, strict=True)],
-            share=sum(sample.get(name, 0.0) for sample in samples) / whole,
-        )
-        for name in names
-    ]
+    names = dict.fromkeys(name for turn in turns for name in turn)
+    samples = {
+        name: [1e3 * turn.get(name, 0.0) / count for turn, count in zip(turns, per, strict=True)] for name in names
+    }
+    whole = sum(statistics.median(each) for each in samples.values())
+    return [Row(name, "ms", each, share=statistics.median(each) / whole) for name, each in samples.items()]
 
 
 # --- text ---
@@ -153,14 +157,14 @@ def _table_values(table: Table) -> dict[str, Any]:
 
 
 def machine_facts(device: torch.device) -> dict[str, Any]:
-    """Say on what was measured; the load average tells of other work at the same time."""
+    """Say on what was measured."""
     facts: dict[str, Any] = {
         "host": socket.gethostname(),
         "cpu": _cpu_name(),
         "cpu_cores": os.cpu_count(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "memory_bytes": _memory_bytes(),
-        "load_average": [round(value, 2) for value in os.getloadavg()],
+        "load_average": load_average(),
         "threads": torch.get_num_threads(),
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -187,6 +191,11 @@ def describe_machine(facts: Mapping[str, Any]) -> str:
         f"{gpu}{facts['cpu']}, {facts['threads']} of {facts['cpu_cores']} cores, load {load}; "
         f"torch {facts['torch']}; nmt {facts['nmt']} at {facts['git_revision'] or 'no revision'}"
     )
+
+
+def load_average() -> list[float]:
+    """Tell of work on this machine, other work included, over 1, 5 and 15 minutes."""
+    return [round(value, 2) for value in os.getloadavg()]
 
 
 def now() -> str:

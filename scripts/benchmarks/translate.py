@@ -24,7 +24,7 @@ from benchmarks.searching import (
     scorers_of,
     without_end,
 )
-from benchmarks.timing import Laps, seconds_of, spread, synchronize
+from benchmarks.timing import Laps, seconds_of, synchronize
 from benchmarks.workload import drawn_lengths, ids_only, new_model, vocab_sizes
 from nmt.config import ModelConfig, SearchConfig
 from nmt.device import resolve_inference_precision
@@ -169,10 +169,10 @@ class Contender:
 
     def speed_rows(self) -> list[Row]:
         count = self.num_sentences
-        limit = spread([count / seconds for seconds in self.least]).median
+        limits = [count / seconds for seconds in self.least]
         rows_per_step = self.counts.step_rows / max(1, self.counts.steps)
         note = f"{rows_per_step:.0f} rows a step, {self.counts.steps} steps"
-        return [rate_row(self.name, "sentences/s", [count / s for s in self.seconds], limit=limit, note=note)]
+        return [rate_row(self.name, "sentences/s", [count / s for s in self.seconds], limits=limits, note=note)]
 
     def phase_table(self) -> Table:
         rows = phase_rows(self.phases, per=[self.num_sentences] * len(self.phases))
@@ -204,7 +204,7 @@ def step_rows(contender: Contender) -> list[Row]:
                 f"{num_rows} rows, {contender.precision}" if num_rows > 1 else f"1 row, {contender.precision}",
                 "ms",
                 samples,
-                limit=spread(least).median,
+                limits=least,
                 note=f"{mflop:.1f} MFLOP a row",
             )
         )
