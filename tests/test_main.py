@@ -76,7 +76,7 @@ def test_help_says_what_a_setting_means_and_what_it_can_be() -> None:
 
 def test_help_of_prepare_is_of_data_and_subword_alone() -> None:
     out = nmt("prepare", "--help").out
-    assert "subword.vocab_size=8000" in out
+    assert "subword.vocab_size=4000" in out
     assert "optimizer" not in out
 
 
