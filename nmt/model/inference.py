@@ -9,7 +9,6 @@ Shapes: V target vocabulary, L layers, H units, G = 4·H gates, N rows, I and O 
 """
 
 import copy
-from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -20,7 +19,7 @@ from nmt.config import SourceOrder
 from nmt.device import InferencePrecision
 from nmt.model.decoder import Decoder, DecoderState
 from nmt.model.encoder import Encoder, Encoding, reverse_source
-from nmt.model.lstm_layer import last_states, state_before, step_slices
+from nmt.model.lstm_layer import last_states, per_step, state_before
 from nmt.model.recurrent import RecurrentState, StackedLSTM
 from nmt.model.seq2seq import Seq2Seq
 
@@ -141,17 +140,19 @@ class FastEncoder:
         if self._source_order == SourceOrder.reversed:
             src_BS = reverse_source(src_BS, lengths_B)
         packed = pack_padded_sequence(src_BS.t(), lengths_B, enforce_sorted=False)
-        steps = step_slices(packed.batch_sizes.tolist())
+        batch_sizes = packed.batch_sizes.tolist()
         gates_PG = self._token_gates(packed.data)
         outputs: list[Tensor] = []
+        last_h: list[Tensor] = []
         last_c: list[Tensor] = []
         for input_gates, hidden_gates in zip(self._input_gates, self._hidden_gates, strict=True):
             if input_gates is not None:
                 gates_PG = input_gates(outputs[-1])
-            h_PH, c_PH = _run_layer(gates_PG, hidden_gates, steps)
+            h_PH, c_PH = _run_layer(gates_PG, hidden_gates, batch_sizes)
             outputs.append(h_PH)
-            last_c.append(last_states(c_PH, steps))
-        final = RecurrentState(torch.stack([last_states(h_PH, steps) for h_PH in outputs]), torch.stack(last_c))
+            last_h.append(last_states(per_step(h_PH, batch_sizes)))
+            last_c.append(last_states(per_step(c_PH, batch_sizes)))
+        final = RecurrentState(torch.stack(last_h), torch.stack(last_c))
         output_SBH, _ = pad_packed_sequence(packed._replace(data=outputs[-1]), total_length=src_BS.shape[1])
         assert packed.unsorted_indices is not None
         return Encoding(final.select(packed.unsorted_indices), output_SBH, lengths_B)
@@ -212,16 +213,16 @@ def _layers(rnn: StackedLSTM) -> list[list[Tensor]]:
     return [[parameter.detach() for parameter in layer] for layer in rnn.lstm.all_weights]
 
 
-def _run_layer(gates_PG: Tensor, hidden_gates: _Product, steps: Sequence[slice]) -> tuple[Tensor, Tensor]:
+def _run_layer(gates_PG: Tensor, hidden_gates: _Product, batch_sizes: list[int]) -> tuple[Tensor, Tensor]:
     """Run a layer from zero over packed positions, given its input's share of the gates; returns h and c `(P, H)`."""
-    num_rows, hidden_dim = steps[0].stop, gates_PG.shape[1] // 4
-    zeros_BH = gates_PG.new_zeros(num_rows, hidden_dim)
+    hidden_dim = gates_PG.shape[1] // 4
+    zeros_BH = gates_PG.new_zeros(batch_sizes[0], hidden_dim)
     h_PH, c_PH = (gates_PG.new_empty(len(gates_PG), hidden_dim) for _ in range(2))
-    for t, step in enumerate(steps):
-        gates = gates_PG[step]
+    gates, h, c = (per_step(whole, batch_sizes) for whole in (gates_PG, h_PH, c_PH))
+    for t, size in enumerate(batch_sizes):
         if t > 0:
-            gates += hidden_gates(state_before(h_PH, zeros_BH, steps, t))
-        _cell(gates, state_before(c_PH, zeros_BH, steps, t), h_NH=h_PH[step], c_NH=c_PH[step])
+            gates[t].add_(hidden_gates(state_before(h, zeros_BH, t, size)))
+        _cell(gates[t], state_before(c, zeros_BH, t, size), h_NH=h[t], c_NH=c[t])
     return h_PH, c_PH
 
 

@@ -10,7 +10,6 @@ E inputs, H units, G = 4·H gates in torch's order i, f, g, o.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -46,26 +45,25 @@ def lstm_layer(
     )
 
 
-def step_slices(batch_sizes: Sequence[int]) -> list[slice]:
-    """Return the positions of each step."""
-    ends = [0]
-    for size in batch_sizes:
-        ends.append(ends[-1] + size)
-    return [slice(begin, end) for begin, end in pairwise(ends)]
+def per_step(whole_PX: Tensor, batch_sizes: Sequence[int]) -> tuple[Tensor, ...]:
+    """View packed positions as the rows of each step."""
+    return torch.split_with_sizes(whole_PX, list(batch_sizes))
 
 
-def state_before(state_PH: Tensor, start_BH: Tensor, steps: Sequence[slice], t: int) -> Tensor:
-    """Return the state before step t, of the rows that take part in it."""
-    size = steps[t].stop - steps[t].start
-    return start_BH[:size] if t == 0 else state_PH[steps[t - 1].start : steps[t - 1].start + size]
+def state_before(states: Sequence[Tensor], start_BH: Tensor, t: int, size: int) -> Tensor:
+    """Return the state before step t, of the `size` rows that take part in it; `states` are those after each step."""
+    before = states[t - 1] if t > 0 else start_BH
+    return before if len(before) == size else before[:size]
 
 
-def last_states(state_PH: Tensor, steps: Sequence[slice]) -> Tensor:
-    """Gather the state after each sentence's last step."""
+def last_states(states: Sequence[Tensor]) -> Tensor:
+    """Gather, from the states after each step, the one after each sentence's last."""
     parts: list[Tensor] = []
-    for t in range(len(steps) - 1, -1, -1):
-        ended_before = sum(len(part) for part in parts)
-        parts.append(state_PH[steps[t].start + ended_before : steps[t].stop])
+    ended = 0
+    for state in reversed(states):
+        if len(state) > ended:
+            parts.append(state[ended:])
+            ended = len(state)
     return torch.cat(parts)
 
 
@@ -81,26 +79,28 @@ class _LSTMLayer(torch.autograd.Function):
         bias_G: Tensor,
         batch_sizes: tuple[int, ...],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        steps = step_slices(batch_sizes)
         hidden_dim = weight_hh_GH.shape[1]
         gates_PG = torch.addmm(bias_G, input_PE, weight_ih_GE.t())
         h_PH, c_PH, tanh_c_PH = (input_PE.new_empty(len(input_PE), hidden_dim) for _ in range(3))
-        for t, step in enumerate(steps):
-            gates = gates_PG[step]
-            gates.addmm_(state_before(h_PH, start_h_BH, steps, t), weight_hh_GH.t())
-            i, f, g, o = gates.chunk(4, dim=1)
-            gates[:, : 2 * hidden_dim].sigmoid_()
-            g.tanh_()
-            o.sigmoid_()
-            torch.mul(f, state_before(c_PH, start_c_BH, steps, t), out=c_PH[step])
-            c_PH[step].addcmul_(i, g)
-            torch.tanh(c_PH[step], out=tanh_c_PH[step])
-            torch.mul(o, tanh_c_PH[step], out=h_PH[step])
+        # All views are taken before the loop: in it they would cost as much as the arithmetic of a small layer.
+        gates, h, c, tanh_c = (per_step(whole, batch_sizes) for whole in (gates_PG, h_PH, c_PH, tanh_c_PH))
+        i_and_f = per_step(gates_PG[:, : 2 * hidden_dim], batch_sizes)
+        i, f, g, o = _split_gates(gates_PG, batch_sizes)
+        weight_hh_HG = weight_hh_GH.t()
+        for t, size in enumerate(batch_sizes):
+            gates[t].addmm_(state_before(h, start_h_BH, t, size), weight_hh_HG)
+            i_and_f[t].sigmoid_()
+            g[t].tanh_()
+            o[t].sigmoid_()
+            torch.mul(f[t], state_before(c, start_c_BH, t, size), out=c[t])
+            c[t].addcmul_(i[t], g[t])
+            torch.tanh(c[t], out=tanh_c[t])
+            torch.mul(o[t], tanh_c[t], out=h[t])
         ctx.save_for_backward(
             input_PE, start_h_BH, start_c_BH, weight_ih_GE, weight_hh_GH, gates_PG, h_PH, c_PH, tanh_c_PH
         )
-        ctx.steps = steps
-        return h_PH, last_states(h_PH, steps), last_states(c_PH, steps)
+        ctx.batch_sizes = batch_sizes
+        return h_PH, last_states(h), last_states(c)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -108,42 +108,54 @@ class _LSTMLayer(torch.autograd.Function):
         input_PE, start_h_BH, start_c_BH, weight_ih_GE, weight_hh_GH, gates_PG, h_PH, c_PH, tanh_c_PH = (
             ctx.saved_tensors
         )
-        steps: list[slice] = ctx.steps
+        batch_sizes: tuple[int, ...] = ctx.batch_sizes
         grad_gates_PG = torch.empty_like(gates_PG)
-        dh_BH, dc_BH = grad_last_h_BH.clone(), grad_last_c_BH.clone()
-        work_BH = torch.empty_like(dc_BH)
-        for t in range(len(steps) - 1, -1, -1):
-            step = steps[t]
-            size = step.stop - step.start
-            dh, dc, work, tanh_c = dh_BH[:size], dc_BH[:size], work_BH[:size], tanh_c_PH[step]
-            i, f, g, o = gates_PG[step].chunk(4, dim=1)
-            di, df, dg, do = grad_gates_PG[step].chunk(4, dim=1)
-            dh += grad_h_PH[step]
-            _sigmoid_backward(torch.mul(dh, tanh_c, out=work), o, grad_input=do)
-            dc += _tanh_backward(torch.mul(dh, o, out=work), tanh_c, grad_input=work)
-            _sigmoid_backward(torch.mul(dc, g, out=work), i, grad_input=di)
-            _sigmoid_backward(torch.mul(dc, state_before(c_PH, start_c_BH, steps, t), out=work), f, grad_input=df)
-            _tanh_backward(torch.mul(dc, i, out=work), g, grad_input=dg)
-            dc *= f
-            torch.mm(grad_gates_PG[step], weight_hh_GH, out=dh)
+        grad_gates, grad_h, c, tanh_c = (
+            per_step(whole, batch_sizes) for whole in (grad_gates_PG, grad_h_PH, c_PH, tanh_c_PH)
+        )
+        i, f, g, o = _split_gates(gates_PG, batch_sizes)
+        di, df, dg, do = _split_gates(grad_gates_PG, batch_sizes)
+        dh_BH, dc_BH, work_BH = grad_last_h_BH.clone(), grad_last_c_BH.clone(), torch.empty_like(grad_last_c_BH)
+        dh, dc, work = dh_BH, dc_BH, work_BH
+        for t in range(len(batch_sizes) - 1, -1, -1):
+            size = batch_sizes[t]
+            if len(dh) != size:
+                dh, dc, work = dh_BH[:size], dc_BH[:size], work_BH[:size]
+            dh += grad_h[t]
+            _sigmoid_backward(torch.mul(dh, tanh_c[t], out=work), o[t], grad_input=do[t])
+            dc += _tanh_backward(torch.mul(dh, o[t], out=work), tanh_c[t], grad_input=work)
+            _sigmoid_backward(torch.mul(dc, g[t], out=work), i[t], grad_input=di[t])
+            before_c = state_before(c, start_c_BH, t, size)
+            _sigmoid_backward(torch.mul(dc, before_c, out=work), f[t], grad_input=df[t])
+            _tanh_backward(torch.mul(dc, i[t], out=work), g[t], grad_input=dg[t])
+            dc *= f[t]
+            torch.mm(grad_gates[t], weight_hh_GH, out=dh)
         return (
             grad_gates_PG @ weight_ih_GE if ctx.needs_input_grad[0] else None,
             dh_BH,
             dc_BH,
             grad_gates_PG.t() @ input_PE,
-            _grad_weight_hh(grad_gates_PG, h_PH, start_h_BH, steps),
+            _grad_weight_hh(grad_gates_PG, h_PH, start_h_BH, batch_sizes),
             grad_gates_PG.sum(0),
             None,
         )
 
 
-def _grad_weight_hh(grad_gates_PG: Tensor, h_PH: Tensor, start_h_BH: Tensor, steps: Sequence[slice]) -> Tensor:
-    """Multiply the gates' gradients by the states before them, in one product where lengths are equal."""
-    grad_GH = grad_gates_PG[steps[0]].t() @ start_h_BH
-    if len(steps) == 1:
+def _split_gates(gates_PG: Tensor, batch_sizes: tuple[int, ...]) -> list[tuple[Tensor, ...]]:
+    """View the gates i, f, g, o apart, each as one `(rows, H)` a step."""
+    return [per_step(gate_PH, batch_sizes) for gate_PH in gates_PG.chunk(4, dim=1)]
+
+
+def _grad_weight_hh(grad_gates_PG: Tensor, h_PH: Tensor, start_h_BH: Tensor, batch_sizes: tuple[int, ...]) -> Tensor:
+    """Multiply the gates' gradients by the states before them, in one product over all steps but the first."""
+    num_rows = batch_sizes[0]
+    grad_GH = grad_gates_PG[:num_rows].t() @ start_h_BH
+    if len(batch_sizes) == 1:
         return grad_GH
-    later = slice(steps[1].start, steps[-1].stop)
-    previous = [state_before(h_PH, start_h_BH, steps, t) for t in range(1, len(steps))]
-    is_equal = all(len(rows) == len(start_h_BH) for rows in previous)
-    previous_PH = h_PH[: steps[-1].start] if is_equal else torch.cat(previous)
-    return grad_GH.addmm_(grad_gates_PG[later].t(), previous_PH)
+    if batch_sizes[-1] == num_rows:
+        previous_PH = h_PH[:-num_rows]
+    else:
+        previous_PH = torch.cat(
+            [state[:size] for state, size in zip(per_step(h_PH, batch_sizes), batch_sizes[1:], strict=False)]
+        )
+    return grad_GH.addmm_(grad_gates_PG[num_rows:].t(), previous_PH)
