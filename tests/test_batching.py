@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import asdict, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from nmt.corpus.batching import (
     Indices,
     Position,
     TrainingBatches,
+    _cut,
     collate,
     pad_source,
     plan_epoch,
@@ -112,6 +114,17 @@ def test_a_pair_too_long_for_any_batch_stands_alone() -> None:
     src_len_P, tgt_len_P = np.array([3, 3, 30, 3]), np.array([3, 50, 3, 3])
     batches = plan_epoch(src_len_P, tgt_len_P, replace(TOKENS, size=20, min_sentences=4), seed=1, epoch=0)
     assert sorted(sorted(batch.tolist()) for batch in batches) == [[0, 3], [1], [2]]
+
+
+def test_batches_are_as_large_as_their_tokens_allow() -> None:
+    rng = np.random.default_rng(1)
+    order, cost_P = rng.permutation(500), rng.integers(1, 40, 500)  # in no order, as leftovers of several lengths
+    batches = _cut(order, cost_P, 100)
+    assert np.array_equal(np.concatenate(batches), order)
+    for batch, following in pairwise(batches):
+        with_next = np.append(batch, following[0])
+        assert len(batch) == 1 or len(batch) * cost_P[batch].max() <= 100
+        assert len(with_next) * cost_P[with_next].max() > 100
 
 
 def test_a_batch_never_exceeds_its_sentences() -> None:

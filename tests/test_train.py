@@ -119,10 +119,12 @@ def test_resuming_where_nothing_is_starts_a_run(digits: Path, run_dir: Path, tmp
 
 
 @pytest.mark.usefixtures("stop_at_3")
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(digits: Path, run_dir: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(
+    digits: Path, run_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     stopped = _train(digits, tmp_path / "run")
     assert stopped.status == 130
-    assert "SIGINT: saving a checkpoint, then stopping" in stopped.err
+    assert "SIGINT: saving a checkpoint, then stopping" in capfd.readouterr().err  # written past sys.stderr
     assert "training stopped at update 3: add resume=true to go on" in stopped.err
     assert stopped.last_line == "nmt: stopped by SIGINT"
     assert (tmp_path / "run" / "checkpoints" / "last").resolve().name == "update_000003"
@@ -152,12 +154,38 @@ def test_limits_may_change_on_resuming(digits: Path, copied_run: Path) -> None:
 
 def test_other_settings_may_not_change_on_resuming(digits: Path, copied_run: Path) -> None:
     before = _contents(copied_run)
-    line = _refusal(digits, copied_run, "resume=true", "seed=2", "optimizer.lr=0.5", "training.max_updates=9")
+    line = _refusal(digits, copied_run, "resume=true", "seed=2", "optimizer.eps=0.5", "training.max_updates=9")
     assert line == (
         f"nmt: {copied_run} cannot be resumed with other settings: "
-        "optimizer.lr was 0.001 and is 0.5; seed was 1 and is 2"
+        "optimizer.eps was 1e-08 and is 0.5; seed was 1 and is 2"
     )
     assert _contents(copied_run) == before
+
+
+def test_the_learning_rate_may_change_on_resuming(digits: Path, copied_run: Path) -> None:
+    changes = ("optimizer.lr=0.5", "optimizer.schedule.kind=halving", "optimizer.schedule.halve_from_epoch=0")
+    done = _train(digits, copied_run, "resume=true", "training.max_updates=8", "training.log_every=1", *changes)
+    assert done.status == 0, done.err
+    rates = [record["lr"] for record in _records(copied_run) if record["kind"] == "train" and record["update"] > 6]
+    assert len(rates) == 2
+    assert all(0 < rate <= 0.25 for rate in rates)
+
+
+@pytest.mark.parametrize("best_by", ["bleu", "nats_per_token"])
+def test_search_may_change_on_resuming_unless_it_chooses_the_best(digits: Path, tmp_path: Path, best_by: str) -> None:
+    settings = (f"training.best_by={best_by}", "training.bleu_every=1")
+    assert _train(digits, tmp_path / "run", *settings).status == 0
+    done = _train(digits, tmp_path / "run", *settings, "resume=true", "search.beam_size=2", "training.max_updates=7")
+    assert done.status == (1 if best_by == "bleu" else 0), done.err
+    if best_by == "bleu":
+        assert "search.beam_size was 1 and is 2" in done.last_line
+
+
+def test_the_error_that_ends_a_run_is_in_its_log(digits: Path, tmp_path: Path) -> None:
+    done = _train(digits, tmp_path / "run", "subword.vocab_size=9000")
+    assert done.status == 1
+    log = (tmp_path / "run" / "train.log").read_text().splitlines()
+    assert log[-1].endswith(done.last_line.removeprefix("nmt: "))
 
 
 def test_text_may_not_change_on_resuming(copied_run: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from nmt.config import (
 )
 from nmt.corpus.batching import Batch, TrainingBatches, collate, pad_source
 from nmt.corpus.binarized import BinarizedCorpus
-from nmt.errors import TrainingError
+from nmt.errors import CheckpointError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.text.subword import BOS_ID, EOS_ID
 from nmt.training.checkpoint import load_checkpoint, load_snapshot
@@ -307,8 +307,16 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     assert contents() == before
 
 
+def test_a_training_state_of_other_make_is_refused(tmp_path: Path) -> None:
+    build(tmp_path, training=replace(TRAINING, max_updates=5)).run()
+    file = tmp_path / "checkpoints" / "last" / "training" / "state.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"moon": "full"}))
+    with pytest.raises(CheckpointError, match=r"cannot be resumed from \(state.json: .*moon.*\): start a new run_dir"):
+        build_resumed(tmp_path)
+
+
 def test_the_train_state_survives_json() -> None:
-    state = TrainState(update=3, best=1.5, scores={"nats_per_token": 1 / 3, "update": 3}, wall_s=0.1)
+    state = TrainState(update=3, best=1.5, scores={"nats_per_token": 1 / 3}, scored_at=3, wall_s=0.1)
     state.position.pairs, state.plateau.num_reductions = 5, 2
     assert TrainState.from_json(json.loads(json.dumps(state.to_json()))) == state
     assert math.isinf(TrainState.from_json(json.loads(json.dumps(TrainState().to_json()))).plateau.best_nats_per_token)
@@ -576,7 +584,7 @@ def test_a_gpu_out_of_memory_is_explained(tmp_path: Path) -> None:
         raise torch.OutOfMemoryError
 
     trainer.model.register_forward_pre_hook(full)
-    with pytest.raises(TrainingError, match=r"the GPU's memory is full: lower batching\.size or raise training\.accu"):
+    with pytest.raises(TrainingError, match=r"memory is full: lower batching\.size and raise training\.acc"):
         trainer.run()
 
 

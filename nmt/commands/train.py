@@ -3,6 +3,7 @@
 import itertools
 import logging
 import math
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from nmt.commands.prepare import PreparedCorpus, prepare, split_files
 from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainCommand
 from nmt.corpus.batching import TrainingBatches
 from nmt.device import resolve_device, resolve_inference_precision, resolve_precision
-from nmt.errors import CheckpointError, ConfigError
+from nmt.errors import CheckpointError, ConfigError, NmtError
 from nmt.evaluation.metrics import corpus_bleu
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.search.beam import check_search_config
@@ -31,8 +32,11 @@ from nmt.training.trainer import RunFiles, Trainer
 
 logger = logging.getLogger(__name__)
 
-# What may differ when a run goes on: limits, logging, device, and where things lie (fingerprints guard the contents).
+# What may differ when a run goes on: limits, the course of the learning rate, logging, device, and where things lie
+# (fingerprints guard the contents).
 MAY_CHANGE = (
+    "optimizer.lr",
+    "optimizer.schedule.",
     "training.max_",
     "training.patience",
     "training.log_every",
@@ -40,7 +44,6 @@ MAY_CHANGE = (
     "data.dir",
     "data.prepared_dir",
     "data.test",
-    "search.",
     "device",
     "threads",
     "run_dir",
@@ -181,10 +184,11 @@ def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand, config_yaml: st
         return None
     checkpoint = load_checkpoint(last)
     before, now = _flat(checkpoint.config), _flat(yaml.safe_load(config_yaml))
+    may_change = MAY_CHANGE if settings.training.best_by == BestBy.bleu else (*MAY_CHANGE, "search.")
     differences = [
         f"{key} was {before.get(key)} and is {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
+        if before.get(key) != now.get(key) and not key.startswith(may_change)
     ]
     if differences:
         raise ConfigError(f"{run_dir} cannot be resumed with other settings: {'; '.join(differences)}")
@@ -315,7 +319,8 @@ class _StopFlag:
             self.restore()
             signal.raise_signal(signal_number)
         self.signal_number = signal_number
-        logger.info("%s: saving a checkpoint, then stopping", signal.Signals(signal_number).name)
+        # not by the logger: the signal may have come while it was writing
+        os.write(2, f"\n{signal.Signals(signal_number).name}: saving a checkpoint, then stopping\n".encode())
 
 
 @contextmanager
@@ -354,6 +359,9 @@ def _log_file(path: Path) -> Iterator[None]:
     logging.getLogger().addHandler(handler)
     try:
         yield
+    except NmtError as error:  # the console gets it from the door
+        handler.handle(logging.makeLogRecord({"msg": f"training failed: {error}"}))
+        raise
     finally:
         logging.getLogger().removeHandler(handler)
         handler.close()

@@ -88,15 +88,14 @@ def _gather(corpus: BinarizedCorpus, indices: Indices) -> Batch:
 def _cut(order: Indices, cost_P: Indices, budget: int) -> list[Indices]:
     """Cut `order` into runs in which sentences × the dearest sentence stays within the budget; at least one each."""
     batches: list[Indices] = []
-    start, dearest = 0, 0
-    for position, index in enumerate(order):
-        new_dearest = max(dearest, int(cost_P[index]))
-        if position > start and (position + 1 - start) * new_dearest > budget:
-            batches.append(order[start:position])
-            start, new_dearest = position, int(cost_P[index])
-        dearest = new_dearest
-    if start < len(order):
-        batches.append(order[start:])
+    costs = cost_P[order]
+    start = 0
+    while start < len(order):
+        window = costs[start : start + max(1, budget // int(costs[start]))]  # the first sentence allows no longer run
+        total_by_size = np.maximum.accumulate(window) * np.arange(1, len(window) + 1)
+        end = start + max(1, int(np.count_nonzero(total_by_size <= budget)))
+        batches.append(order[start:end])
+        start = end
     return batches
 
 

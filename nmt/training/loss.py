@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 # Logits held at a time. On a CPU a chunk should stay in the last-level cache; a GPU wants few, large products.
-CHUNK_LOGITS = {"cpu": 4_000_000, "cuda": 400_000_000}
+CHUNK_LOGITS = {"cpu": 4_000_000, "cuda": 200_000_000}
 
 
 class TokenLoss(NamedTuple):

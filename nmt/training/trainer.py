@@ -20,7 +20,7 @@ from nmt.config import BatchingConfig, BestBy, LossPer, OptimizerConfig, Trainin
 from nmt.corpus.batching import Batch, Position, TrainingBatches, validation_batches
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.device import Precision
-from nmt.errors import TrainingError
+from nmt.errors import CheckpointError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.text.subword import SubwordModel
 from nmt.training.checkpoint import (
@@ -59,7 +59,7 @@ class TrainState:
     Attributes:
         best: the best validation so far, in the measure of `training.best_by`.
         num_bad_validations: validations in a row that were no better, for `training.patience`.
-        scores: of the last validation.
+        scores: of the last validation, and the update that it measured.
         wall_s: seconds that the run has taken, earlier parts included.
     """
 
@@ -69,6 +69,7 @@ class TrainState:
     best: float | None = None
     num_bad_validations: int = 0
     scores: dict[str, float] = field(default_factory=dict)
+    scored_at: int | None = None
     interval: Interval = field(default_factory=Interval)
     wall_s: float = 0.0
 
@@ -167,22 +168,34 @@ class Trainer:
             self._finish(metrics, reason)
             return reason
         except torch.OutOfMemoryError as error:
-            raise TrainingError("the GPU's memory is full: lower batching.size or raise training.accumulate") from error
+            raise TrainingError(
+                "the GPU's memory is full: lower batching.size and raise training.accumulate"
+            ) from error
         finally:
             self._writer.shutdown(wait=True)
             metrics.close()
 
     def resume(self, checkpoint: Path) -> None:
-        """Go on where a checkpoint of this run was written; the model must hold its parameters already."""
+        """Go on where a checkpoint of this run was written; the model must hold its parameters already.
+
+        Raises:
+            CheckpointError: where the checkpoint is missing, damaged, or was written by another version.
+        """
         snapshot = load_snapshot(checkpoint)
-        self.state = TrainState.from_json(snapshot.state)
+        try:
+            self.state = TrainState.from_json(snapshot.state)
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{checkpoint / 'training'} cannot be resumed from (state.json: {error}): start a new run_dir with "
+                f"training.init_from={checkpoint}"
+            ) from error
         self.batches.position = self.state.position
         self._restore_optimizer(snapshot.optimizer)
         torch.set_rng_state(snapshot.random["cpu"])
         if self.device.type == "cuda" and "cuda" in snapshot.random:
             torch.cuda.set_rng_state(snapshot.random["cuda"], self.device)
         self._saved_at = self.state.update
-        if self.state.scores and self.state.scores.get("update") == self.state.update:
+        if self.state.scored_at == self.state.update:
             self._validated_at = self.state.update
 
     def _limit_reached(self) -> EndReason | None:
@@ -341,7 +354,7 @@ class Trainer:
     def _take_in(self, scores: dict[str, float], *, scheduled: bool) -> bool:
         """Let scores move the schedules; returns whether they are the best so far."""
         state = self.state
-        state.scores = scores | {"update": state.update}
+        state.scores, state.scored_at = scores, state.update
         if scheduled:
             state.plateau.observe(scores["nats_per_token"], self.optimizer_config.schedule)
         measure = self.config.best_by.value
@@ -376,9 +389,7 @@ class Trainer:
             corpus_fingerprint=self.files.corpus_fingerprint,
             src_subword_fingerprint=self.files.src_subword.fingerprint,
             tgt_subword_fingerprint=self.files.tgt_subword.fingerprint,
-            scores={name: value for name, value in state.scores.items() if name != "update"}
-            if state.scores.get("update") == state.update
-            else {},
+            scores=state.scores if state.scored_at == state.update else {},
         )
         parameters = {name: _copy(tensor) for name, tensor in self.model.state_dict().items()}
         self._writing = self._writer.submit(self._write, info, parameters, self._snapshot(), is_best)
