@@ -32,6 +32,7 @@ from nmt.training.checkpoint import (
     save_checkpoint,
 )
 from nmt.training.loss import token_loss
+from nmt.training.memory import MemoryAccount
 from nmt.training.metrics_log import MetricsLog, Record
 from nmt.training.optimizer import PlateauState, build_optimizer, clip_gradients, learning_rate
 
@@ -152,6 +153,7 @@ class Trainer:
             TrainingError: where the loss is not finite; the checkpoints written before stay as they are.
         """
         metrics = MetricsLog(self.files.run_dir, from_update=self.state.update)
+        memory: MemoryAccount | None = MemoryAccount(self.model, self.optimizer, self.device)
         self._clock = time.perf_counter()
         self.model.train()
         try:
@@ -160,6 +162,9 @@ class Trainer:
                 self._count_time(busy=True)
                 if self.state.update % self.config.log_every == 0:
                     self._log(metrics)
+                    if memory is not None:  # once: the longest batches have come by then, or nearly
+                        logger.info("%s", memory.describe())
+                        memory = None
                 if self.state.update % self.config.validate_every == 0:
                     self._validate(metrics, scheduled=True)
                 elif self.state.update % self.config.checkpoint_every == 0:

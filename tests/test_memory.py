@@ -1,0 +1,41 @@
+"""The account of a run's memory counts what is there."""
+
+import logging
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from nmt.training import memory
+from tests.test_trainer import TRAINING, build
+
+WORDS = r"memory of updates: parameters (\d+) MB, gradients (\d+) MB, optimizer (\d+) MB, activations (\d+) MB"
+
+
+def test_every_kind_of_memory_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks = iter([108_000_000, 408_000_000])
+    monkeypatch.setattr(memory, "peak_resident_bytes", lambda: next(peaks))
+    model = nn.Linear(2000, 1000, bias=False)
+    optimizer = torch.optim.Adam(model.parameters())
+    account = memory.MemoryAccount(model, optimizer, torch.device("cpu"))
+    model(torch.ones(1, 2000)).sum().backward()
+    optimizer.step()
+    found = re.fullmatch(WORDS, account.describe())
+    assert found
+    assert [int(count) for count in found.groups()] == [8, 8, 16, 300 - 8 - 16]
+
+
+def test_the_peak_grows_with_what_is_held() -> None:
+    before = memory.peak_resident_bytes()
+    held = torch.ones(before // 4)  # as many bytes as the process has ever held
+    assert memory.peak_resident_bytes() > before
+    assert len(held)
+
+
+def test_a_run_accounts_for_its_memory_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        build(tmp_path, training=replace(TRAINING, log_every=1)).run()
+    assert len(re.findall(WORDS, caplog.text)) == 1
