@@ -224,6 +224,8 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.startswith("bench: there is no setting 'model.hiden_dim'")
     assert main.run(["train", "threads=0"]) == 1
     assert capsys.readouterr().err == "bench: threads must be at least 1, but is 0\n"
+    assert main.run(["train", "threads=[1,2]"]) == 1
+    assert capsys.readouterr().err.startswith("bench: threads must be one number")
 
 
 def test_help_needs_no_torch() -> None:

@@ -82,7 +82,10 @@ def _measure(subcommand: str, arguments: Sequence[str]) -> int:
 
     line = read_arguments(arguments)
     plan = Plan(train_variants(line.overrides), search_variants(line.overrides), line.options)
-    if (threads := plan.training[0].settings.threads) is not None:
+    choices = {variant.settings.threads for variant in plan.training}
+    if len(choices) > 1:
+        raise ConfigError("threads must be one number: run the benchmark once for each, in turns")
+    if (threads := choices.pop()) is not None:
         if threads < 1:
             raise ConfigError(f"threads must be at least 1, but is {threads}")
         torch.set_num_threads(threads)
