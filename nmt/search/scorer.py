@@ -226,16 +226,26 @@ class EnsembleScorer:
 
     @torch.inference_mode()
     def step(self, prev_N: Tensor, state: EnsembleState, num_candidates: int) -> Candidates[EnsembleState]:
-        """Step every member, average over the whole vocabulary, and rank."""
+        """Step every member, average over the whole vocabulary, and rank; logarithms are taken of candidates alone."""
         steps = [member.logits(prev_N, own) for member, own in zip(self.members, state, strict=True)]
-        log_prob_MNV = [torch.log_softmax(logits_NV, dim=1).to(steps[0][0].device) for logits_NV, _ in steps]
+        logits_MNV = [logits_NV.to(steps[0][0].device) for logits_NV, _ in steps]
         if self.average == "prob":
-            log_prob_NV = torch.logsumexp(torch.stack(log_prob_MNV), dim=0) - math.log(len(self.members))
+            total_NV = torch.softmax(logits_MNV[0], dim=1)
+            for logits_NV in logits_MNV[1:]:
+                total_NV += torch.softmax(logits_NV, dim=1)
+            _forbid_specials(total_NV)
+            total_NC, token_NC = top_k(total_NV, num_candidates)
+            log_prob_NC = (total_NC.clamp_(min=0.0) / len(self.members)).log_()
         else:
-            log_prob_NV = torch.stack(log_prob_MNV).mean(dim=0)
-        _forbid_specials(log_prob_NV)
-        log_prob_NC, token_NC = top_k(log_prob_NV, num_candidates)
-        return Candidates(log_prob_NC.clamp(max=0.0).cpu(), token_NC.cpu(), tuple(own for _, own in steps))
+            normalizer_N1 = sum(map(_log_sum_exp, logits_MNV), start=torch.zeros_like(logits_MNV[0][:, :1]))
+            total_NV = logits_MNV[0]
+            for logits_NV in logits_MNV[1:]:
+                total_NV += logits_NV
+            _forbid_specials(total_NV)
+            total_NC, token_NC = top_k(total_NV, num_candidates)
+            log_prob_NC = (total_NC - normalizer_N1).div_(len(self.members))
+        own_states = tuple(own for _, own in steps)
+        return Candidates(log_prob_NC.clamp_(max=0.0).cpu(), token_NC.cpu(), own_states)
 
     def select(self, state: EnsembleState, rows_N: Tensor) -> EnsembleState:
         return tuple(member.select(own, rows_N) for member, own in zip(self.members, state, strict=True))
