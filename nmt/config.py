@@ -138,7 +138,7 @@ class DataConfig:
     prepared_dir: str = MISSING
     train: FilesConfig = MISSING
     dev: FilesConfig = MISSING
-    test: FilesConfig | None = MISSING
+    test: FilesConfig = MISSING
     generate: GenerateConfig | None = MISSING
     max_len_subwords: int = MISSING
     max_len_ratio: float = MISSING
@@ -280,6 +280,7 @@ class EvaluateCommand:
     by_length: bool = MISSING
     metrics: list[str] = MISSING
     bleu_tokenize: str = MISSING
+    lowercase: bool = MISSING
     bootstrap_samples: int = MISSING
     paired_test: PairedTest = MISSING
     json: bool = MISSING

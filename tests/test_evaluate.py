@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from nmt.evaluation.metrics import corpus_bleu
 from tests.commands import error, nmt
@@ -56,6 +59,14 @@ def test_a_second_reference_counts(files: Path) -> None:
     [score] = out["systems"][0]["scores"]
     assert score["value"] == corpus_bleu(hypotheses, references)
     assert score["signature"].startswith("nrefs:2|")
+
+
+def test_chrf_plus_plus_and_lower_case_on_demand(files: Path) -> None:
+    (files / "loud").write_text((files / "ref").read_text().upper())
+    out = _evaluate("hypothesis=loud", "reference=ref", "metrics=[bleu,chrf++]", "lowercase=true")
+    assert re.search(r"^  BLEU 100\.0 .*\n    .*\|case:lc\|", out, re.MULTILINE)
+    assert re.search(r"^  chrF2\+\+ 100\.0\n    .*\|case:lc\|", out, re.MULTILINE)
+    assert "BLEU 100.0" not in _evaluate("hypothesis=loud", "reference=ref")
 
 
 @pytest.mark.usefixtures("files")
@@ -115,20 +126,24 @@ def test_systems_are_compared_with_the_first(test: str) -> None:
     ("settings", "message"),
     [
         ([], "hypothesis or checkpoints must be given, and not both"),
-        (["hypothesis=good", "checkpoints=x"], "not both; checkpoints need source=FILE, the text to translate"),
+        (["hypothesis=good", "checkpoints=x"], "not both; checkpoints need source=FILE and reference=FILE, or neither"),
         (["hypothesis=[good,good]"], "hypothesis names a file twice"),
         (["hypothesis=good", "by_length=true"], "by_length=true needs source=FILE, whose words it counts"),
         (["hypothesis=good", "paired_test=bootstrap"], "paired_test=bootstrap needs two hypothesis files or more"),
         (["hypothesis=good", "output=x"], "output is where translations by checkpoints go: it needs checkpoints"),
-        (["hypothesis=good", "metrics=[bleu,rouge]"], "metrics must name some of bleu, chrf, ter, each once"),
-        (["hypothesis=good", "metrics=[]"], "metrics must name some of bleu, chrf, ter"),
+        (["hypothesis=good", "metrics=[bleu,rouge]"], "metrics must name some of bleu, chrf, chrf++, ter, each once"),
+        (["hypothesis=good", "metrics=[]"], "metrics must name some of bleu, chrf, chrf++, ter"),
         (["hypothesis=good", "bleu_tokenize=x"], "bleu_tokenize must be one of 13a, intl, char, zh, none, but is x"),
         (["hypothesis=good", "bootstrap_samples=-1"], "bootstrap_samples must be 0 (no interval) or at least 2"),
         (
             ["hypothesis=[good,fair]", "paired_test=bootstrap", "bootstrap_samples=0"],
             "needs bootstrap_samples, which is 0",
         ),
-        (["checkpoints=x", "source=src", "metrics=[rouge]"], "metrics must name some of bleu, chrf, ter"),
+        (
+            ["checkpoints=x"],
+            "checkpoints need source=FILE and reference=FILE, or neither for the test set of their run",
+        ),
+        (["checkpoints=x", "source=src", "metrics=[rouge]"], "metrics must name some of bleu, chrf, chrf++, ter"),
         (["checkpoints=x", "source=src", "bleu_tokenize=x"], "bleu_tokenize must be one of 13a, intl"),
         (["hypothesis=nothing"], "nothing does not exist: check the path"),
         (["hypothesis=."], ". must be a text file, but is a directory"),
@@ -150,7 +165,7 @@ def test_what_cannot_be_is_one_line(files: Path, settings: list[str], message: s
 
 @pytest.mark.usefixtures("files")
 def test_conflicts_are_reported_together() -> None:
-    line = error("evaluate", "reference=[]", "checkpoints=x", "hypothesis=good", "by_length=true", "metrics=[x]")
+    line = error("evaluate", "by_length=true", "output=x", "metrics=[x]")
     assert line.count(";") == 4
 
 
@@ -164,6 +179,38 @@ def test_checkpoints_are_scored_on_a_test_set(checkpoint: Path, digits: Path, tm
     assert out.read_text() == translated.out
     rescored = json.loads(_evaluate(f"hypothesis={out}", test_set[1], "json=true"))
     assert scored["systems"][0]["scores"] == rescored["systems"][0]["scores"]
+
+
+@pytest.fixture
+def own_test_set(checkpoint: Path, digits: Path, tmp_path: Path) -> Callable[[list[str]], Path]:
+    """Copies the checkpoint, with a test set of these source files in its run's settings."""
+
+    def copy(src: list[str]) -> Path:
+        path = shutil.copytree(checkpoint, tmp_path / "copy")
+        settings = yaml.safe_load((path / "config.yaml").read_text())
+        settings["data"] |= {"dir": str(digits), "test": {"src": src, "tgt": ["test.fr"]}}
+        (path / "config.yaml").write_text(yaml.safe_dump(settings))
+        return path
+
+    return copy
+
+
+def test_checkpoints_alone_are_scored_on_the_test_set_of_their_run(
+    own_test_set: Callable[[list[str]], Path], digits: Path
+) -> None:
+    path = own_test_set(["test.en"])
+    common = (f"checkpoints=[{path}]", "threads=1", "search=greedy", "by_length=true")
+    named = _evaluate(*common, f"source={digits / 'test.en'}", f"reference={digits / 'test.fr'}")
+    assert _evaluate(*common) == named
+
+
+@pytest.mark.parametrize("src", [[], ["test.en", "test.fr"]], ids=["none", "two files"])
+def test_a_run_without_such_a_test_set_is_told(own_test_set: Callable[[list[str]], Path], src: list[str]) -> None:
+    path = own_test_set(src)
+    line = error("evaluate", f"checkpoints={path}")
+    assert line == (
+        f"nmt: the run of {path} names no test set of one file a side (data.test): give source=FILE and reference=FILE"
+    )
 
 
 def test_an_ensemble_is_one_system(checkpoint: Path, digits: Path) -> None:

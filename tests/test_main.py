@@ -7,12 +7,14 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 import nmt as package
 from nmt.commands import evaluate
 from nmt.commands.main import COMMANDS, Stopped
 from nmt.errors import TrainingError
-from tests.commands import error, nmt
+from nmt.model.seq2seq import Seq2Seq
+from tests.commands import error, nmt, train_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,7 +143,10 @@ def test_a_command_that_a_signal_ended_ends_the_sweep_too(monkeypatch: pytest.Mo
     assert metrics == [["bleu"]]
 
 
-def test_a_failed_job_of_a_sweep_leaves_nothing_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "failure", [TrainingError("the GPU's memory is full"), torch.OutOfMemoryError("CUDA out of memory")], ids=type
+)
+def test_a_failed_job_of_a_sweep_leaves_nothing_in_memory(monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
     class Model:
         pass
 
@@ -151,7 +156,7 @@ def test_a_failed_job_of_a_sweep_leaves_nothing_in_memory(monkeypatch: pytest.Mo
         assert [model() for model in models] == [None] * len(models)
         model = Model()
         models.append(weakref.ref(model))
-        raise TrainingError("the GPU's memory is full")
+        raise type(failure)(*failure.args)
 
     monkeypatch.setattr(evaluate, "run", run)
     done = nmt("evaluate", "-m", "reference=x", "bootstrap_samples=0,2,3")
@@ -172,6 +177,32 @@ def test_an_operating_system_error_is_one_line(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(evaluate, "run", run)
     assert error("evaluate", "reference=x") == "nmt: out.txt: No space left on device"
+
+
+@pytest.mark.parametrize(
+    "full",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has 1.00 GiB free."),
+        RuntimeError("CUDA error: out of memory"),  # where another process has left too little for CUDA itself
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+    ids=lambda error: str(error)[:30],
+)
+def test_a_full_gpu_is_one_line(
+    checkpoint: Path, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: RuntimeError
+) -> None:
+    def fill(*_: object, **__: object) -> None:
+        raise full
+
+    monkeypatch.setattr(Seq2Seq, "to", fill)
+    searching = "nmt: the GPU's memory is full: lower search.batch_rows"
+    test_set = (f"source={digits}/test.en", f"reference={digits}/test.fr")
+    assert error("translate", f"checkpoints={checkpoint}") == searching
+    assert error("evaluate", f"checkpoints={checkpoint}", *test_set) == searching
+    done = nmt("train", *train_settings(digits), f"run_dir={tmp_path}/run")
+    advice = "lower batching.size and raise training.accumulate, or take a smaller model"
+    assert (done.status, done.last_line) == (1, f"nmt: the GPU's memory is full: {advice}")
 
 
 def test_no_command_leaves_folders_of_hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,15 +109,24 @@ def test_a_signature_lets_a_stranger_repeat_the_score() -> None:
     ]
 
 
+def test_chrf_plus_plus_counts_words_too() -> None:
+    chrf, plus_plus = score_corpus(["ab c"], [["ab d"]], metrics=["chrf", "chrf++"], bootstrap_samples=0)
+    assert (plus_plus.label, plus_plus.metric) == ("chrF2++", "chrf++")
+    assert "|nw:2|" in plus_plus.signature
+    # characters without spaces, "abc" and "abd": 2 of 3, 1 of 2 bigrams, no trigram; words: 1 of 2, no bigram
+    assert chrf.value == pytest.approx(100 * (2 / 3 + 1 / 2 + 0) / 3)
+    assert plus_plus.value == pytest.approx(100 * (2 / 3 + 1 / 2 + 0 + 1 / 2 + 0) / 5)
+
+
 def test_options_change_score_and_signature() -> None:
-    options = MetricOptions(bleu_tokenize="none", lowercase=True, chrf_word_order=2)
+    options = MetricOptions(bleu_tokenize="none", lowercase=True)
     hypotheses = [line.upper() for line in REFERENCE]
     bleu, chrf = score_corpus(hypotheses, [REFERENCE], metrics=["bleu", "chrf"], bootstrap_samples=0, options=options)
     assert bleu.value == pytest.approx(100)
     assert "case:lc" in bleu.signature
     assert "tok:none" in bleu.signature
-    assert chrf.label == "chrF2++"
     assert chrf.value == pytest.approx(100)
+    assert "case:lc" in chrf.signature
     assert corpus_bleu(hypotheses, [REFERENCE]) == 0
     # 13a splits off the period, "none" does not: 2 of 3 tokens against 1 of 2
     assert "66.7/" in score_corpus(["a x."], [["a b."]], metrics=["bleu"], bootstrap_samples=0)[0].details
@@ -267,9 +276,9 @@ def test_systems_that_cannot_be_compared_are_refused() -> None:
     [
         (["bleu"], 1, r"bootstrap_samples must be 0 \(no interval\) or at least 2, but is 1"),
         (["bleu"], -5, r"bootstrap_samples must be 0 \(no interval\) or at least 2, but is -5"),
-        ([], 0, r"metrics must name some of bleu, chrf, ter, each once, but is \[\]"),
-        (["bleu", "bleu"], 0, r"metrics must name some of bleu, chrf, ter, each once, but is \[bleu, bleu\]"),
-        (["meteor"], 0, r"metrics must name some of bleu, chrf, ter, each once, but is \[meteor\]"),
+        ([], 0, r"metrics must name some of bleu, chrf, chrf\+\+, ter, each once, but is \[\]"),
+        (["bleu", "bleu"], 0, r"metrics must name some of bleu, chrf, chrf\+\+, ter, each once, but is \[bleu, bleu\]"),
+        (["meteor"], 0, r"metrics must name some of bleu, chrf, chrf\+\+, ter, each once, but is \[meteor\]"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(metrics: list[MetricName], samples: int, message: str) -> None:
@@ -278,14 +287,14 @@ def test_settings_that_cannot_be_are_refused(metrics: list[MetricName], samples:
 
 
 def test_an_unknown_tokenizer_is_refused() -> None:
-    options = MetricOptions(bleu_tokenize=cast("BleuTokenizer", "moses"), lowercase=False, chrf_word_order=0)
+    options = MetricOptions(bleu_tokenize=cast("BleuTokenizer", "moses"), lowercase=False)
     with pytest.raises(ConfigError, match=r"^bleu_tokenize must be one of 13a, intl, char, zh, none, but is moses$"):
         score_corpus(GOOD, [REFERENCE], metrics=["bleu"], bootstrap_samples=0, options=options)
 
 
 @pytest.mark.parametrize("tokenizer", get_args(BleuTokenizer))
 def test_every_tokenizer_is_at_hand(tokenizer: BleuTokenizer) -> None:
-    options = MetricOptions(bleu_tokenize=tokenizer, lowercase=False, chrf_word_order=0)
+    options = MetricOptions(bleu_tokenize=tokenizer, lowercase=False)
     [bleu] = score_corpus(REFERENCE, [REFERENCE], metrics=["bleu"], bootstrap_samples=0, options=options)
     assert bleu.value == pytest.approx(100)
     assert f"|tok:{tokenizer}" in bleu.signature

@@ -1,20 +1,29 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import re
+import shutil
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 
+import nmt.corpus.binarized as binarized_module
 from nmt.commands.prepare import prepare
 from nmt.commands.settings import compose_settings, quote_paths, to_settings
 from nmt.config import TrainCommand
 from nmt.errors import DataError
+from nmt.text.subword_process import SubwordProcess
 from tests.commands import data_settings, error, nmt, write_digits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from nmt.text.subword import SubwordModel
 
 
 @pytest.fixture
@@ -116,6 +125,68 @@ def test_text_that_cannot_be_used(text: Path, content: bytes | None, message: st
     assert re.search(message, line)
 
 
+@pytest.fixture
+def two_processes(monkeypatch: pytest.MonkeyPatch) -> list[SubwordModel]:
+    """Have the 200 pairs encoded by two processes; lists the models that the second was started with."""
+    started = []
+
+    class Process(SubwordProcess):
+        def __init__(self, subword: SubwordModel) -> None:
+            started.append(subword)
+            super().__init__(subword)
+
+    monkeypatch.setattr(binarized_module, "_PAIRS_A_BLOCK", 20)
+    monkeypatch.setattr(binarized_module, "SubwordProcess", Process)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 3}, raising=False)
+    return started
+
+
+def test_two_processes_prepare_the_same_corpus(
+    text: Path, tmp_path: Path, two_processes: list[SubwordModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_two = _prepare(text)
+    assert len(two_processes) == 1  # none for the few pairs of the dev text
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3})
+    by_one = _prepare(text, f"data.prepared_dir={tmp_path / 'other'}")
+    assert len(two_processes) == 1
+    assert by_two.name == by_one.name
+    for path in by_one.iterdir():
+        assert (by_two / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("lang", "line", "content", "message"),
+    [
+        (
+            "fr",
+            150,
+            b"caf\xe9",
+            r"nmt: .*/train.fr, line 150, byte 4: must be UTF-8, but is 0xe9: convert the file first",
+        ),
+        (
+            "en",
+            42,
+            b"caf\xe9",
+            r"nmt: .*/train.en, line 42, byte 4: must be UTF-8, but is 0xe9: convert the file first",
+        ),
+        ("en", 201, b"one", r"nmt: .*/train.fr ends at line 200, .*/train.en goes on: align them so that line n"),
+    ],
+)
+def test_an_error_of_the_text_is_one_line_with_two_processes_too(
+    text: Path, two_processes: list[SubwordModel], lang: str, line: int, content: bytes, message: str
+) -> None:
+    first = _prepare(text)
+    models = [f"subword.{side}_model={first / f'{side}.subword'}" for side in ("src", "tgt")]
+    lines = (text / f"train.{lang}").read_bytes().split(b"\n")
+    lines[line - 1] = content
+    (text / f"train.{lang}").write_bytes(b"\n".join(lines))
+    done = nmt("prepare", *data_settings(text), *models)
+    assert (done.status, done.out) == (1, "")
+    assert re.search(message, done.last_line)
+    assert _corpora(text) == [first.name]
+    assert len(two_processes) == (1 if line == 42 else 2)
+
+
 def test_a_vocabulary_too_large_for_the_text_is_explained(text: Path) -> None:
     with pytest.raises(DataError, match=r"vocab_size=50 is more than the en text allows: set it to at most 14"):
         _prepare(text, "subword.vocab_size=50")
@@ -145,12 +216,49 @@ def test_a_place_that_cannot_be_written_is_one_line(text: Path) -> None:
     )
 
 
+def test_waiting_for_another_job_is_said(text: Path, caplog: pytest.LogCaptureFixture) -> None:
+    directory = _prepare(text)
+    shutil.rmtree(directory)
+    other_job = FileLock(directory.with_name(f".{directory.name}.lock"), thread_local=False)
+    other_job.acquire()
+
+    def finish_when_waited_for(record: logging.LogRecord) -> bool:
+        if record.getMessage().startswith("another job"):
+            other_job.release()
+        return True
+
+    caplog.handler.addFilter(finish_when_waited_for)
+    give_up = threading.Timer(30, other_job.release)  # a job that waits in silence fails the test and does not block it
+    give_up.start()
+    with caplog.at_level(logging.INFO):
+        assert _prepare(text) == directory
+    give_up.cancel()
+    assert f"another job prepares this corpus in {text / 'prepared'}: waiting for it" in caplog.messages
+    caplog.clear()
+    shutil.rmtree(directory)
+    with caplog.at_level(logging.INFO):
+        _prepare(text)
+    assert not any(message.startswith("another job") for message in caplog.messages)
+
+
 def test_subwords_of_an_earlier_corpus_can_be_used_again(text: Path, tmp_path: Path) -> None:
     first = _prepare(text)
     other = write_digits(tmp_path / "other", seed=2)
     models = [f"subword.{side}_model={first / f'{side}.subword'}" for side in ("src", "tgt")]
     second = _prepare(other, *models)
     assert (second / "src.subword").read_bytes() == (first / "src.subword").read_bytes()
+
+
+def test_joint_subwords_keep_the_rules_of_each_side(text: Path) -> None:
+    (text / "train.en").write_text("It's late.\n" * 4)
+    (text / "train.fr").write_text("L'homme n'a pas d'eau.\n" * 4)
+    settings = _settings(
+        [*data_settings(text), "subword.joint=true", "subword.tokenizer=moses", "subword.vocab_size=15"]
+    )
+    src, tgt = prepare(settings.data, settings.subword).subwords()
+    assert src.pieces(src.encode("It's late.")) == ["▁It", "▁'s", "▁late", "▁."]
+    assert tgt.pieces(tgt.encode("d'eau.")) == ["▁d'", "▁eau", "▁."]
+    assert src.vocab_size == tgt.vocab_size == 15
 
 
 def _phrasebook(folder: Path) -> list[str]:

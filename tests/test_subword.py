@@ -1,4 +1,5 @@
 import io
+import pickle
 import random
 import re
 from collections import Counter
@@ -19,6 +20,7 @@ from nmt.text.subword import (
     SubwordKind,
     SubwordModel,
     SubwordSpec,
+    learn_joint_subwords,
     learn_subword,
 )
 
@@ -161,6 +163,35 @@ def test_the_table_of_words_may_be_cleared_at_any_time(monkeypatch: pytest.Monke
     monkeypatch.setattr(subword_module, "_NUM_CACHED_WORDS", 3)
     assert [model.encode(text) for text in TEXT] == expected
     assert len(model._words or ()) < 40
+
+
+@pytest.mark.parametrize("num_words_at_once", [1, 3, 1000])
+def test_words_may_be_looked_up_any_number_at_once(monkeypatch: pytest.MonkeyPatch, num_words_at_once: int) -> None:
+    monkeypatch.setattr(subword_module, "_NUM_WORDS_AT_ONCE", num_words_at_once)
+    model = _learn()
+    assert model.encode_batch([*TEXT, *ODD_TEXTS]) == model._sp.encode([*TEXT, *ODD_TEXTS])
+
+
+def test_text_that_cannot_be_encoded_leaves_nothing_behind(models: dict[str, SubwordModel]) -> None:
+    model = _copy(models["bpe"])
+    expected = models["bpe"].encode("the baker")
+    for _ in range(2):
+        with pytest.raises((TypeError, UnicodeError)):
+            model.encode("the \ud800 baker")  # half of a surrogate pair is no text
+        assert model.encode("the baker") == expected
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_pickled_model_is_the_same(models: dict[str, SubwordModel], name: str) -> None:
+    model = _copy(models[name])
+    assert model.fingerprint == models[name].fingerprint
+    assert model.encode_batch([*TEXT, *ODD_TEXTS]) == models[name].encode_batch([*TEXT, *ODD_TEXTS])
+
+
+def _copy(model: SubwordModel) -> SubwordModel:
+    copy = pickle.loads(pickle.dumps(model))
+    assert isinstance(copy, SubwordModel)
+    return copy
 
 
 def test_flat_encoding_is_encoding(models: dict[str, SubwordModel]) -> None:
@@ -306,14 +337,13 @@ def test_learning_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_learning_samples_so_many_lines() -> None:
-    lines = [f"line {n}" for n in range(10_000)]
+    lines = [("en", f"line {n}") for n in range(10_000)]
     sample = subword_module._sample(iter(lines), 100, seed=5)
     assert len(set(sample)) == 100
     assert set(sample) <= set(lines)
     assert sample == subword_module._sample(iter(lines), 100, seed=5)
     assert sample != subword_module._sample(iter(lines), 100, seed=6)
-    assert subword_module._sample(["a", "", " ", "b"], 100, seed=5) == ["a", "b"]
-    places = [int(line.split()[1]) for line in sample]
+    places = [int(line.split()[1]) for _, line in sample]
     assert 3500 < sum(places) / 100 < 6500  # from the whole text: 5000 ± 5 standard errors of 289
 
 
@@ -339,6 +369,21 @@ def test_moses_follows_the_language() -> None:
     french = learn_subword(text, replace(SPEC, kind="word", vocab_size=12, tokenizer="moses"), lang="fr")
     assert french.pieces(french.encode("L'homme n'a pas")) == ["▁L'", "▁homme", "▁n'", "▁a", "▁pas"]
     assert french.decode(french.encode("L'homme n'a pas d'eau.")) == "L'homme n'a pas d'eau."
+
+
+def test_joint_subwords_are_one_vocabulary_under_the_rules_of_each_language() -> None:
+    english, french = ["It's late."] * 3, ["L'homme n'a pas d'eau."] * 3
+    spec = replace(SPEC, kind="word", vocab_size=15, tokenizer="moses")
+    src, tgt = learn_joint_subwords([("en", iter(english)), ("fr", iter(french))], spec)
+    assert src.pieces(range(15)) == tgt.pieces(range(15))
+    english_words = ["▁It", "▁'s", "▁late", "▁."]
+    french_words = ["▁L'", "▁homme", "▁n'", "▁a", "▁pas", "▁d'", "▁eau", "▁."]
+    assert src.pieces(src.encode(english[0])) == english_words
+    assert tgt.pieces(tgt.encode(french[0])) == french_words
+    assert set(src.pieces(range(4, 15))) == {*english_words, *french_words}
+    alone = learn_subword([*english, *french], replace(spec, tokenizer="none", vocab_size=10), lang="en")
+    both = learn_joint_subwords([("en", english), ("fr", french)], replace(spec, tokenizer="none", vocab_size=10))
+    assert both[0].fingerprint == alone.fingerprint
 
 
 @pytest.mark.parametrize("tokenizer", ["none", "moses"])

@@ -11,7 +11,6 @@ from nmt.config import EvaluateCommand, PairedTest
 from nmt.errors import ConfigError, DataError
 from nmt.evaluation.metrics import (
     LENGTH_BUCKETS,
-    SACREBLEU_DEFAULTS,
     BleuTokenizer,
     GroupScore,
     MetricName,
@@ -56,12 +55,10 @@ class Report:
 
 
 def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
-    options = MetricOptions(
-        bleu_tokenize=cast("BleuTokenizer", settings.bleu_tokenize),
-        lowercase=SACREBLEU_DEFAULTS.lowercase,
-        chrf_word_order=SACREBLEU_DEFAULTS.chrf_word_order,
-    )
+    options = MetricOptions(bleu_tokenize=cast("BleuTokenizer", settings.bleu_tokenize), lowercase=settings.lowercase)
     _check(settings, options)
+    if settings.checkpoints and settings.source is None:
+        _take_test_set(settings)
     references = [list(read_lines(Path(name))) for name in settings.reference]
     labels = _read_labels(settings, num_sentences=len(references[0]))
     if settings.checkpoints:
@@ -85,11 +82,11 @@ def _check(settings: EvaluateCommand, options: MetricOptions) -> None:
     problems = []
     if bool(settings.hypothesis) == bool(settings.checkpoints):
         problems.append("hypothesis or checkpoints must be given, and not both")
-    if not settings.reference:
+    if settings.checkpoints and bool(settings.reference) != (settings.source is not None):
+        problems.append("checkpoints need source=FILE and reference=FILE, or neither for the test set of their run")
+    if not settings.reference and not settings.checkpoints:
         problems.append("reference must name at least one file")
-    if settings.checkpoints and settings.source is None:
-        problems.append("checkpoints need source=FILE, the text to translate")
-    if settings.by_length and settings.source is None:
+    if settings.by_length and settings.source is None and not settings.checkpoints:
         problems.append("by_length=true needs source=FILE, whose words it counts")
     if len(set(settings.hypothesis)) < len(settings.hypothesis):
         problems.append("hypothesis names a file twice")
@@ -105,6 +102,23 @@ def _check(settings: EvaluateCommand, options: MetricOptions) -> None:
         problems.append(str(error))
     if problems:
         raise ConfigError("; ".join(problems))
+
+
+def _take_test_set(settings: EvaluateCommand) -> None:
+    """Take `data.test` of the run that wrote the first checkpoint as source and reference."""
+    # imported here since scoring files needs no torch
+    from nmt.training.checkpoint import read_config, read_info
+
+    path = Path(settings.checkpoints[0])
+    read_info(path)  # explains what is no checkpoint
+    data = read_config(path).get("data", {})
+    test = data.get("test", {})
+    if not (len(test.get("src", [])) == len(test.get("tgt", [])) == 1):
+        raise ConfigError(
+            f"the run of {path} names no test set of one file a side (data.test): give source=FILE and reference=FILE"
+        )
+    settings.source = str(Path(data["dir"], test["src"][0]))
+    settings.reference = [str(Path(data["dir"], test["tgt"][0]))]
 
 
 def _read_labels(settings: EvaluateCommand, *, num_sentences: int) -> Labels:

@@ -7,6 +7,7 @@ modules are imported only by the commands that need them.
 import importlib
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -130,7 +131,8 @@ class _Jobs:
         self.num_started += 1
         try:
             settings, config_yaml = to_settings(composed)
-            status = importlib.import_module(f"nmt.commands.{self.command}").run(settings, config_yaml=config_yaml)
+            with _full_gpu_explained(self.command):
+                status = importlib.import_module(f"nmt.commands.{self.command}").run(settings, config_yaml=config_yaml)
         except BrokenPipeError:  # the reader of our output has gone, as in `nmt translate … | head`
             raise Stopped(signal.SIGPIPE) from None
         except (NmtError, OmegaConfBaseException, OSError) as error:
@@ -171,6 +173,21 @@ def _hand_to_hydra(jobs: _Jobs, line: "CommandLine") -> None:
     with sweep_folder(line) as more_overrides:
         sys.argv = [f"nmt {jobs.command}", *line.options, *line.overrides, *more_overrides]
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=jobs.command)(job)()
+
+
+@contextmanager
+def _full_gpu_explained(command: str) -> Iterator[None]:
+    """Say what to do where the memory of the GPU is full, in torch's words or in those of a library below it."""
+    from nmt.errors import NmtError
+
+    try:
+        yield
+    except RuntimeError as error:
+        if not re.search(r"out of memory|_STATUS_ALLOC_FAILED", str(error)):
+            raise
+        for_training = "lower batching.size and raise training.accumulate, or take a smaller model"
+        advice = for_training if command == "train" else "lower search.batch_rows"
+        raise NmtError(f"the GPU's memory is full: {advice}") from error
 
 
 @contextmanager

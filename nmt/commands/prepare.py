@@ -6,12 +6,12 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from nmt.config import DataConfig, FilesConfig, GenerateConfig, SubwordConfig, TrainCommand
@@ -20,6 +20,7 @@ from nmt.corpus.binarized import (
     SRC_SUBWORD,
     TGT_SUBWORD,
     BinarizedCorpus,
+    NumProcesses,
     PairLimits,
     SplitReport,
     open_split,
@@ -29,7 +30,7 @@ from nmt.corpus.binarized import (
 )
 from nmt.errors import ConfigError, DataError
 from nmt.text.parallel import ParallelFiles, fingerprint_files, read_lines, read_pairs
-from nmt.text.subword import SubwordModel, SubwordSpec, learn_subword
+from nmt.text.subword import SubwordModel, SubwordSpec, learn_joint_subwords, learn_subword
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +134,11 @@ def _locked(root: Path, name: str, *, setting: str) -> Iterator[None]:
     lock = FileLock(root / name)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        with suppress(Timeout):
+            lock.acquire(blocking=False)
+        if not lock.is_locked:
+            logger.info("another job prepares this corpus in %s: waiting for it", root)
+            lock.acquire()
     except OSError as error:
         raise DataError(
             f"{root} must be writable, but is not ({error.strerror or error}): name another {setting}"
@@ -161,6 +166,7 @@ def _write(corpus: PreparedCorpus, data: DataConfig, subword: SubwordConfig, spl
                     src_subword=src_subword,
                     tgt_subword=tgt_subword,
                     limits=limits,
+                    num_processes=num_processes(),
                     progress=bar.update,
                 )
             _log_report(split, reports[split])
@@ -175,6 +181,12 @@ def _write(corpus: PreparedCorpus, data: DataConfig, subword: SubwordConfig, spl
         aside.rename(corpus.directory)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def num_processes() -> NumProcesses:
+    """Return how many processes may encode: two, unless the machine, taskset or Slurm leaves us one CPU."""
+    num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 2 if num_cpus > 1 else 1
 
 
 def _log_report(split: str, report: SplitReport) -> None:
@@ -198,8 +210,9 @@ def _subwords(data: DataConfig, config: SubwordConfig, train: ParallelFiles) -> 
         return SubwordModel.load(Path(config.src_model)), SubwordModel.load(Path(config.tgt_model))
     logger.info("subwords: learning %s %s", "joint" if config.joint else "separate", config.kind)
     if config.joint:
-        both = learn_subword(_lines(train.src + train.tgt), _spec(config, config.vocab_size), lang=data.tgt_lang)
-        return both, both
+        texts = [(data.src_lang, _lines(train.src)), (data.tgt_lang, _lines(train.tgt))]
+        src, tgt = learn_joint_subwords(texts, _spec(config, config.vocab_size))
+        return src, tgt
     return (
         learn_subword(_lines(train.src), _spec(config, config.src_vocab_size), lang=data.src_lang),
         learn_subword(_lines(train.tgt), _spec(config, config.tgt_vocab_size), lang=data.tgt_lang),

@@ -21,7 +21,7 @@ from nmt.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-MetricName = Literal["bleu", "chrf", "ter"]
+MetricName = Literal["bleu", "chrf", "chrf++", "ter"]
 BleuTokenizer = Literal["13a", "intl", "char", "zh", "none"]  # those that need no further package or download
 SignificanceTest = Literal["bootstrap", "randomization"]
 
@@ -50,15 +50,13 @@ class MetricOptions:
     """What changes a score and therefore stands in its signature.
 
     TER follows sacreBLEU and is case-insensitive always; `lowercase` makes BLEU and chrF so.
-    `chrf_word_order=2` turns chrF into chrF++ (Popović 2017).
     """
 
     bleu_tokenize: BleuTokenizer
     lowercase: bool
-    chrf_word_order: int
 
 
-SACREBLEU_DEFAULTS = MetricOptions(bleu_tokenize="13a", lowercase=False, chrf_word_order=0)
+SACREBLEU_DEFAULTS = MetricOptions(bleu_tokenize="13a", lowercase=False)
 
 
 @dataclass(frozen=True)
@@ -254,7 +252,9 @@ def _build_metric(
             # force: sacreBLEU's warning about tokenized text is replaced by ours
             return BLEU(lowercase=options.lowercase, tokenize=options.bleu_tokenize, force=True, references=references)
         case "chrf":
-            return CHRF(lowercase=options.lowercase, word_order=options.chrf_word_order, references=references)
+            return CHRF(lowercase=options.lowercase, references=references)
+        case "chrf++":
+            return CHRF(lowercase=options.lowercase, word_order=2, references=references)  # Popović 2017
         case "ter":
             return TER(references=references)
 

@@ -12,7 +12,7 @@ finished hypotheses per sentence, T subwords of the longest live hypothesis.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -366,11 +366,18 @@ def search_as_found(
 
 
 def beam_search(
-    scorer: StepScorer[StateT], sources: Sequence[EncodedSource], config: SearchConfig
+    scorer: StepScorer[StateT],
+    sources: Sequence[EncodedSource],
+    config: SearchConfig,
+    *,
+    progress: Callable[[int], None] | None = None,
 ) -> list[tuple[Hypothesis, ...]]:
     """Return the n best hypotheses of every source, best first; fewer where fewer finished.
 
     Where none finished within the maximum length, these are unfinished ones, and say so.
+
+    Args:
+        progress: called with the number of sources done since the last call.
 
     Raises:
         ConfigError: for a config that cannot be.
@@ -379,4 +386,6 @@ def beam_search(
     results: list[tuple[Hypothesis, ...]] = [()] * len(sources)
     for found in search_as_found(scorer, sources, config):
         results[found.sentence] = found.hypotheses
+        if progress is not None:
+            progress(1)
     return results

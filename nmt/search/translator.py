@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from nmt.config import SearchConfig
-from nmt.search.beam import Hypothesis, check_search_config, search_as_found
+from nmt.search.beam import Hypothesis, beam_search, check_search_config
 from nmt.search.scorer import StepScorer
 from nmt.text.subword import SubwordModel
 
@@ -93,10 +93,9 @@ class Translator:
         to_search.sort(key=lambda index: -encoded[index].num_subwords)
         progress(len(window) - len(to_search))
         translations = [Translation(line, (EMPTY,)) for line in window]
-        for found in search_as_found(self.scorer, [encoded[index] for index in to_search], self.config):
-            index = to_search[found.sentence]
-            translations[index] = Translation(window[index], self._spell(found.hypotheses))
-            progress(1)
+        found = beam_search(self.scorer, [encoded[index] for index in to_search], self.config, progress=progress)
+        for index, hypotheses in zip(to_search, found, strict=True):
+            translations[index] = Translation(window[index], self._spell(hypotheses))
         return translations
 
     def _spell(self, hypotheses: Sequence[Hypothesis]) -> tuple[TranslatedHypothesis, ...]:

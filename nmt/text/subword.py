@@ -47,6 +47,8 @@ _NUM_LEARNING_THREADS = 8
 # SentencePiece skips longer lines; its BPE trainer aborts on a single word of 65,536 characters.
 _MAX_LINE_BYTES = 65_535
 _NUM_CACHED_WORDS = 1 << 18
+# One by one takes SentencePiece twice as long; the lists of many more would keep the garbage collector busy.
+_NUM_WORDS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,16 @@ class SubwordModel:
         self._sp.load_from_serialized_proto(proto)
         self._ours_of_sp, self._sp_of_ours = _renumber(self._sp)
         # A model from elsewhere may have pieces that reach over a space: SentencePiece segments its texts whole.
-        self._words = None if header.kind is None else _WordTable(self._encode_word)
+        self._words = None if header.kind is None else _WordTable(self._encode_words)
         self._vocabulary: dict[str, int] = {}
         if header.kind == "word":
             self._vocabulary = {
                 self._sp.id_to_piece(i): ours for i, ours in enumerate(self._ours_of_sp) if ours > EOS_ID
             }
         self._moses = _Moses(header.lang) if header.tokenizer == "moses" else None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SubwordModel, (self._proto, self._header)
 
     @classmethod
     def load(cls, path: Path) -> "SubwordModel":
@@ -176,14 +181,17 @@ class SubwordModel:
         words_N = [_words(text) for text in texts]
         return self._words.encode(list(chain.from_iterable(words_N)), [len(words) for words in words_N])
 
-    def _encode_word(self, word: str) -> list[int]:
+    def _encode_words(self, words: list[str]) -> list[list[int]]:
         if self._header.kind == "word":
-            # SentencePiece would make one <unk> of neighbouring unknown words, such as those around a no-break space.
-            words = re.findall(f"{_SPACE}[^{_SPACE}]+", self._sp.normalize(word))
-            return [self._vocabulary.get(known, UNK_ID) for known in words]
-        if not word:  # between two spaces, or at an end: one "▁" more, where SentencePiece does not remove extra spaces
-            return self._renumbered(self._sp.encode(" ")[1:])
-        return self._renumbered(self._sp.encode(word))
+            return [self._known_words(word) for word in words]
+        # No word, between two spaces or at an end: one "▁" more, where SentencePiece does not remove extra spaces.
+        rows = self._sp.encode([word or " " for word in words], num_threads=1)
+        return [self._renumbered(ids if word else ids[1:]) for word, ids in zip(words, rows, strict=True)]
+
+    def _known_words(self, word: str) -> list[int]:
+        # SentencePiece would make one <unk> of neighbouring unknown words, such as those around a no-break space.
+        words = re.findall(f"{_SPACE}[^{_SPACE}]+", self._sp.normalize(word))
+        return [self._vocabulary.get(known, UNK_ID) for known in words]
 
     def _renumbered(self, sp_ids: list[int]) -> list[int]:
         ours_of_sp = self._ours_of_sp
@@ -221,29 +229,41 @@ class SubwordModel:
 class _WordTable(dict[str, int]):
     """The words met so far: word -> its number, by which `encode` finds its ids. Not for several threads at once."""
 
-    def __init__(self, encode_word: Callable[[str], list[int]]) -> None:
+    def __init__(self, encode_words: Callable[[list[str]], list[list[int]]]) -> None:
         super().__init__()
-        self._encode_word = encode_word
+        self._encode_words = encode_words
         self._forget()
 
     def _forget(self) -> None:
         self.clear()
+        self._new: list[str] = []  # words that have a number, but no ids yet
         # Word 0 is no word and has no ids: numpy cannot look into an empty array.
         self._offset, self._len, self._ids = array("q", [0]), array("i", [0]), array("i", [0])
 
     def __missing__(self, word: str) -> int:
-        ids = self._encode_word(word)
-        self[word] = number = len(self._len)
-        self._offset.append(len(self._ids))
-        self._len.append(len(ids))
-        self._ids.extend(ids)
+        self[word] = number = len(self._len) + len(self._new)
+        self._new.append(word)
         return number
+
+    def _learn(self) -> None:
+        """Find the ids of the new words."""
+        for begin in range(0, len(self._new), _NUM_WORDS_AT_ONCE):
+            for ids in self._encode_words(self._new[begin : begin + _NUM_WORDS_AT_ONCE]):
+                self._offset.append(len(self._ids))
+                self._len.append(len(ids))
+                self._ids.extend(ids)
+        self._new = []
 
     def encode(self, words: list[str], num_words_N: list[int]) -> EncodedTexts:
         """Return the ids of N texts that are `words` one after the other, so and so many for each."""
         if len(self) > _NUM_CACHED_WORDS:
             self._forget()
-        index_W = np.fromiter(map(self.__getitem__, words), np.int64, len(words))
+        try:
+            index_W = np.fromiter(map(self.__getitem__, words), np.int64, len(words))
+            self._learn()
+        except BaseException:  # a word must not be known without its ids
+            self._forget()
+            raise
         len_W = np.frombuffer(self._len, np.int32)[index_W]
         end_W = np.cumsum(len_W, dtype=np.int64)
         # id k of a word stands k after the word's offset in the table, and k after the word's beginning in the result
@@ -268,14 +288,28 @@ def learn_subword(lines: Iterable[str], spec: SubwordSpec, *, lang: str) -> Subw
         ConfigError: the spec cannot be.
         DataError: the text is empty, or too small or too large for `spec.vocab_size`.
     """
+    [model] = learn_joint_subwords([(lang, lines)], spec)
+    return model
+
+
+def learn_joint_subwords(texts: Sequence[tuple[str, Iterable[str]]], spec: SubwordSpec) -> list[SubwordModel]:
+    """Learn one vocabulary from the lines of several languages; returns a model for each, in the order given.
+
+    The models differ in nothing but the language whose rules their tokenizer follows.
+
+    Raises:
+        ConfigError: the spec cannot be.
+        DataError: the text is empty, or too small or too large for `spec.vocab_size`.
+    """
     _check(spec)
-    header = _Header(kind=spec.kind, tokenizer=spec.tokenizer, lang=lang)
-    sample = _sample(lines, spec.max_sentences, seed=spec.seed)
+    with_words = ((lang, line) for lang, lines in texts for line in lines if line and not line.isspace())
+    sample = _sample(with_words, spec.max_sentences, seed=spec.seed)
+    langs = [lang for lang, _ in texts]
     if spec.tokenizer == "moses":
-        moses = _Moses(lang)
-        sample = [moses.tokenize(line) for line in sample]
-    proto = _train(sample, spec, lang=lang)
-    return SubwordModel(proto, header)
+        moses = {lang: _Moses(lang) for lang in langs}
+        sample = [(lang, moses[lang].tokenize(line)) for lang, line in sample]
+    proto = _train([line for _, line in sample], spec, lang=" and ".join(langs))
+    return [SubwordModel(proto, _Header(kind=spec.kind, tokenizer=spec.tokenizer, lang=lang)) for lang in langs]
 
 
 def _check(spec: SubwordSpec) -> None:
@@ -293,11 +327,11 @@ def _check(spec: SubwordSpec) -> None:
         raise ConfigError("; ".join(problems))
 
 
-def _sample(lines: Iterable[str], limit: int, *, seed: int) -> list[str]:
-    """Draw at most `limit` of the lines that are not blank, each with the same chance (reservoir sampling)."""
+def _sample(lines: Iterable[tuple[str, str]], limit: int, *, seed: int) -> list[tuple[str, str]]:
+    """Draw at most `limit` of the lines and their languages, each with the same chance (reservoir sampling)."""
     rng = random.Random(seed)
-    sample: list[str] = []
-    for num_seen, line in enumerate(line for line in lines if line and not line.isspace()):
+    sample: list[tuple[str, str]] = []
+    for num_seen, line in enumerate(lines):
         if num_seen < limit:
             sample.append(line)
         elif (place := int(rng.random() * (num_seen + 1))) < limit:

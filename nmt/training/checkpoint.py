@@ -152,7 +152,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: where it is missing, damaged, or of a newer format.
     """
-    info, config = read_info(path), _read_config(path)
+    info, config = read_info(path), read_config(path)
     try:
         model_settings = model_config(config["model"])
     except (KeyError, TypeError, ValueError) as error:
@@ -231,7 +231,12 @@ def _explain_missing(path: Path) -> str:
     return f"{path} is not a checkpoint: it has no checkpoint.json; name one such as RUN_DIR/checkpoints/best"
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the configuration of the run that wrote a checkpoint.
+
+    Raises:
+        CheckpointError: where it is missing or damaged.
+    """
     file = path / "config.yaml"
     try:
         config = yaml.safe_load(file.read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, ParamSpec, TypeVar
 
-from nmt.corpus.binarized import PairLimits, write_split
+from nmt.corpus.binarized import NumProcesses, PairLimits, write_split
 from nmt.text.parallel import ParallelFiles, read_lines, read_pairs
 from nmt.text.subword import SubwordModel, SubwordSpec, learn_subword
 
@@ -19,7 +19,10 @@ ResultT = TypeVar("ResultT")
 
 
 class Work(NamedTuple):
-    """What some work took; memory is resident bytes, `before` that of the process when it began."""
+    """What some work took; memory is resident bytes, `before` that of the process when it began.
+
+    `peak` is of all its processes together.
+    """
 
     seconds: float
     before_bytes: int
@@ -46,8 +49,21 @@ def peak_rss_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def children_peak_rss_bytes() -> int:
+    """Return the most memory that any child waited for has had resident, or this process when it started the child."""
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
 def encode_pairs(
-    files: ParallelFiles, num_pairs: int, *, src_model: Path, tgt_model: Path, limits: PairLimits, folder: Path
+    files: ParallelFiles,
+    num_pairs: int,
+    *,
+    src_model: Path,
+    tgt_model: Path,
+    limits: PairLimits,
+    num_processes: NumProcesses,
+    folder: Path,
 ) -> Work:
     """Write the first `num_pairs` pairs as a split."""
     src_subword, tgt_subword = SubwordModel.load(src_model), SubwordModel.load(tgt_model)
@@ -59,8 +75,10 @@ def encode_pairs(
         src_subword=src_subword,
         tgt_subword=tgt_subword,
         limits=limits,
+        num_processes=num_processes,
     )
-    return Work(time.perf_counter() - begin, before, peak_rss_bytes())
+    seconds = time.perf_counter() - begin
+    return Work(seconds, before, peak_rss_bytes() + children_peak_rss_bytes())
 
 
 def learn(paths: tuple[Path, ...], spec: SubwordSpec, *, lang: str, target: Path) -> Work:

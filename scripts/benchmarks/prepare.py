@@ -10,7 +10,7 @@ from benchmarks.isolated import Work, encode_pairs, in_child, learn
 from benchmarks.options import Options, Plan, Variant
 from benchmarks.report import Row, Table, rate_row, time_row
 from benchmarks.workload import subword_spec
-from nmt.commands.prepare import prepare, split_files
+from nmt.commands.prepare import num_processes, prepare, split_files
 from nmt.corpus.binarized import PairLimits
 from nmt.text.parallel import ParallelFiles, read_pairs
 from nmt.text.phrasebook import generate
@@ -37,7 +37,14 @@ def _tables(variant: Variant, options: Options, folder: Path) -> list[Table]:
 
     def encoder(count: int) -> Callable[[], Work]:
         return lambda: in_child(
-            encode_pairs, files, count, src_model=src_model, tgt_model=tgt_model, limits=limits, folder=folder / "split"
+            encode_pairs,
+            files,
+            count,
+            src_model=src_model,
+            tgt_model=tgt_model,
+            limits=limits,
+            num_processes=num_processes(),
+            folder=folder / "split",
         )
 
     counts = {name: max(1, round(share * num_pairs)) for name, share in _SIZES.items()}
@@ -48,7 +55,8 @@ def _tables(variant: Variant, options: Options, folder: Path) -> list[Table]:
         rows.append(rate_row(label, "pairs/s", [counts[name] / work.seconds for work in done]))
         rows.append(time_row(f"{label}, peak memory", "MiB", [work.peak_bytes / MIB for work in done]))
     rows.append(time_row("memory before", "MiB", [work.before_bytes / MIB for done in works.values() for work in done]))
-    notes = [f"{origin}; {variant.settings.subword.kind}; reading, segmenting, filtering and writing, in one process"]
+    processes = "in two processes where the text is long" if num_processes() == 2 else "in one process"
+    notes = [f"{origin}; {variant.settings.subword.kind}; reading, segmenting, filtering and writing, {processes}"]
     encoding = Table(f"Encoding text {variant.name}".rstrip(), rows, notes)
     return [encoding, *learned]
 

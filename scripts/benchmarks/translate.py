@@ -29,7 +29,7 @@ from benchmarks.workload import drawn_lengths, ids_only, new_model, vocab_sizes
 from nmt.config import ModelConfig, SearchConfig
 from nmt.device import resolve_inference_precision
 from nmt.errors import DataError
-from nmt.search.beam import check_search_config, search_as_found
+from nmt.search.beam import beam_search, check_search_config
 from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer
 from nmt.search.translator import Translator
 from nmt.text.parallel import read_lines
@@ -59,7 +59,7 @@ class Models:
         scorer = self.timed_scorer if with_clocks else self.scorer
         if self.lines:
             return list(Translator(scorer, spelling or self.tgt_subword, search).translate(self.lines[:count]))
-        return list(search_as_found(scorer, self.sources[:count], search))
+        return beam_search(scorer, self.sources[:count], search)
 
 
 def build_models(variant: Variant, options: Options, precision: Precision) -> Models:

@@ -1,0 +1,103 @@
+"""What holds on a CPU holds on a GPU; skipped where there is none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nmt.corpus.batching import collate
+from nmt.search.scorer import ModelScorer
+from nmt.search.translator import Translation, Translator
+from nmt.training.loss import token_loss
+from tests.commands import Done, nmt, train_settings
+from tests.models import MODEL, PAIRS, tiny_model, tiny_subword
+from tests.test_scorer import search_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture(autouse=True)
+def _no_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # cuDNN would round what it multiplies to 10 bits
+
+
+def _loss_and_gradients(device: torch.device) -> tuple[float, dict[str, Tensor]]:
+    model = tiny_model(dtype=torch.float32).to(device)
+    batch = collate([src for src, _ in PAIRS], [tgt for _, tgt in PAIRS]).to(device)
+    loss = token_loss(model(batch), model.decoder.output, batch.tgt_token_M, label_smoothing=0.1, scale=0.1)
+    loss.objective.backward()  # type: ignore[no-untyped-call]
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    assert {gradient.device.type for gradient in gradients.values() if gradient is not None} == {device.type}
+    return float(loss.nll), {name: gradient.cpu() for name, gradient in gradients.items() if gradient is not None}
+
+
+def test_loss_and_gradients_are_those_of_the_cpu() -> None:
+    (nll, gradients), (gpu_nll, gpu_gradients) = _loss_and_gradients(CPU), _loss_and_gradients(GPU)
+    assert gpu_nll == pytest.approx(nll, rel=1e-5)
+    assert gpu_gradients.keys() == gradients.keys() == dict(tiny_model().named_parameters()).keys()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gpu_gradients[name], gradient, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def _translations(device: torch.device, *, beam_size: int) -> list[Translation]:
+    subword = tiny_subword()
+    config = replace(MODEL, init_range=1.5)  # far from uniform, so that rounding decides nothing
+    size = subword.vocab_size
+    model = tiny_model(config, src_vocab_size=size, tgt_vocab_size=size, dtype=torch.float32).eval()
+    scorer = ModelScorer(model, src_subword=subword, tgt_subword=subword, device=device, precision="fp32")
+    lines = [f"{n} {n * n} {n**3}" for n in range(20)]
+    return list(Translator(scorer, subword, search_config(beam_size, n_best=beam_size)).translate(lines))
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_search_finds_the_translations_of_the_cpu(beam_size: int) -> None:
+    on_cpu, on_gpu = _translations(CPU, beam_size=beam_size), _translations(GPU, beam_size=beam_size)
+    for expected, found in zip(on_cpu, on_gpu, strict=True):
+        assert [one.text for one in found.hypotheses] == [one.text for one in expected.hypotheses]
+        assert [one.score for one in found.hypotheses] == pytest.approx([one.score for one in expected.hypotheses])
+
+
+def _train(digits: Path, run_dir: Path, *overrides: str) -> Done:
+    often = ["training.log_every=1", "training.validate_every=100"]
+    done = nmt(
+        "train", *train_settings(digits), *often, "optimizer.lr=0.02", f"device={GPU}", f"run_dir={run_dir}", *overrides
+    )
+    assert done.status == 0, done.err
+    return done
+
+
+def _losses(run_dir: Path, *, after_update: int = 0) -> dict[tuple[str, int], float]:
+    records: list[dict[str, Any]] = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return {
+        (record["kind"], record["update"]): record["nats_per_token"]
+        for record in records
+        if record["update"] > after_update
+    }
+
+
+def test_training_in_bf16_lowers_the_loss(digits: Path, tmp_path: Path) -> None:
+    large = ("model.hidden_dim=32", "model.embedding_dim=32")
+    done = _train(digits, tmp_path / "run", *large, "training.precision=bf16", "training.max_updates=60")
+    assert f"on {GPU} in bf16" in done.err
+    losses = [nats_per_token for (kind, _), nats_per_token in _losses(tmp_path / "run").items() if kind == "train"]
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+
+
+def test_a_resumed_run_goes_on_as_the_uninterrupted_one(digits: Path, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    _train(digits, whole, "training.max_updates=9")
+    _train(digits, cut, "training.max_updates=6")
+    assert f"resuming {cut} at update 6" in _train(digits, cut, "training.max_updates=9", "resume=true").err
+    expected, found = (_losses(run, after_update=6) for run in (whole, cut))
+    assert expected.keys() == {("train", 7), ("train", 8), ("train", 9), ("valid", 9)}
+    assert found == pytest.approx(expected, rel=1e-4)  # a GPU adds up in no fixed order
