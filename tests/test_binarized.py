@@ -1,9 +1,10 @@
 import json
 import re
+import signal
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import nmt.corpus.binarized as binarized_module
 from nmt.corpus.binarized import (
     BinarizedCorpus,
     Manifest,
+    NumProcesses,
     PairLimits,
     SplitReport,
     open_split,
@@ -22,6 +24,7 @@ from nmt.corpus.binarized import (
 from nmt.errors import DataError
 from nmt.text.parallel import SentencePair
 from nmt.text.subword import UNK_ID, SubwordModel, SubwordSpec, learn_subword
+from nmt.text.subword_process import SubwordProcess
 
 SPEC = SubwordSpec(
     kind="char",
@@ -187,6 +190,73 @@ def test_progress_and_pairs_go_block_by_block(write: Any, monkeypatch: pytest.Mo
 
     write(pairs(), progress=lambda num_pairs: progress.append((num_pairs, num_taken)))
     assert progress == [(40, 40), (40, 80), (20, 100)]
+
+
+@pytest.mark.parametrize("num_pairs", [20, 21, 40, 41, 105])  # of which the first process alone encodes 20
+def test_two_processes_write_what_one_does(
+    tmp_path: Path,
+    src_subword: SubwordModel,
+    tgt_subword: SubwordModel,
+    monkeypatch: pytest.MonkeyPatch,
+    num_pairs: int,
+) -> None:
+    started = []
+
+    class Process(SubwordProcess):
+        def __init__(self, subword: SubwordModel) -> None:
+            started.append(subword)
+            super().__init__(subword)
+
+    monkeypatch.setattr(binarized_module, "_PAIRS_A_BLOCK", 10)
+    monkeypatch.setattr(binarized_module, "SubwordProcess", Process)
+    pairs = [SentencePair("a b c d "[: n % 8], "xy ÿ"[: n % 5] * (n % 7)) for n in range(num_pairs)]
+    written: list[tuple[SplitReport, dict[str, bytes]]] = []
+    progress: list[int] = []
+    for num_processes in get_args(NumProcesses):
+        directory = tmp_path / str(num_processes)
+        report = write_split(
+            iter(pairs),
+            directory,
+            "train",
+            src_subword=src_subword,
+            tgt_subword=tgt_subword,
+            limits=LIMITS,
+            num_processes=num_processes,
+            progress=progress.append,
+        )
+        written.append((report, {path.name: path.read_bytes() for path in directory.iterdir()}))
+    assert written[0] == written[1]
+    assert written[0][0].num_read == num_pairs > written[0][0].num_kept
+    assert progress[: len(progress) // 2] == progress[len(progress) // 2 :]
+    assert started == ([tgt_subword] if num_pairs > 20 else [])
+
+
+def test_two_processes_raise_what_one_does_and_leave_none_behind(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    processes = []
+
+    class Process(SubwordProcess):
+        def __enter__(self) -> SubwordProcess:
+            processes.append(self)
+            return super().__enter__()
+
+    def pairs(num_pairs: int) -> Iterator[SentencePair]:
+        yield from [SentencePair("a", "b")] * num_pairs
+        raise DataError("train.en ends at line 35")
+
+    monkeypatch.setattr(binarized_module, "_PAIRS_A_BLOCK", 10)
+    monkeypatch.setattr(binarized_module, "SubwordProcess", Process)
+    for num_pairs in (25, 35):  # before the second process is needed, and while it is at work
+        with pytest.raises(DataError, match=r"^train\.en ends at line 35$"):
+            write(pairs(num_pairs), num_processes=2)
+
+    def stop(_: int) -> None:
+        if processes[1:]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write([SentencePair("a", "b")] * 100, num_processes=2, progress=stop)
+    assert [process._process.returncode for process in processes] == [-signal.SIGKILL] * len(processes)
+    assert len(processes) == 2
 
 
 @pytest.mark.parametrize(
