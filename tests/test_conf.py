@@ -252,6 +252,7 @@ def test_the_papers_training() -> None:
 def test_the_papers_data_and_search() -> None:
     settings = paper()
     assert (settings.data.name, settings.data.src_lang, settings.data.tgt_lang) == ("wmt14_en_fr", "en", "fr")
+    assert (settings.data.test.src, settings.data.test.tgt) == (["newstest2014.en.gz"], ["newstest2014.fr.gz"])
     assert settings.search.beam_size == 12
     assert settings.search.length_penalty.kind == LengthPenaltyKind.none
     assert [settings_of("translate", f"search={name}").search.beam_size for name in ("greedy", "beam_2")] == [1, 2]

@@ -186,23 +186,27 @@ def test_an_operating_system_error_is_one_line(monkeypatch: pytest.MonkeyPatch) 
         RuntimeError("CUDA error: out of memory"),  # where another process has left too little for CUDA itself
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to …"),
     ],
     ids=lambda error: str(error)[:30],
 )
-def test_a_full_gpu_is_one_line(
+def test_a_full_memory_is_one_line(
     checkpoint: Path, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: RuntimeError
 ) -> None:
     def fill(*_: object, **__: object) -> None:
         raise full
 
     monkeypatch.setattr(Seq2Seq, "to", fill)
-    searching = "nmt: the GPU's memory is full: lower search.batch_rows"
+    where = "computer" if "CPU" in str(full) else "GPU"
+    searching = f"nmt: the {where}'s memory is full: lower search.batch_rows"
     test_set = (f"source={digits}/test.en", f"reference={digits}/test.fr")
     assert error("translate", f"checkpoints={checkpoint}") == searching
     assert error("evaluate", f"checkpoints={checkpoint}", *test_set) == searching
     done = nmt("train", *train_settings(digits), f"run_dir={tmp_path}/run")
     advice = "lower batching.size and raise training.accumulate, or take a smaller model"
-    assert (done.status, done.last_line) == (1, f"nmt: the GPU's memory is full: {advice}")
+    assert done.status == 1
+    assert done.last_line.startswith(f"nmt: the {where}'s memory is full: {advice}")
+    assert "training failed: " in (tmp_path / "run" / "train.log").read_text()
 
 
 def test_no_command_leaves_folders_of_hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

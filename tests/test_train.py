@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -169,6 +171,29 @@ def test_the_learning_rate_may_change_on_resuming(digits: Path, copied_run: Path
     rates = [record["lr"] for record in _records(copied_run) if record["kind"] == "train" and record["update"] > 6]
     assert len(rates) == 2
     assert all(0 < rate <= 0.25 for rate in rates)
+    assert "resuming with another setting: optimizer.lr was 0.001 and is 0.5" in done.err
+
+
+def test_plateau_begins_afresh_where_another_schedule_ruled(digits: Path, tmp_path: Path) -> None:
+    settings = ("optimizer.schedule.kind=constant", "optimizer.lr=1e-9", "training.validate_every=1")
+    assert _train(digits, tmp_path / "run", *settings, "optimizer.schedule.plateau_patience=1").status == 0
+    plateau = ("optimizer.schedule.kind=plateau", "training.log_every=1", "training.max_updates=7")
+    done = _train(digits, tmp_path / "run", "training.validate_every=1", *plateau, "resume=true")
+    assert done.status == 0, done.err
+    assert _records(tmp_path / "run")[-2]["lr"] == 0.001
+
+
+def test_ctrl_c_saves_where_nobody_reads_the_messages(digits: Path, tmp_path: Path) -> None:
+    """As in `nmt train … 2>&1 | tee log`, where Ctrl-C ends tee as well."""
+    command = [sys.executable, "-m", "nmt", "train", *train_settings(digits), f"run_dir={tmp_path / 'run'}"]
+    process = subprocess.Popen([*command, "training.max_updates=1000000"], stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    while b"update" not in (line := process.stderr.readline()):
+        assert line, "training must begin"
+    process.stderr.close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert (tmp_path / "run" / "checkpoints" / "last" / "checkpoint.json").exists()
 
 
 @pytest.mark.parametrize("best_by", ["bleu", "nats_per_token"])
@@ -316,7 +341,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_its_checkpoints(digits
     settings = ["optimizer=sgd", "optimizer.lr=1e38", "training.clip_norm=1e30", "training.checkpoint_every=1"]
     done = _train(digits, tmp_path / "run", *settings, "model.init_range=100")
     assert done.status == 1
-    assert re.match(r"nmt: the loss or its gradient is not finite at update \d+: lower optimizer.lr", done.last_line)
+    assert re.match(r"nmt: the loss or its gradient is not finite at update \d+: go on from the last", done.last_line)
     for path in (tmp_path / "run" / "checkpoints").glob("update_*"):
         load_checkpoint(path)
 

@@ -311,7 +311,7 @@ def test_a_training_state_of_other_make_is_refused(tmp_path: Path) -> None:
     build(tmp_path, training=replace(TRAINING, max_updates=5)).run()
     file = tmp_path / "checkpoints" / "last" / "training" / "state.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"moon": "full"}))
-    with pytest.raises(CheckpointError, match=r"cannot be resumed from \(state.json: .*moon.*\): start a new run_dir"):
+    with pytest.raises(CheckpointError, match=r"cannot be resumed from \(TypeError: .*moon.*\): start a new run_dir"):
         build_resumed(tmp_path)
 
 
@@ -537,9 +537,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_checkpoints_intact(tm
         return False
 
     trainer.stop_requested = poison
-    with pytest.raises(
-        TrainingError, match=r"gradient is not finite at update 7: lower optimizer\.lr or training\.clip"
-    ):
+    with pytest.raises(TrainingError, match=r"gradient is not finite at update 7: go on from the last"):
         trainer.run()
     assert trainer.state.update == 6
     checkpoint = load_checkpoint(tmp_path / "checkpoints" / "last")
@@ -575,17 +573,6 @@ def test_what_a_gradient_that_is_not_finite_left_is_not_saved(
     with pytest.raises(TrainingError, match="the loss or its gradient is not finite at update 1"):
         trainer.run()
     assert not trainer.files.checkpoints_dir.exists()
-
-
-def test_a_gpu_out_of_memory_is_explained(tmp_path: Path) -> None:
-    trainer = build(tmp_path)
-
-    def full(*_args: object) -> None:
-        raise torch.OutOfMemoryError
-
-    trainer.model.register_forward_pre_hook(full)
-    with pytest.raises(TrainingError, match=r"memory is full: lower batching\.size and raise training\.acc"):
-        trainer.run()
 
 
 # What a run writes

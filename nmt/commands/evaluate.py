@@ -1,6 +1,7 @@
 """`nmt evaluate`: hypothesis files against references, or checkpoints on a test set."""
 
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +26,8 @@ from nmt.evaluation.metrics import (
     score_groups,
 )
 from nmt.text.parallel import read_lines
+
+logger = logging.getLogger(__name__)
 
 
 class Labels(NamedTuple):
@@ -105,20 +108,26 @@ def _check(settings: EvaluateCommand, options: MetricOptions) -> None:
 
 
 def _take_test_set(settings: EvaluateCommand) -> None:
-    """Take `data.test` of the run that wrote the first checkpoint as source and reference."""
+    """Take `data.test` of the run that wrote the checkpoints as source and reference."""
     # imported here since scoring files needs no torch
     from nmt.training.checkpoint import read_config, read_info
 
-    path = Path(settings.checkpoints[0])
-    read_info(path)  # explains what is no checkpoint
-    data = read_config(path).get("data", {})
-    test = data.get("test", {})
-    if not (len(test.get("src", [])) == len(test.get("tgt", [])) == 1):
-        raise ConfigError(
-            f"the run of {path} names no test set of one file a side (data.test): give source=FILE and reference=FILE"
-        )
-    settings.source = str(Path(data["dir"], test["src"][0]))
-    settings.reference = [str(Path(data["dir"], test["tgt"][0]))]
+    test_sets = set()
+    for path in map(Path, settings.checkpoints):
+        read_info(path)  # explains what is no checkpoint
+        data = read_config(path).get("data") or {}
+        sides = [(data.get("test") or {}).get(side) or [] for side in ("src", "tgt")]
+        if [len(files) for files in sides] != [1, 1]:
+            raise ConfigError(
+                f"the run of {path} names no test set of one file a side (data.test): give source=FILE and "
+                "reference=FILE"
+            )
+        test_sets.add(tuple(str(Path(data["dir"], files[0])) for files in sides))
+    if len(test_sets) > 1:
+        raise ConfigError("the runs of the checkpoints name different test sets: give source=FILE and reference=FILE")
+    [(settings.source, reference)] = test_sets
+    settings.reference = [reference]
+    logger.info("test set: %s, %s", settings.source, reference)
 
 
 def _read_labels(settings: EvaluateCommand, *, num_sentences: int) -> Labels:

@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class _Jobs:
         self.num_started += 1
         try:
             settings, config_yaml = to_settings(composed)
-            with _full_gpu_explained(self.command):
+            with _full_memory_explained(self.command):
                 status = importlib.import_module(f"nmt.commands.{self.command}").run(settings, config_yaml=config_yaml)
         except BrokenPipeError:  # the reader of our output has gone, as in `nmt translate … | head`
             raise Stopped(signal.SIGPIPE) from None
@@ -176,18 +176,22 @@ def _hand_to_hydra(jobs: _Jobs, line: "CommandLine") -> None:
 
 
 @contextmanager
-def _full_gpu_explained(command: str) -> Iterator[None]:
-    """Say what to do where the memory of the GPU is full, in torch's words or in those of a library below it."""
+def _full_memory_explained(command: str) -> Iterator[None]:
+    """Say what to do where the memory is full, in torch's words or in those of a library below it."""
     from nmt.errors import NmtError
 
     try:
         yield
     except RuntimeError as error:
-        if not re.search(r"out of memory|_STATUS_ALLOC_FAILED", str(error)):
+        on_cpu = "DefaultCPUAllocator" in str(error)
+        if not on_cpu and not re.search(r"out of memory|_STATUS_ALLOC_FAILED", str(error)):
             raise
-        for_training = "lower batching.size and raise training.accumulate, or take a smaller model"
+        for_training = (
+            "lower batching.size and raise training.accumulate, or take a smaller model, in a new run_dir "
+            "(training.init_from keeps what was learned); or lower search.batch_rows where BLEU was being measured"
+        )
         advice = for_training if command == "train" else "lower search.batch_rows"
-        raise NmtError(f"the GPU's memory is full: {advice}") from error
+        raise NmtError(f"the {'computer' if on_cpu else 'GPU'}'s memory is full: {advice}") from error
 
 
 @contextmanager
@@ -213,5 +217,6 @@ def _leave(signal_number: int) -> NoReturn:
     if signal_number == signal.SIGPIPE:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush would complain
     else:
-        print(f"nmt: stopped by {signal.Signals(signal_number).name}", file=sys.stderr)  # noqa: T201
+        with suppress(OSError):  # as in `nmt train … 2>&1 | tee log`, where Ctrl-C ends tee as well
+            print(f"nmt: stopped by {signal.Signals(signal_number).name}", file=sys.stderr, flush=True)  # noqa: T201
     sys.exit(128 + signal_number)

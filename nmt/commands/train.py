@@ -6,7 +6,7 @@ import math
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from nmt.commands.prepare import PreparedCorpus, prepare, split_files
 from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainCommand
 from nmt.corpus.batching import TrainingBatches
 from nmt.device import resolve_device, resolve_inference_precision, resolve_precision
-from nmt.errors import CheckpointError, ConfigError, NmtError
+from nmt.errors import CheckpointError, ConfigError
 from nmt.evaluation.metrics import corpus_bleu
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.search.beam import check_search_config
@@ -27,7 +27,7 @@ from nmt.search.scorer import ModelScorer
 from nmt.search.translator import Translator
 from nmt.text.parallel import read_pairs
 from nmt.text.subword import SubwordModel
-from nmt.training.checkpoint import Checkpoint, find_last, load_checkpoint
+from nmt.training.checkpoint import find_last, load_checkpoint, read_config, read_info
 from nmt.training.trainer import RunFiles, Trainer
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ MAY_CHANGE = (
     "data.dir",
     "data.prepared_dir",
     "data.test",
+    "search.batch_rows",
+    "search.window_lines",
     "device",
     "threads",
     "run_dir",
@@ -109,26 +111,37 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     run_dir = Path(settings.run_dir)
+    config_yaml = _with_absolute_data_dir(config_yaml)
     with _sole_user(run_dir):
         last = _checkpoint_to_resume(run_dir, settings, config_yaml)
         with _log_file(run_dir / "train.log"):
             return _train(settings, last, config_yaml=config_yaml)
 
 
-def _train(settings: TrainCommand, last: Checkpoint | None, *, config_yaml: str) -> int:
-    """Prepare, train or go on from `last`, and return the exit status."""
+def _with_absolute_data_dir(config_yaml: str) -> str:
+    """Let a run's settings find its text from any folder."""
+    config = yaml.safe_load(config_yaml)
+    config["data"]["dir"] = str(Path(config["data"]["dir"]).resolve())
+    text: str = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def _train(settings: TrainCommand, last: Path | None, *, config_yaml: str) -> int:
+    """Prepare, train or go on from the checkpoint `last`, and return the exit status."""
     run_dir = Path(settings.run_dir)
     start = None
     if settings.training.init_from is not None:
-        start = last or load_checkpoint(Path(settings.training.init_from))
+        start = last or Path(settings.training.init_from)
         _take_subwords(settings, start)
     corpus = prepare(settings.data, settings.subword)
     with _graceful_stop() as stop_requested:
         trainer = _build_trainer(settings, corpus, config_yaml, stop_requested.is_set)
         if last is not None:
             _load_parameters(trainer.model, last, corpus)
-            trainer.resume(last.path)
-            logger.info("resuming %s at update %d", run_dir, last.info.update)
+            trainer.resume(last)
+            logger.info("resuming %s at update %d", run_dir, trainer.state.update)
+            for change in _changes(last, config_yaml).values():
+                logger.info("resuming with another setting: %s", change)
         elif start is not None:
             _load_start(trainer.model, start)
         (run_dir / "config.yaml").write_text(config_yaml, encoding="utf-8")  # from here on there is a run
@@ -166,7 +179,7 @@ def _out_of_range(settings: TrainCommand) -> Iterator[str]:
                 yield f"{key} must be {wanted}, but is {value}"
 
 
-def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand, config_yaml: str) -> Checkpoint | None:
+def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand, config_yaml: str) -> Path | None:
     """Find where to go on.
 
     Raises:
@@ -182,17 +195,22 @@ def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand, config_yaml: st
     last = find_last(run_dir / "checkpoints")
     if last is None:
         return None
-    checkpoint = load_checkpoint(last)
-    before, now = _flat(checkpoint.config), _flat(yaml.safe_load(config_yaml))
+    read_info(last)  # explains what is no checkpoint
     may_change = MAY_CHANGE if settings.training.best_by == BestBy.bleu else (*MAY_CHANGE, "search.")
-    differences = [
-        f"{key} was {before.get(key)} and is {now.get(key)}"
+    forbidden = [change for key, change in _changes(last, config_yaml).items() if not key.startswith(may_change)]
+    if forbidden:
+        raise ConfigError(f"{run_dir} cannot be resumed with other settings: {'; '.join(forbidden)}")
+    return last
+
+
+def _changes(last: Path, config_yaml: str) -> dict[str, str]:
+    """Say of each setting that differs from the checkpoint's what it was and is; `resume` itself does not count."""
+    before, now = _flat(read_config(last)), _flat(yaml.safe_load(config_yaml))
+    return {
+        key: f"{key} was {before.get(key)} and is {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not key.startswith(may_change)
-    ]
-    if differences:
-        raise ConfigError(f"{run_dir} cannot be resumed with other settings: {'; '.join(differences)}")
-    return checkpoint
+        if before.get(key) != now.get(key) and key != "resume"
+    }
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -202,15 +220,17 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _take_subwords(settings: TrainCommand, start: Checkpoint) -> None:
+def _take_subwords(settings: TrainCommand, start: Path) -> None:
     """Fine-tuning goes on with the subwords of the checkpoint that it starts from."""
     if settings.subword.src_model is not None or settings.subword.tgt_model is not None:
         raise ConfigError("training.init_from brings its own subwords: leave out subword.src_model and tgt_model")
-    settings.subword.src_model = str(start.path / "src.subword")
-    settings.subword.tgt_model = str(start.path / "tgt.subword")
+    read_info(start)  # explains what is no checkpoint
+    settings.subword.src_model = str(start / "src.subword")
+    settings.subword.tgt_model = str(start / "tgt.subword")
 
 
-def _load_start(model: Seq2Seq, start: Checkpoint) -> None:
+def _load_start(model: Seq2Seq, path: Path) -> None:
+    start = load_checkpoint(path)
     shape = ("embedding_dim", "hidden_dim", "num_layers", "source_order")
     differences = [
         f"model.{key}={getattr(start.model_config, key)}"
@@ -223,7 +243,8 @@ def _load_start(model: Seq2Seq, start: Checkpoint) -> None:
     logger.info("starting from the parameters of %s (update %d)", start.path, start.info.update)
 
 
-def _load_parameters(model: Seq2Seq, last: Checkpoint, corpus: PreparedCorpus) -> None:
+def _load_parameters(model: Seq2Seq, path: Path, corpus: PreparedCorpus) -> None:
+    last = load_checkpoint(path)
     if last.info.corpus_fingerprint != corpus.fingerprint:
         raise CheckpointError(
             f"{last.path} was trained on other text (corpus {last.info.corpus_fingerprint[:12]}) than "
@@ -320,7 +341,8 @@ class _StopFlag:
             signal.raise_signal(signal_number)
         self.signal_number = signal_number
         # not by the logger: the signal may have come while it was writing
-        os.write(2, f"\n{signal.Signals(signal_number).name}: saving a checkpoint, then stopping\n".encode())
+        with suppress(OSError):  # nobody may be listening
+            os.write(2, f"\n{signal.Signals(signal_number).name}: saving a checkpoint, then stopping\n".encode())
 
 
 @contextmanager
@@ -359,7 +381,7 @@ def _log_file(path: Path) -> Iterator[None]:
     logging.getLogger().addHandler(handler)
     try:
         yield
-    except NmtError as error:  # the console gets it from the door
+    except Exception as error:  # the console gets it from the door
         handler.handle(logging.makeLogRecord({"msg": f"training failed: {error}"}))
         raise
     finally:

@@ -235,7 +235,9 @@ class EnsembleScorer:
                 total_NV += torch.softmax(logits_NV, dim=1)
             _forbid_specials(total_NV)
             total_NC, token_NC = top_k(total_NV, num_candidates)
-            log_prob_NC = (total_NC.clamp_(min=0.0) / len(self.members)).log_()
+            # what has underflowed to 0 is still a word; -inf is what is forbidden
+            log_prob_NC = (total_NC / len(self.members)).clamp_(min=torch.finfo(total_NC.dtype).tiny).log_()
+            log_prob_NC.masked_fill_(total_NC < 0, -math.inf)
         else:
             normalizer_N1 = sum(map(_log_sum_exp, logits_MNV), start=torch.zeros_like(logits_MNV[0][:, :1]))
             total_NV = logits_MNV[0]

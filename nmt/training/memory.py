@@ -12,8 +12,9 @@ _MB = 1_000_000
 class MemoryAccount:
     """Accounts for the memory of updates: parameters, gradients, the optimizer's state, and all else.
 
-    On a GPU the peak is that of torch's allocator; on a CPU the peak of the process, less what it was when the account
-    was opened, so that it must be opened before the first update.
+    On a GPU the peak is that of torch's allocator; on a CPU that of the process, less what it was when the account was
+    opened, so that it must be opened before the first update. Where the process was larger once before, as after
+    learning subwords, its peak does not tell, and the rest is left out.
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
@@ -37,8 +38,9 @@ class MemoryAccount:
             peak = torch.cuda.max_memory_allocated(self._device)
         else:
             peak = peak_resident_bytes() - self._before
-        rest = max(0, peak - parameters - gradients - states)
-        kinds = (("parameters", parameters), ("gradients", gradients), ("optimizer", states), ("activations", rest))
+        kinds = [("parameters", parameters), ("gradients", gradients), ("optimizer", states)]
+        if (rest := peak - parameters - gradients - states) >= 0:
+            kinds.append(("activations and all else", rest))
         return f"memory of updates: {', '.join(f'{name} {count / _MB:.0f} MB' for name, count in kinds)}"
 
     def _parameter_bytes(self) -> int:

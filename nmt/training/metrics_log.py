@@ -95,7 +95,7 @@ def _drop_later_records(file: Path, update: int) -> None:
         try:
             if json.loads(line)["update"] <= update:
                 kept.append(line)
-        except ValueError:
+        except (ValueError, KeyError, TypeError):
             break  # a line cut short by a kill
     aside = file.with_suffix(".tmp")
     aside.write_text("".join(kept), encoding="utf-8")

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from nmt.config import BatchingConfig, BestBy, LossPer, OptimizerConfig, TrainingConfig
+from nmt.config import BatchingConfig, BestBy, LossPer, OptimizerConfig, ScheduleKind, TrainingConfig
 from nmt.corpus.batching import Batch, Position, TrainingBatches, validation_batches
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.device import Precision
@@ -162,7 +162,7 @@ class Trainer:
                 self._count_time(busy=True)
                 if self.state.update % self.config.log_every == 0:
                     self._log(metrics)
-                    if memory is not None:  # once: the longest batches have come by then, or nearly
+                    if memory is not None:  # once
                         logger.info("%s", memory.describe())
                         memory = None
                 if self.state.update % self.config.validate_every == 0:
@@ -172,10 +172,6 @@ class Trainer:
                 self._count_time(busy=False)
             self._finish(metrics, reason)
             return reason
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                "the GPU's memory is full: lower batching.size and raise training.accumulate"
-            ) from error
         finally:
             self._writer.shutdown(wait=True)
             metrics.close()
@@ -189,16 +185,16 @@ class Trainer:
         snapshot = load_snapshot(checkpoint)
         try:
             self.state = TrainState.from_json(snapshot.state)
-        except (KeyError, TypeError) as error:
+            self._restore_optimizer(snapshot.optimizer)
+            torch.set_rng_state(snapshot.random["cpu"])
+            if self.device.type == "cuda" and "cuda" in snapshot.random:
+                torch.cuda.set_rng_state(snapshot.random["cuda"], self.device)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(
-                f"{checkpoint / 'training'} cannot be resumed from (state.json: {error}): start a new run_dir with "
-                f"training.init_from={checkpoint}"
+                f"{checkpoint / 'training'} cannot be resumed from ({type(error).__name__}: {error}): start a new "
+                f"run_dir with training.init_from={checkpoint}"
             ) from error
         self.batches.position = self.state.position
-        self._restore_optimizer(snapshot.optimizer)
-        torch.set_rng_state(snapshot.random["cpu"])
-        if self.device.type == "cuda" and "cuda" in snapshot.random:
-            torch.cuda.set_rng_state(snapshot.random["cuda"], self.device)
         self._saved_at = self.state.update
         if self.state.scored_at == self.state.update:
             self._validated_at = self.state.update
@@ -271,9 +267,8 @@ class Trainer:
     def _check_finite(self, value: Tensor | float, update: int) -> None:
         if not math.isfinite(float(value)):
             raise TrainingError(
-                f"the loss or its gradient is not finite at update {update}: lower optimizer.lr or training.clip_norm "
-                f"in a new run_dir; training.init_from={self.files.checkpoints_dir / 'last'} keeps what was learned, "
-                "if that exists"
+                f"the loss or its gradient is not finite at update {update}: go on from the last checkpoint with "
+                "resume=true and a lower optimizer.lr, or start a new run_dir with a lower training.clip_norm"
             )
 
     def _count_time(self, *, busy: bool) -> None:
@@ -360,7 +355,7 @@ class Trainer:
         """Let scores move the schedules; returns whether they are the best so far."""
         state = self.state
         state.scores, state.scored_at = scores, state.update
-        if scheduled:
+        if scheduled and self.optimizer_config.schedule.kind == ScheduleKind.plateau:
             state.plateau.observe(scores["nats_per_token"], self.optimizer_config.schedule)
         measure = self.config.best_by.value
         if measure not in scores:
