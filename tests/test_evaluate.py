@@ -49,6 +49,17 @@ def test_scores_stand_with_their_signatures() -> None:
 
 
 @pytest.mark.usefixtures("files")
+def test_every_metric_interval_and_p_value_is_json() -> None:
+    options = ("reference=ref", "metrics=[bleu,chrf,chrf++,ter]", "bootstrap_samples=10", "json=true")
+    done = nmt("evaluate", "hypothesis=[good,fair]", *options, "paired_test=bootstrap")
+    assert done.status == 0, done.err
+    report = json.loads(done.out)
+    assert [len(system["scores"]) for system in report["systems"]] == [4, 4]
+    assert all(len(score["interval"]) == 2 for system in report["systems"] for score in system["scores"])
+    assert len(report["paired_test"]) == 8
+
+
+@pytest.mark.usefixtures("files")
 def test_a_perfect_system_scores_100() -> None:
     assert "  BLEU 100.0 " in _evaluate("hypothesis=good", "reference=ref")
 
@@ -126,7 +137,7 @@ def test_systems_are_compared_with_the_first(test: str) -> None:
     ("settings", "message"),
     [
         ([], "hypothesis or checkpoints must be given, and not both"),
-        (["hypothesis=good", "checkpoints=x"], "not both; checkpoints need source=FILE and reference=FILE, or neither"),
+        (["hypothesis=good", "checkpoints=x"], "hypothesis or checkpoints must be given, and not both"),
         (["hypothesis=[good,good]"], "hypothesis names a file twice"),
         (["hypothesis=good", "by_length=true"], "by_length=true needs source=FILE, whose words it counts"),
         (["hypothesis=good", "paired_test=bootstrap"], "paired_test=bootstrap needs two hypothesis files or more"),
@@ -221,7 +232,8 @@ def test_a_run_without_such_a_test_set_is_told(
     path = own_test_set(src)
     line = error("evaluate", f"checkpoints={path}")
     assert line == (
-        f"nmt: the run of {path} names no test set of one file a side (data.test): give source=FILE and reference=FILE"
+        f"nmt: the run of {path} was given no test set (data.test.src and data.test.tgt, one file each): "
+        "give source=FILE and reference=FILE"
     )
 
 

@@ -159,7 +159,7 @@ def test_other_settings_may_not_change_on_resuming(digits: Path, copied_run: Pat
     line = _refusal(digits, copied_run, "resume=true", "seed=2", "optimizer.eps=0.5", "training.max_updates=9")
     assert line == (
         f"nmt: {copied_run} cannot be resumed with other settings: "
-        "optimizer.eps was 1e-08 and is 0.5; seed was 1 and is 2"
+        "optimizer.eps was 1e-08 and is 0.5; seed was 1 and is 2 (repeat the settings that it was started with)"
     )
     assert _contents(copied_run) == before
 

@@ -58,12 +58,13 @@ def test_files_and_pipes_give_the_same(checkpoint: Path, digits: Path, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
 
 
-def test_a_file_can_be_translated_in_place(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
+def test_a_translation_never_takes_the_place_of_its_source(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
     file = tmp_path / "text"
     file.write_bytes((digits / "test.en").read_bytes())
-    expected = _translate(checkpoint, f"input={file}")
-    _translate(checkpoint, f"input={file}", f"output={file}")
-    assert file.read_text() == expected
+    (tmp_path / "link").symlink_to(file)
+    line = error("translate", f"checkpoints={checkpoint}", f"input={file}", f"output={tmp_path / 'link'}")
+    assert line.endswith("is the text to translate, which it would overwrite: name another file")
+    assert file.read_bytes() == (digits / "test.en").read_bytes()
 
 
 def test_a_failure_leaves_the_earlier_output_as_it_was(checkpoint: Path, tmp_path: Path) -> None:

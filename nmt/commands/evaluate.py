@@ -85,7 +85,7 @@ def _check(settings: EvaluateCommand, options: MetricOptions) -> None:
     problems = []
     if bool(settings.hypothesis) == bool(settings.checkpoints):
         problems.append("hypothesis or checkpoints must be given, and not both")
-    if settings.checkpoints and bool(settings.reference) != (settings.source is not None):
+    if settings.checkpoints and not settings.hypothesis and bool(settings.reference) != (settings.source is not None):
         problems.append("checkpoints need source=FILE and reference=FILE, or neither for the test set of their run")
     if not settings.reference and not settings.checkpoints:
         problems.append("reference must name at least one file")
@@ -119,8 +119,8 @@ def _take_test_set(settings: EvaluateCommand) -> None:
         sides = [(data.get("test") or {}).get(side) or [] for side in ("src", "tgt")]
         if [len(files) for files in sides] != [1, 1]:
             raise ConfigError(
-                f"the run of {path} names no test set of one file a side (data.test): give source=FILE and "
-                "reference=FILE"
+                f"the run of {path} was given no test set (data.test.src and data.test.tgt, one file each): "
+                "give source=FILE and reference=FILE"
             )
         test_sets.add(tuple(str(Path(data["dir"], files[0])) for files in sides))
     if len(test_sets) > 1:
@@ -152,9 +152,12 @@ def _check_length(name: str, num_lines: int, settings: EvaluateCommand, num_sent
 
 def _translate(settings: EvaluateCommand, references: Sequence[Sequence[str]]) -> list[str]:
     # imported here since scoring files needs no torch
-    from nmt.commands.translate import build_translator, progress_bar, write_aside
+    from nmt.commands.translate import build_translator, check_not_same, progress_bar, write_aside
 
     assert settings.source is not None
+    if settings.output is not None:
+        for name in (settings.source, *settings.reference):
+            check_not_same(name, settings.output)
     sources = list(read_lines(Path(settings.source)))
     for name, reference in zip(settings.reference, references, strict=True):  # found out now, not after translating
         if len(reference) != len(sources):

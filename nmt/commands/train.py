@@ -194,12 +194,16 @@ def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand, config_yaml: st
         return None
     last = find_last(run_dir / "checkpoints")
     if last is None:
+        logger.info("%s holds no checkpoint: starting from the beginning", run_dir)
         return None
     read_info(last)  # explains what is no checkpoint
     may_change = MAY_CHANGE if settings.training.best_by == BestBy.bleu else (*MAY_CHANGE, "search.")
     forbidden = [change for key, change in _changes(last, config_yaml).items() if not key.startswith(may_change)]
     if forbidden:
-        raise ConfigError(f"{run_dir} cannot be resumed with other settings: {'; '.join(forbidden)}")
+        raise ConfigError(
+            f"{run_dir} cannot be resumed with other settings: {'; '.join(forbidden)} "
+            "(repeat the settings that it was started with)"
+        )
     return last
 
 
@@ -342,7 +346,7 @@ class _StopFlag:
         self.signal_number = signal_number
         # not by the logger: the signal may have come while it was writing
         with suppress(OSError):  # nobody may be listening
-            os.write(2, f"\n{signal.Signals(signal_number).name}: saving a checkpoint, then stopping\n".encode())
+            os.write(2, f"{signal.Signals(signal_number).name}: saving a checkpoint, then stopping\n".encode())
 
 
 @contextmanager

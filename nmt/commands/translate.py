@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 
 def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
+    if settings.input is not None and settings.output is not None:
+        check_not_same(settings.input, settings.output)
     translator = build_translator(
         settings.checkpoints, settings.search, device_name=settings.device, threads=settings.threads
     )
@@ -38,6 +40,16 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
             if number % settings.search.window_lines == 0:
                 stream.flush()
     return 0
+
+
+def check_not_same(source: str, output: str) -> None:
+    """Keep a translation from taking the place of what it translates.
+
+    Raises:
+        ConfigError: where both are one file.
+    """
+    if Path(source).is_file() and Path(output).is_file() and Path(source).samefile(output):
+        raise ConfigError(f"output={output} is the text to translate, which it would overwrite: name another file")
 
 
 def build_translator(

@@ -148,7 +148,10 @@ def score_corpus(
         for name in metrics:
             metric = _build_metric(name, references, options)
             score = metric.corpus_score(hypotheses, None, n_bootstrap=bootstrap_samples)
-            interval = (score._mean - score._ci, score._mean + score._ci) if bootstrap_samples else None
+            # numpy numbers for some metrics, which JSON does not take
+            interval = None
+            if bootstrap_samples:
+                interval = (float(score._mean - score._ci), float(score._mean + score._ci))
             signature = metric.get_signature().format()
             scores.append(Score(name, score.name, float(score.score), signature, interval, score._verbose))
     return scores
@@ -267,7 +270,7 @@ def _paired_result(
     mean, half_width = float(result.mean), float(result.ci)
     # sacreBLEU gives a system with the very output of the baseline the smallest p-value there is: it counts the samples
     # whose difference is greater than the real one, and none of them is greater than 0.
-    p_value = 1.0 if twin and result.p_value is not None else result.p_value
+    p_value = None if result.p_value is None else 1.0 if twin else float(result.p_value)
     interval = (mean - half_width, mean + half_width)
     return PairedResult(system, name, label, float(result.score), mean, interval, p_value, signature)
 
