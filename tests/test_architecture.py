@@ -35,6 +35,7 @@ ORDER = [
     "training.trainer",
     "search.scorer",
     "search.beam",
+    "search.workers",
     "search.translator",
     "evaluation.metrics",
     "commands.*",

@@ -15,13 +15,13 @@ from nmt.errors import ConfigError
 from nmt.search.beam import (
     Floats,
     Hypothesis,
-    beam_search,
     check_search_config,
     length_penalty,
     max_len_subwords,
     search_as_found,
 )
 from nmt.search.scorer import Candidates, EncodedSource
+from nmt.search.workers import beam_search
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID
 
 A, B = 4, 5  # two words of a toy vocabulary

@@ -21,8 +21,9 @@ from nmt.corpus.batching import collate
 from nmt.device import InferencePrecision
 from nmt.errors import CheckpointError
 from nmt.model.seq2seq import Seq2Seq, initialize
-from nmt.search.beam import Hypothesis, beam_search
-from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer, top_k
+from nmt.search.beam import Hypothesis
+from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer, _log_sum_exp, top_k
+from nmt.search.workers import beam_search
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID, SubwordModel, SubwordSpec, learn_subword
 
 CPU = torch.device("cpu")
@@ -278,3 +279,12 @@ def test_top_k_by_slices_is_top_k(vocab_size: int, k: int) -> None:
     assert torch.equal(found_NC, expected_NC)
     assert torch.equal(value_NV.gather(1, index_NC), expected_NC)
     assert all(len(set(row)) == len(row) for row in index_NC.tolist())
+
+
+@pytest.mark.parametrize("shift", [0.0, 40.0, 300.0, -300.0])
+def test_the_normalizer_holds_for_logits_of_any_size(shift: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits_NV = 3 * torch.randn(70, 50, generator=generator)
+    logits_NV[3] += shift
+    expected = torch.logsumexp(logits_NV.double(), dim=1, keepdim=True)
+    torch.testing.assert_close(_log_sum_exp(logits_NV).double(), expected, atol=2e-5, rtol=1e-6)

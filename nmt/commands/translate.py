@@ -17,6 +17,7 @@ from nmt.device import resolve_device, resolve_inference_precision
 from nmt.errors import ConfigError, DataError
 from nmt.search.scorer import EnsembleScorer, ModelScorer, StepScorer
 from nmt.search.translator import Translation, Translator
+from nmt.search.workers import num_workers
 from nmt.text.parallel import decode_lines, read_lines
 from nmt.training.checkpoint import load_checkpoint
 
@@ -85,7 +86,8 @@ def build_translator(
     scorer: StepScorer[Any] = members[0]
     if len(members) > 1:
         scorer = EnsembleScorer(members, average=search.ensemble_average.value)
-    return Translator(scorer, members[0].tgt_subword, search)
+    workers = num_workers(search, device=device, num_threads=torch.get_num_threads())
+    return Translator(scorer, members[0].tgt_subword, search, workers=workers)
 
 
 @contextmanager

@@ -27,9 +27,8 @@ Average = Literal["prob", "log_prob"]
 StateT = TypeVar("StateT")
 
 SLICE = 64  # vocabulary entries per slice in `top_k`; 16 and 32 were slower
-CACHE_ROWS = (
-    64  # rows normalized at once on a CPU: with 8,000 subwords they stay in its cache, 1.4 times as fast as 320
-)
+CACHE_ROWS = 32  # rows normalized at once on a CPU: with 8,000 subwords they stay in its cache
+SAFE_SUMS = (1e-25, 1e35)  # sums of exp between these have lost nothing in float32
 
 
 class EncodedSource(NamedTuple):
@@ -108,8 +107,16 @@ def _log_sum_exp(logits_NV: Tensor) -> Tensor:
     """Return the log of each row's normalizer, `(N, 1)`."""
     if logits_NV.device.type != "cpu":
         return torch.logsumexp(logits_NV, dim=1, keepdim=True)
-    blocks = [torch.logsumexp(rows_NV, dim=1, keepdim=True) for rows_NV in torch.split(logits_NV, CACHE_ROWS)]
-    return torch.cat(blocks)
+    # without the usual shift by each row's maximum, unless a sum says that it was needed
+    scratch_NV = torch.empty_like(logits_NV[:CACHE_ROWS])
+    blocks = torch.split(logits_NV, CACHE_ROWS)
+    total_N1 = torch.cat(
+        [torch.exp(rows_NV, out=scratch_NV[: len(rows_NV)]).sum(1, keepdim=True) for rows_NV in blocks]
+    )
+    least, greatest = torch.aminmax(total_N1)
+    if float(least) < SAFE_SUMS[0] or not float(greatest) < SAFE_SUMS[1]:
+        return torch.logsumexp(logits_NV, dim=1, keepdim=True)
+    return total_N1.log_()
 
 
 class ModelScorer:

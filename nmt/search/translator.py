@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from nmt.config import SearchConfig
-from nmt.search.beam import Hypothesis, beam_search, check_search_config
+from nmt.search.beam import Hypothesis, check_search_config
 from nmt.search.scorer import StepScorer
+from nmt.search.workers import beam_search
 from nmt.text.subword import SubwordModel
 
 log = logging.getLogger(__name__)
@@ -49,8 +50,13 @@ EMPTY = TranslatedHypothesis(text="", score=0.0, log_prob=0.0, num_tokens=0, fin
 class Translator:
     """Translates any number of lines in constant memory: n lines in, n translations out, in order."""
 
-    def __init__(self, scorer: StepScorer[Any], tgt_subword: SubwordModel, config: SearchConfig) -> None:
+    def __init__(
+        self, scorer: StepScorer[Any], tgt_subword: SubwordModel, config: SearchConfig, *, workers: int = 1
+    ) -> None:
         """Join what scores and what spells.
+
+        Args:
+            workers: searches that run side by side (`search.workers`); one gives the same bits every time.
 
         Raises:
             ConfigError: for a search config that cannot be.
@@ -59,6 +65,7 @@ class Translator:
         self.scorer = scorer
         self.tgt_subword = tgt_subword
         self.config = config
+        self.workers = workers
         self.num_unfinished = 0  # lines of the last `translate` whose best translation is unfinished
 
     def translate(
@@ -93,20 +100,20 @@ class Translator:
         to_search.sort(key=lambda index: -encoded[index].num_subwords)
         progress(len(window) - len(to_search))
         translations = [Translation(line, (EMPTY,)) for line in window]
-        found = beam_search(self.scorer, [encoded[index] for index in to_search], self.config, progress=progress)
-        for index, hypotheses in zip(to_search, found, strict=True):
-            translations[index] = Translation(window[index], self._spell(hypotheses))
+        sources = [encoded[index] for index in to_search]
+        found = beam_search(self.scorer, sources, self.config, progress=progress, workers=self.workers)
+        texts = iter(self.tgt_subword.decode_batch([hypothesis.ids for n_best in found for hypothesis in n_best]))
+        for index, n_best in zip(to_search, found, strict=True):
+            hypotheses = tuple(_spelled(hypothesis, next(texts)) for hypothesis in n_best)
+            translations[index] = Translation(window[index], hypotheses)
         return translations
 
-    def _spell(self, hypotheses: Sequence[Hypothesis]) -> tuple[TranslatedHypothesis, ...]:
-        texts = self.tgt_subword.decode_batch([list(hypothesis.ids) for hypothesis in hypotheses])
-        return tuple(
-            TranslatedHypothesis(
-                text=text,
-                score=hypothesis.score,
-                log_prob=hypothesis.log_prob,
-                num_tokens=len(hypothesis.ids) + hypothesis.finished,
-                finished=hypothesis.finished,
-            )
-            for text, hypothesis in zip(texts, hypotheses, strict=True)
-        )
+
+def _spelled(hypothesis: Hypothesis, text: str) -> TranslatedHypothesis:
+    return TranslatedHypothesis(
+        text=text,
+        score=hypothesis.score,
+        log_prob=hypothesis.log_prob,
+        num_tokens=len(hypothesis.ids) + hypothesis.finished,
+        finished=hypothesis.finished,
+    )

@@ -29,9 +29,10 @@ from benchmarks.workload import drawn_lengths, ids_only, new_model, vocab_sizes
 from nmt.config import ModelConfig, SearchConfig
 from nmt.device import resolve_inference_precision
 from nmt.errors import DataError
-from nmt.search.beam import beam_search, check_search_config
+from nmt.search.beam import check_search_config
 from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer
 from nmt.search.translator import Translator
+from nmt.search.workers import beam_search, num_workers
 from nmt.text.parallel import read_lines
 from nmt.text.subword import BOS_ID, SubwordModel
 
@@ -43,6 +44,7 @@ _STEP_SHARE = 0.05  # of a repeat's time, for decoder steps and for their limit
 class Models:
     """The models to translate with, or one with drawn parameters that reads drawn ids, and the same with clocks."""
 
+    device: torch.device
     scorer: StepScorer[Any]
     timed: TimedScorer
     timed_scorer: StepScorer[Any]
@@ -55,11 +57,15 @@ class Models:
     def translate(
         self, search: SearchConfig, count: int, *, with_clocks: bool = False, spelling: Any = None
     ) -> list[Any]:
-        """Translate the first `count` sentences."""
+        """Translate the first `count` sentences; clocks see one search that has all threads."""
         scorer = self.timed_scorer if with_clocks else self.scorer
+        workers = 1
+        if not with_clocks:
+            workers = num_workers(search, device=self.device, num_threads=torch.get_num_threads())
         if self.lines:
-            return list(Translator(scorer, spelling or self.tgt_subword, search).translate(self.lines[:count]))
-        return beam_search(scorer, self.sources[:count], search)
+            translator = Translator(scorer, spelling or self.tgt_subword, search, workers=workers)
+            return list(translator.translate(self.lines[:count]))
+        return beam_search(scorer, self.sources[:count], search, workers=workers)
 
 
 def build_models(variant: Variant, options: Options, precision: Precision) -> Models:
@@ -79,7 +85,7 @@ def build_models(variant: Variant, options: Options, precision: Precision) -> Mo
         configs = [member.model.config for member in plain]
         origin = f"{options.input}, {len(lines)} lines; text in, text out"
         sources = scorer.encode_sources(lines)
-        return Models(scorer, timed[0], timed_scorer, configs, plain[0].tgt_subword, lines, sources, origin)
+        return Models(device, scorer, timed[0], timed_scorer, configs, plain[0].tgt_subword, lines, sources, origin)
     src_vocab_size, tgt_vocab_size = vocab_sizes(variant.settings.subword)
     model = without_end(new_model(variant, src_vocab_size=src_vocab_size, tgt_vocab_size=tgt_vocab_size)).eval()
     src_subword, tgt_subword = ids_only(src_vocab_size), ids_only(tgt_vocab_size)
@@ -91,7 +97,9 @@ def build_models(variant: Variant, options: Options, precision: Precision) -> Mo
     assert isinstance(timed_one, TimedScorer)
     sources = drawn_sources(options.sentences, variant.settings.subword, src_vocab_size, seed=variant.settings.seed)
     origin = f"{len(sources)} drawn sentences; ids in, ids out; drawn parameters, no translation ends before its length"
-    return Models(scorer_of(ModelScorer), timed_one, timed_one, [model.config], tgt_subword, [], sources, origin)
+    return Models(
+        device, scorer_of(ModelScorer), timed_one, timed_one, [model.config], tgt_subword, [], sources, origin
+    )
 
 
 class Contender:
@@ -112,10 +120,6 @@ class Contender:
         self.name = f"beam {self.search.beam_size}, {precision}"
         self.num_sentences = len(models.sources)
         self.limit = ProductLimit(self._products(), precision, self.device)
-        # int8 leaves the encoder in fp32
-        self.encoder_limit = self.limit
-        if precision == "int8":
-            self.encoder_limit = ProductLimit(self._products()[:1], "fp32", self.device)
         self.seconds: list[float] = []
         self.least: list[float] = []
         self.rates: list[dict[str, float]] = []
@@ -132,12 +136,9 @@ class Contender:
     def measure(self) -> None:
         """Measure the limit, then translate all sentences."""
         rates = self.limit.measure(_STEP_SHARE * self.options.slice_s)
-        encoder_rates = rates
-        if self.encoder_limit is not self.limit:
-            encoder_rates = self.encoder_limit.measure(_STEP_SHARE * self.options.slice_s)
         self.rates.append(rates)
         self.seconds.append(seconds_of(lambda: self.models.translate(self.search, self.num_sentences), self.device))
-        self.least.append(self._least_seconds(rates, encoder_rates))
+        self.least.append(self._least_seconds(rates))
 
     def measure_phases(self) -> None:
         """Translate with clocks."""
@@ -154,12 +155,12 @@ class Contender:
         self.phases.append({**phases, BOOKKEEPING: max(0.0, whole - sum(phases.values()))})
         self.counts = timed.counts.minus(before)
 
-    def _least_seconds(self, rates: dict[str, float], encoder_rates: dict[str, float]) -> float:
+    def _least_seconds(self, rates: dict[str, float]) -> float:
         vocab_size, seconds = self.models.scorer.tgt_vocab_size, 0.0
         for config in self.models.configs:
             encoder = flops.recurrent_position(config).times(self._source_tokens())
             steps = flops.decode_step(config, vocab_size).times(self.counts.step_rows / len(self.models.configs))
-            seconds += encoder.total / encoder_rates["gates"] + least_seconds(steps, rates)
+            seconds += encoder.total / rates["gates"] + least_seconds(steps, rates)
         return seconds
 
     def _source_tokens(self) -> int:

@@ -1,0 +1,104 @@
+"""Searches side by side find what one search finds; what goes wrong in a thread reaches the caller."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+
+from nmt.search.beam import READ_AT_ONCE
+from nmt.search.scorer import EncodedSource, ModelScorer
+from nmt.search.workers import beam_search, num_workers, search_in_threads
+from tests.test_scorer import LINES, log_probs_of, search_config, tiny_scorer
+
+CPU = torch.device("cpu")
+
+
+class CountingScorer(ModelScorer):
+    """Counts how many sources it reads at a time, and in which threads; can fail."""
+
+    fails_at_read: int | None = None
+
+    def __init__(self) -> None:
+        vars(self).update(vars(tiny_scorer()))
+        self.reads: list[int] = []
+        self.torch_threads = set[int]()
+
+    def start(self, sources: Sequence[EncodedSource]):  # type: ignore[no-untyped-def]
+        self.torch_threads.add(torch.get_num_threads())
+        self.reads.append(len(sources))
+        if len(self.reads) == self.fails_at_read:
+            raise MemoryError("no room")
+        return super().start(sources)
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+@pytest.mark.parametrize("workers", [2, 3, 5])
+def test_searches_side_by_side_find_what_one_finds(beam_size: int, workers: int) -> None:
+    scorer = tiny_scorer()  # float64: equal whatever shares a batch
+    sources = scorer.encode_sources([f"{first} {second}" for first in LINES for second in LINES])
+    config = replace(search_config(beam_size, n_best=beam_size), batch_rows=5 * beam_size * workers)
+    expected = beam_search(scorer, sources, config)
+    found = beam_search(scorer, sources, config, workers=workers)
+    assert [[h.ids for h in n_best] for n_best in found] == [[h.ids for h in n_best] for n_best in expected]
+    assert log_probs_of(found) == pytest.approx(log_probs_of(expected), abs=1e-12)
+
+
+def test_the_work_is_divided_and_threads_are_given_back() -> None:
+    scorer = CountingScorer()
+    sources = scorer.encode_sources(LINES * 20)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        found = beam_search(scorer, sources, replace(search_config(2), batch_rows=40), workers=2)
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+    assert all(found)
+    assert max(scorer.reads) < len(sources)
+    assert scorer.torch_threads == {2}
+    assert sum(scorer.reads) == len(sources)
+
+
+def test_one_search_reads_many_sources_at_once_however_few_places_there_are() -> None:
+    scorer = CountingScorer()
+    sources = scorer.encode_sources(LINES * 50)
+    beam_search(scorer, sources, replace(search_config(4), batch_rows=8))
+    assert scorer.reads == [READ_AT_ONCE, READ_AT_ONCE, len(sources) - 2 * READ_AT_ONCE]
+
+
+def test_what_fails_in_a_thread_reaches_the_caller_and_ends_the_others() -> None:
+    scorer = CountingScorer()
+    scorer.fails_at_read = 3
+    sources = scorer.encode_sources(LINES * 20)
+    with pytest.raises(MemoryError, match="no room"):
+        beam_search(scorer, sources, replace(search_config(2), batch_rows=40), workers=2)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("search")]
+
+
+def test_giving_up_ends_the_threads() -> None:
+    scorer = CountingScorer()
+    sources = scorer.encode_sources(LINES * 200)
+    found = search_in_threads(scorer, sources, replace(search_config(2), batch_rows=8), workers=2)
+    next(found)
+    found.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("search")]
+    assert sum(scorer.reads) < len(sources)
+
+
+@pytest.mark.parametrize(
+    ("batch_rows", "beam_size", "num_threads", "expected"),
+    [
+        (512, 5, 2, 2),
+        (512, 5, 1, 1),
+        (512, 5, 16, 2),
+        (4096, 5, 8, 8),
+        (255, 5, 8, 1),
+        (512, 400, 8, 1),
+    ],
+)
+def test_every_worker_has_rows_enough(batch_rows: int, beam_size: int, num_threads: int, expected: int) -> None:
+    config = replace(search_config(beam_size), batch_rows=batch_rows)
+    assert num_workers(config, device=CPU, num_threads=num_threads) == expected
+    assert num_workers(config, device=torch.device("cuda"), num_threads=num_threads) == 1
