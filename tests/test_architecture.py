@@ -21,6 +21,7 @@ ORDER = [
     "text.subword_process",
     "corpus.binarized",
     "corpus.batching",
+    "model.dropout",
     "model.lstm_layer",
     "model.recurrent",
     "model.encoder",

@@ -6,10 +6,10 @@ Shapes: B sentences, T target positions, V target vocabulary, L layers, H units;
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from nmt.config import ModelConfig
+from nmt.model.dropout import dropout
 from nmt.model.encoder import Encoding
 from nmt.model.recurrent import RecurrentState, StackedLSTM
 
@@ -48,9 +48,9 @@ class Decoder(nn.Module):
 
         The output layer is left to the caller, since only real tokens should pay for it.
         """
-        embedded_TBE = F.dropout(self.embedding(tgt_in_BT.t()), self.dropout, self.training)
+        embedded_TBE = dropout(self.embedding(tgt_in_BT.t()), self.dropout, training=self.training)
         hidden_TBH, _ = self.rnn(embedded_TBE, state.recurrent)
-        return F.dropout(hidden_TBH, self.dropout, self.training)
+        return dropout(hidden_TBH, self.dropout, training=self.training)
 
     if TYPE_CHECKING:
         __call__ = forward

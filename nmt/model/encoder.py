@@ -6,10 +6,10 @@ Shapes: B sentences, S source positions (EOS included), L layers, H units.
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from nmt.config import ModelConfig, SourceOrder
+from nmt.model.dropout import dropout
 from nmt.model.recurrent import RecurrentState, StackedLSTM
 
 
@@ -55,7 +55,7 @@ class Encoder(nn.Module):
         equal_lengths = int(lengths_B.min()) == src_BS.shape[1]
         if self.source_order == SourceOrder.reversed:
             src_BS = reverse_source(src_BS, lengths_B)
-        embedded_SBE = F.dropout(self.embedding(src_BS.t()), self.dropout, self.training)
+        embedded_SBE = dropout(self.embedding(src_BS.t()), self.dropout, training=self.training)
         output_SBH, final = self.rnn(embedded_SBE, lengths_B=None if equal_lengths else lengths_B)
         return Encoding(final, output_SBH, lengths_B)
 

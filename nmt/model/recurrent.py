@@ -7,11 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from nmt.device import is_intel_cpu
+from nmt.model.dropout import dropout
 from nmt.model.lstm_layer import lstm_layer
 
 
@@ -85,7 +85,7 @@ class StackedLSTM(nn.Module):
         h_by_layer, c_by_layer = [], []
         for layer in range(self.lstm.num_layers):
             if layer > 0:
-                values = F.dropout(values, self.lstm.dropout, self.training)
+                values = dropout(values, self.lstm.dropout, training=self.training)
             parameter = partial(_layer_parameter, self.lstm, layer)
             values, h_BH, c_BH = lstm_layer(
                 values,

@@ -89,7 +89,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     _to_gradient(prob_CV, token_C1, label_smoothing=label_smoothing, scale=scale)
                     gradients.take_in(chunk, prob_CV, hidden_CH, weight, dtype=dtype)
         if gradients is not None:
-            ctx.save_for_backward(*gradients)
+            ctx.gradients = gradients
         objective = scale * ((1 - label_smoothing) * nll + label_smoothing * uniform_nll)
         ctx.mark_non_differentiable(nll)
         return objective, nll
@@ -99,7 +99,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         """Return the gradients as they stand: the objective must be what `backward` is called on."""
         grad_objective = grad_outputs[0]
         assert grad_objective.device.type != "cpu" or grad_objective == 1, "a factor belongs into scale"
-        grad_hidden_MH, grad_weight_VH, grad_bias_V = ctx.saved_tensors
+        # given away, not saved: what nothing else holds becomes the parameter's gradient without a copy
+        grad_hidden_MH, grad_weight_VH, grad_bias_V = ctx.gradients
+        del ctx.gradients
         return grad_hidden_MH, grad_weight_VH, grad_bias_V, None, None, None, None
 
 

@@ -1,0 +1,48 @@
+"""Dropout: how much falls, what the rest is scaled by, and that only the global generator decides."""
+
+import pytest
+import torch
+
+from nmt.model.dropout import dropout
+
+ONES = torch.ones(1000, 403, dtype=torch.float64)  # no multiple of the four values that share a draw
+
+
+def test_nothing_falls_outside_of_training_or_at_zero() -> None:
+    assert dropout(ONES, 0.5, training=False) is ONES
+    assert torch.equal(dropout(ONES, 0.0, training=True), ONES)
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.2, 0.5, 0.9])
+def test_the_share_that_falls_and_the_expectation(probability: float) -> None:
+    torch.manual_seed(1)
+    values = dropout(ONES, probability, training=True)
+    kept = values[values != 0]
+    assert 1 - kept.numel() / values.numel() == pytest.approx(probability, abs=0.005)
+    assert sorted(set(kept.tolist())) == pytest.approx([1 / (1 - probability)], rel=2e-4)
+    # the values of one draw do not lean on each other
+    fallen_X4 = (values.flatten()[: values.numel() // 4 * 4].view(-1, 4) == 0).double()
+    correlation_44 = torch.corrcoef(fallen_X4.t())
+    assert float((correlation_44 - torch.eye(4)).abs().max()) < 0.02
+    torch.testing.assert_close(fallen_X4.mean(0), torch.full((4,), probability).double(), atol=0.01, rtol=0)
+
+
+def test_the_global_generator_decides() -> None:
+    torch.manual_seed(3)
+    first, second = (dropout(ONES, 0.3, training=True) for _ in range(2))
+    torch.manual_seed(3)
+    assert torch.equal(dropout(ONES, 0.3, training=True), first)
+    assert not torch.equal(first, second)
+
+
+def test_gradients_pass_where_values_pass() -> None:
+    values = torch.randn(50, 40, requires_grad=True)
+    torch.manual_seed(1)
+    result = dropout(values, 0.4, training=True)
+    result.sum().backward()  # type: ignore[no-untyped-call]
+    assert values.grad is not None
+    torch.testing.assert_close(values.grad * values, result)
+
+
+def test_a_probability_close_to_one_stays_finite() -> None:
+    assert torch.isfinite(dropout(ONES, 0.999999, training=True)).all()
