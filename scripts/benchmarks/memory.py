@@ -78,10 +78,13 @@ def account(trainer: Trainer, batch: Batch) -> dict[str, int]:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         with torch.autocast(device.type, torch.bfloat16, enabled=trainer.precision == "bf16"):
             hidden_MH = model(batch)
-            before_loss = sum(kept.values())
             loss = token_loss(hidden_MH, model.decoder.output, batch.tgt_token_M, label_smoothing=0.0, scale=1.0)
-        kept_s = {"kept for the backward pass: network": before_loss}
-        kept_s["kept for the backward pass: loss, its gradients included"] = sum(kept.values()) - before_loss
+    # the loss has taken its gradients already; those by parameters become the parameters' own
+    loss_gradients = loss.objective.grad_fn.gradients  # type: ignore[union-attr]
+    kept_s = {
+        "kept for the backward pass: network": sum(kept.values()),
+        "kept for the backward pass: gradient by the loss's states": _bytes([loss_gradients.hidden_MH]),
+    }
     loss.objective.backward()  # type: ignore[no-untyped-call]
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     states = [value for state in trainer.optimizer.state.values() for value in state.values()]
