@@ -5,6 +5,7 @@ And a small corpus and a run on it, which the tests of the commands share.
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 torch.set_num_threads(1)
+# A shell lets its background jobs ignore Ctrl-C, and so would what they start: the tests that send it need it back.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

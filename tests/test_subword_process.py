@@ -98,12 +98,10 @@ def test_the_process_imports_little(subword: SubwordModel, monkeypatch: pytest.M
 
 # Not under `if __name__ == "__main__"`: whoever calls us from a plain script must not run that script twice.
 SCRIPT = """
-import signal, sys, time
+import sys, time
 from pathlib import Path
 from nmt.text.subword import SubwordModel
 from nmt.text.subword_process import SubwordProcess
-
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
 
 with SubwordProcess(SubwordModel.load(Path(sys.argv[1]))) as process:
     process.send(["cab"])

@@ -75,10 +75,12 @@ def account(trainer: Trainer, batch: Batch) -> dict[str, int]:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        with torch.autocast(device.type, torch.bfloat16, enabled=trainer.precision == "bf16"):
-            hidden_MH = model(batch)
-            loss = token_loss(hidden_MH, model.decoder.output, batch.tgt_token_M, label_smoothing=0.0, scale=1.0)
+    with (
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+        torch.autocast(device.type, torch.bfloat16, enabled=trainer.precision == "bf16"),
+    ):
+        hidden_MH = model(batch)
+        loss = token_loss(hidden_MH, model.decoder.output, batch.tgt_token_M, label_smoothing=0.0, scale=1.0)
     # the loss has taken its gradients already; those by parameters become the parameters' own
     loss_gradients = loss.objective.grad_fn.gradients  # type: ignore[union-attr]
     kept_s = {
