@@ -317,6 +317,7 @@ def test_memory_accounts_for_parameters_gradients_and_state(tmp_path: Path) -> N
     # two moments of each parameter, and a counter for each of the 12 tensors
     assert rows["optimizer state"]["median"] * 2**20 == pytest.approx(2 * num_bytes, abs=100)
     assert rows["kept for the backward pass: network"]["median"] > 0
+    assert rows["kept for the backward pass: gradient by the loss's states"]["median"] > 0
     assert rows["its peak, resident"]["median"] >= rows["a training process before its model"]["median"]
 
 

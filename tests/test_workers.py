@@ -28,7 +28,7 @@ class CountingScorer(ModelScorer):
     def start(self, sources: Sequence[EncodedSource]):  # type: ignore[no-untyped-def]
         self.torch_threads.add(torch.get_num_threads())
         self.reads.append(len(sources))
-        if len(self.reads) == self.fails_at_read:
+        if self.fails_at_read is not None and len(self.reads) >= self.fails_at_read:
             raise MemoryError("no room")
         return super().start(sources)
 
@@ -38,7 +38,7 @@ class CountingScorer(ModelScorer):
 def test_searches_side_by_side_find_what_one_finds(beam_size: int, workers: int) -> None:
     scorer = tiny_scorer()  # float64: equal whatever shares a batch
     sources = scorer.encode_sources([f"{first} {second}" for first in LINES for second in LINES])
-    config = replace(search_config(beam_size, n_best=beam_size), batch_rows=5 * beam_size * workers)
+    config = replace(search_config(beam_size, n_best=beam_size), batch_rows=20 * beam_size * workers)
     expected = beam_search(scorer, sources, config)
     found = beam_search(scorer, sources, config, workers=workers)
     assert [[h.ids for h in n_best] for n_best in found] == [[h.ids for h in n_best] for n_best in expected]
@@ -52,7 +52,7 @@ def test_the_work_is_divided_and_threads_are_given_back() -> None:
     torch.set_num_threads(4)
     try:
         found = beam_search(scorer, sources, replace(search_config(2), batch_rows=40), workers=2)
-        assert torch.get_num_threads() == 4
+        assert _threads_of_a_new_thread() == 4
     finally:
         torch.set_num_threads(before)
     assert all(found)
@@ -61,11 +61,46 @@ def test_the_work_is_divided_and_threads_are_given_back() -> None:
     assert sum(scorer.reads) == len(sources)
 
 
+def test_torch_has_all_its_threads_though_they_divide_unevenly() -> None:
+    scorer = CountingScorer()
+    sources = scorer.encode_sources(LINES * 20)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        beam_search(scorer, sources, replace(search_config(2), batch_rows=40), workers=2)
+    finally:
+        torch.set_num_threads(before)
+    assert scorer.torch_threads <= {1, 2}
+
+
+@pytest.mark.parametrize("num_sources", [1, 2, 3])
+def test_no_more_searches_than_sources_or_places(num_sources: int) -> None:
+    scorer = CountingScorer()
+    sources = scorer.encode_sources(LINES[:num_sources])
+    found = beam_search(scorer, sources, replace(search_config(2), batch_rows=4), workers=8)
+    assert len(found) == num_sources
+    assert all(found)
+    assert beam_search(scorer, [], search_config(2), workers=8) == []
+
+
+def test_few_sources_are_not_read_in_crumbs() -> None:
+    scorer = CountingScorer()
+    beam_search(scorer, scorer.encode_sources(LINES * 8), replace(search_config(2), batch_rows=200), workers=2)
+    assert sorted(scorer.reads) == [16, 16, 16]
+
+
 def test_one_search_reads_many_sources_at_once_however_few_places_there_are() -> None:
     scorer = CountingScorer()
     sources = scorer.encode_sources(LINES * 50)
-    beam_search(scorer, sources, replace(search_config(4), batch_rows=8))
+    beam_search(scorer, sources, replace(search_config(8), batch_rows=READ_AT_ONCE))
     assert scorer.reads == [READ_AT_ONCE, READ_AT_ONCE, len(sources) - 2 * READ_AT_ONCE]
+
+
+def test_rows_bound_what_is_read_at_once() -> None:
+    scorer = CountingScorer()
+    sources = scorer.encode_sources(LINES * 4)
+    beam_search(scorer, sources, replace(search_config(4), batch_rows=12))
+    assert scorer.reads == [12, 12]
 
 
 def test_what_fails_in_a_thread_reaches_the_caller_and_ends_the_others() -> None:
@@ -77,12 +112,54 @@ def test_what_fails_in_a_thread_reaches_the_caller_and_ends_the_others() -> None
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("search")]
 
 
+def test_what_fails_between_two_results_ends_the_threads() -> None:
+    scorer = CountingScorer()
+    sources = scorer.encode_sources(LINES * 200)
+
+    def interrupt(_count: int) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        beam_search(scorer, sources, replace(search_config(2), batch_rows=8), workers=2, progress=interrupt)
+    except KeyboardInterrupt:  # while the exception, and with it its frames, still lives
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("search")]
+    else:
+        pytest.fail("the interrupt must reach the caller")
+    assert sum(scorer.reads) < len(sources)
+
+
+def test_an_interrupt_while_threads_start_is_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = []
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        starts.append(thread)
+        if len(starts) == 2:
+            raise KeyboardInterrupt
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    scorer = CountingScorer()
+    with pytest.raises(KeyboardInterrupt):
+        beam_search(scorer, scorer.encode_sources(LINES * 20), replace(search_config(2), batch_rows=40), workers=3)
+    assert not starts[0].is_alive()
+
+
+def _threads_of_a_new_thread() -> int:
+    """Ask where it shows: what a thread sets is its own, and what new threads begin with."""
+    counts: list[int] = []
+    thread = threading.Thread(target=lambda: counts.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return counts[0]
+
+
 def test_giving_up_ends_the_threads() -> None:
     scorer = CountingScorer()
     sources = scorer.encode_sources(LINES * 200)
     found = search_in_threads(scorer, sources, replace(search_config(2), batch_rows=8), workers=2)
     next(found)
-    found.close()  # type: ignore[attr-defined]
+    found.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("search")]
     assert sum(scorer.reads) < len(sources)
 

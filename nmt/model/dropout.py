@@ -13,7 +13,7 @@ def dropout(values: Tensor, probability: float, *, training: bool) -> Tensor:
     Random bits come from torch's global generator of the device. On a CPU that generator is what dropout costs: torch
     draws 32 bits for a value, and here 16 suffice, so that `probability` is rounded to a multiple of 1/65536.
     """
-    if not training or probability == 0 or values.device.type != "cpu":
+    if not training or not 0 < probability < 1 or values.device.type != "cpu":
         return F.dropout(values, probability, training)
     num_dropped_levels = min(round(probability * _LEVELS), _LEVELS - 1)
     draws = torch.empty(-(-values.numel() // 4), dtype=torch.int64).random_(-(2**63), None)

@@ -13,7 +13,7 @@ finished hypotheses per sentence, T subwords of the longest live hypothesis.
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -35,8 +35,8 @@ Objects = npt.NDArray[np.object_]
 # Share of the places that must be free before others enter. Greedy search without refilling took 1.3 times as long;
 # any share from 0.02 to 0.25 served equally well.
 REFILL_SHARE = 0.125
-# Sources read at once at least: with 12 hypotheses a sentence, reading only as many as there are free places took up to
-# three times as long.
+# Sources that the scorer reads at once, however few places are free: reading only as many as there were places took up
+# to three times as long.
 READ_AT_ONCE = 128
 
 
@@ -387,7 +387,14 @@ class Entrance(Generic[StateT]):
         state = self._state
         if entering != self._read:
             state = self._scorer.select(state, torch.arange(len(entering)) + (entering.start - self._read.start))
+        if not self._waiting:
+            del self._state  # all its rows are on their way
         return start(state, self._sources, entering, self._config)
+
+
+def max_read_at_once(config: SearchConfig) -> int:
+    """Return how many sources to read at once: enough for the encoder, and for greedy search to fill its batch."""
+    return max(min(READ_AT_ONCE, config.batch_rows), config.batch_rows // config.beam_size)
 
 
 def search_by_step(
@@ -416,12 +423,12 @@ def search_by_step(
 
 def search_as_found(
     scorer: StepScorer[StateT], sources: Sequence[EncodedSource], config: SearchConfig, *, stop_early: bool = True
-) -> Iterator[Found]:
+) -> Generator[Found]:
     """Search all sources and yield each as soon as it is done; `sources` of similar length should stand together.
 
     Args:
         stop_early: False goes on to maximum length, to show that stopping changes nothing.
     """
-    supply = Supply(len(sources), max(READ_AT_ONCE, config.batch_rows // config.beam_size))
+    supply = Supply(len(sources), max_read_at_once(config))
     for done in search_by_step(scorer, sources, supply, config, stop_early=stop_early):
         yield from done

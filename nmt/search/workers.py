@@ -5,9 +5,10 @@ product wait for one another some hundred times a step, and for whatever else ru
 that share nothing but the list of sources do not.
 """
 
+import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -15,11 +16,11 @@ import torch
 
 from nmt.config import SearchConfig
 from nmt.search.beam import (
-    READ_AT_ONCE,
     Found,
     Hypothesis,
     Supply,
     check_search_config,
+    max_read_at_once,
     search_as_found,
     search_by_step,
 )
@@ -28,7 +29,10 @@ from nmt.search.scorer import EncodedSource, StepScorer
 StateT = TypeVar("StateT")
 
 ROWS_OF_WORKER = 256  # fewer rows a step cost more each
-SHARES_OF_WORKER = 8  # so often does a worker take new sources, at least, lest one wait long for another at the end
+# About so many shares of the sources for each worker, lest one wait long for another at the end; but no share smaller
+# than this, for reading few sources at once costs more each.
+SHARES_OF_WORKER = 8
+LEAST_SHARE = 16
 
 
 def num_workers(config: SearchConfig, *, device: torch.device, num_threads: int) -> int:
@@ -40,22 +44,23 @@ def num_workers(config: SearchConfig, *, device: torch.device, num_threads: int)
 
 def search_in_threads(
     scorer: StepScorer[StateT], sources: Sequence[EncodedSource], config: SearchConfig, *, workers: int
-) -> Iterator[Found]:
+) -> Generator[Found]:
     """Search all sources and yield each as soon as it is done; torch's threads are divided among the workers.
 
     Which sentences share a batch depends on the course of the threads, so that log-probabilities may differ in their
-    last bits from one run to the next.
+    last bits from one run to the next. Close the generator if you leave it before its end.
     """
-    share = -(-len(sources) // (workers * SHARES_OF_WORKER))
-    supply = Supply(len(sources), max(1, min(READ_AT_ONCE, share)))
     own_config = replace(config, batch_rows=config.batch_rows // workers)
-    threads_before = torch.get_num_threads()
+    share = max(LEAST_SHARE, _ceil_div(len(sources), workers * SHARES_OF_WORKER))
+    num_at_once = min(share, _ceil_div(len(sources), workers), max_read_at_once(own_config))
+    supply = Supply(len(sources), num_at_once)
+    num_threads = torch.get_num_threads()
     news: queue.SimpleQueue[list[Found] | BaseException | None] = queue.SimpleQueue()
     stopped = threading.Event()
 
-    def work() -> None:
+    def work(own_threads: int) -> None:
         try:
-            torch.set_num_threads(max(1, threads_before // workers))
+            torch.set_num_threads(own_threads)
             for done in search_by_step(scorer, sources, supply, own_config):
                 if stopped.is_set():
                     return
@@ -65,7 +70,8 @@ def search_in_threads(
         finally:
             news.put(None)
 
-    threads = [threading.Thread(target=work, name=f"search {number}") for number in range(workers)]
+    shares = [max(1, (num_threads + number) // workers) for number in range(workers)]  # together all threads
+    threads = [threading.Thread(target=work, args=(own,), name=f"search {n}") for n, own in enumerate(shares)]
     try:
         for thread in threads:
             thread.start()
@@ -80,9 +86,16 @@ def search_in_threads(
                     yield from done
     finally:
         stopped.set()
-        for thread in threads:
-            thread.join()
-        torch.set_num_threads(threads_before)  # what a worker sets is also what threads to come begin with
+        try:
+            for thread in threads:
+                if thread.ident is not None:  # it has started
+                    thread.join()
+        finally:
+            torch.set_num_threads(num_threads)  # what a worker sets is also what threads to come begin with
+
+
+def _ceil_div(dividend: int, divisor: int) -> int:
+    return -(-dividend // divisor)
 
 
 def beam_search(
@@ -106,12 +119,14 @@ def beam_search(
     """
     check_search_config(config)
     results: list[tuple[Hypothesis, ...]] = [()] * len(sources)
-    if workers > 1 and len(sources) > 1:
-        as_found = search_in_threads(scorer, sources, config, workers=workers)
+    workers = min(workers, len(sources), config.batch_rows // config.beam_size)
+    if workers > 1:
+        search = search_in_threads(scorer, sources, config, workers=workers)
     else:
-        as_found = search_as_found(scorer, sources, config)
-    for found in as_found:
-        results[found.sentence] = found.hypotheses
-        if progress is not None:
-            progress(1)
+        search = search_as_found(scorer, sources, config)
+    with contextlib.closing(search):  # what goes wrong in `progress` must end the threads as well
+        for found in search:
+            results[found.sentence] = found.hypotheses
+            if progress is not None:
+                progress(1)
     return results

@@ -99,7 +99,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         """Return the gradients as they stand: the objective must be what `backward` is called on."""
         grad_objective = grad_outputs[0]
         assert grad_objective.device.type != "cpu" or grad_objective == 1, "a factor belongs into scale"
-        # given away, not saved: what nothing else holds becomes the parameter's gradient without a copy
+        # given away, and only once: what nothing else holds becomes the parameter's gradient without a copy
         grad_hidden_MH, grad_weight_VH, grad_bias_V = ctx.gradients
         del ctx.gradients
         return grad_hidden_MH, grad_weight_VH, grad_bias_V, None, None, None, None

@@ -254,6 +254,7 @@ def run(plan: Plan) -> list[Table]:
     names = ", ".join(dict.fromkeys(config.name for config in first.models.configs))
     notes = [
         f"{first.models.origin}; loading not counted",
+        "as many searches side by side as nmt translate makes; steps, rows and parts are those of one with all threads",
         "limit: what the products take at the fastest rates for search.batch_rows rows, measured in turn",
     ]
     step_note = "with softmax and top k; limit: the products alone, the input's too, which search looks up in a table"
