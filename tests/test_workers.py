@@ -9,7 +9,7 @@ import torch
 
 from nmt.search.beam import READ_AT_ONCE
 from nmt.search.scorer import EncodedSource, ModelScorer
-from nmt.search.workers import beam_search, num_workers, search_in_threads
+from nmt.search.workers import beam_search, divide_threads, num_workers, search_in_threads
 from tests.test_scorer import LINES, log_probs_of, search_config, tiny_scorer
 
 CPU = torch.device("cpu")
@@ -61,16 +61,10 @@ def test_the_work_is_divided_and_threads_are_given_back() -> None:
     assert sum(scorer.reads) == len(sources)
 
 
-def test_torch_has_all_its_threads_though_they_divide_unevenly() -> None:
-    scorer = CountingScorer()
-    sources = scorer.encode_sources(LINES * 20)
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        beam_search(scorer, sources, replace(search_config(2), batch_rows=40), workers=2)
-    finally:
-        torch.set_num_threads(before)
-    assert scorer.torch_threads <= {1, 2}
+def test_workers_have_all_threads_between_them() -> None:
+    assert divide_threads(3, 2) == [1, 2]
+    assert divide_threads(16, 3) == [5, 5, 6]
+    assert divide_threads(1, 2) == [1, 1]
 
 
 @pytest.mark.parametrize("num_sources", [1, 2, 3])

@@ -70,8 +70,10 @@ def search_in_threads(
         finally:
             news.put(None)
 
-    shares = [max(1, (num_threads + number) // workers) for number in range(workers)]  # together all threads
-    threads = [threading.Thread(target=work, args=(own,), name=f"search {n}") for n, own in enumerate(shares)]
+    threads = [
+        threading.Thread(target=work, args=(own_threads,), name=f"search {number}")
+        for number, own_threads in enumerate(divide_threads(num_threads, workers))
+    ]
     try:
         for thread in threads:
             thread.start()
@@ -92,6 +94,11 @@ def search_in_threads(
                     thread.join()
         finally:
             torch.set_num_threads(num_threads)  # what a worker sets is also what threads to come begin with
+
+
+def divide_threads(num_threads: int, workers: int) -> list[int]:
+    """Return how many threads each worker has: all of them together, but one at least."""
+    return [max(1, (num_threads + number) // workers) for number in range(workers)]
 
 
 def _ceil_div(dividend: int, divisor: int) -> int:
