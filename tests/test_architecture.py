@@ -27,6 +27,8 @@ ORDER = [
     "model.encoder",
     "model.decoder",
     "model.seq2seq",
+    "model.loops",
+    "model.compiled_loops",
     "model.inference",
     "training.loss",
     "training.optimizer",

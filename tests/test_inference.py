@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from nmt.corpus.batching import pad_source
-from nmt.device import has_fast_int8
+from nmt.device import InferencePrecision, has_fast_int8
 from nmt.model.decoder import DecoderState
 from nmt.model.inference import FastDecoder, FastEncoder, FastModel, prepare_for_inference
+from nmt.model.loops import dequantize, quantize
 from nmt.model.recurrent import RecurrentState
 from nmt.model.seq2seq import Seq2Seq
 from tests.models import MODEL, tiny_model
@@ -55,7 +56,8 @@ def test_without_room_for_a_table_the_input_product_is_taken_at_each_step(monkey
 def test_int8_rounds_states_to_127ths_and_weights_per_output() -> None:
     model = make_model(num_layers=1, hidden_dim=32).eval()
     prev_N, state = torch.tensor([2, 5, 7, 5]), state_of(model, 4)
-    _, after = FastDecoder(model.decoder, "int8").step(prev_N, state)
+    quantized = DecoderState(state.recurrent._replace(h_LNH=quantize(state.recurrent.h_LNH)))
+    _, after = FastDecoder(model.decoder, "int8").step(prev_N, quantized)
     weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G = model.decoder.rnn.lstm.all_weights[0]
     scale_G1 = weight_hh_GH.abs().amax(1, keepdim=True) / 127
     rounded_hh_GH = (weight_hh_GH / scale_G1).round() * scale_G1
@@ -64,7 +66,8 @@ def test_int8_rounds_states_to_127ths_and_weights_per_output() -> None:
     i, f, g, o = (gates_NG + bias_ih_G + bias_hh_G).chunk(4, 1)
     c_NH = f.sigmoid() * state.recurrent.c_LNH[0] + i.sigmoid() * g.tanh()
     torch.testing.assert_close(after.recurrent.c_LNH[0], c_NH, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(after.recurrent.h_LNH[0], o.sigmoid() * c_NH.tanh(), rtol=1e-4, atol=1e-5)
+    h_NH = dequantize(after.recurrent.h_LNH[0])
+    torch.testing.assert_close(h_NH, o.sigmoid() * c_NH.tanh(), rtol=0.0, atol=0.501 / 127)
 
 
 @needs_int8
@@ -72,7 +75,8 @@ def test_int8_rounds_states_to_127ths_and_weights_per_output() -> None:
 def test_in_int8_batch_mates_change_no_row() -> None:
     model = make_model(num_layers=2, hidden_dim=32).eval()
     decoder = FastDecoder(model.decoder, "int8")
-    prev_N, state = torch.tensor([2, 5, 7, 9, 8]), state_of(model, 5)
+    recurrent = state_of(model, 5).recurrent
+    prev_N, state = torch.tensor([2, 5, 7, 9, 8]), DecoderState(recurrent._replace(h_LNH=quantize(recurrent.h_LNH)))
     together, _ = decoder.step(prev_N, state)
     for row in range(5):
         alone, _ = decoder.step(prev_N[row : row + 1], state.select(torch.tensor([row])))
@@ -88,15 +92,19 @@ def test_a_float32_model_is_laid_out_for_speed_on_a_cpu() -> None:
     assert isinstance(prepare_for_inference(make_model().eval(), device=CPU, precision="fp32"), FastModel)
 
 
-@needs_int8
 @pytest.mark.parametrize("lengths", [[5, 5, 5], [2, 5, 3]])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("int8", marks=needs_int8)])
 @torch.no_grad()
-def test_the_int8_encoder_reads_like_the_encoder_up_to_its_rounding(lengths: list[int]) -> None:
+def test_the_fast_encoder_reads_like_the_encoder_up_to_its_rounding(
+    lengths: list[int], precision: InferencePrecision
+) -> None:
     model = make_model(num_layers=2, hidden_dim=32).eval()
     src_BS, lengths_B = pad_source(
         [[4 + (3 * row + column) % 7 for column in range(n - 1)] for row, n in enumerate(lengths)]
     )
-    exact, rounded = model.encode(src_BS, lengths_B), FastEncoder(model.encoder)(src_BS, lengths_B)
-    torch.testing.assert_close(rounded.final, exact.final, rtol=0, atol=0.03)
-    torch.testing.assert_close(rounded.output_SBH, exact.output_SBH, rtol=0, atol=0.03)
-    assert not torch.equal(rounded.final.h_LNH, exact.final.h_LNH)
+    exact, fast = model.encode(src_BS, lengths_B), FastEncoder(model.encoder, precision)(src_BS, lengths_B)
+    atol = 1e-5 if precision == "fp32" else 0.03
+    torch.testing.assert_close(fast.final, exact.final, rtol=0, atol=atol)
+    torch.testing.assert_close(fast.output_SBH, exact.output_SBH, rtol=0, atol=atol)
+    if precision == "int8":
+        assert not torch.equal(fast.final.h_LNH, exact.final.h_LNH)

@@ -20,9 +20,11 @@ from nmt.config import (
 from nmt.corpus.batching import collate
 from nmt.device import InferencePrecision
 from nmt.errors import CheckpointError
+from nmt.model import compiled_loops
+from nmt.model import loops as plain_loops
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.search.beam import Hypothesis
-from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer, _log_sum_exp, top_k
+from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer
 from nmt.search.workers import beam_search
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID, SubwordModel, SubwordSpec, learn_subword
 
@@ -267,24 +269,24 @@ def test_model_in_training_mode_is_refused() -> None:
         scorer.start(scorer.encode_sources(LINES))
 
 
-@pytest.mark.parametrize("vocab_size", [5, 64, 640, 641, 1000])
-@pytest.mark.parametrize("k", [1, 2, 6])
-def test_top_k_by_slices_is_top_k(vocab_size: int, k: int) -> None:
-    generator = torch.Generator().manual_seed(vocab_size + k)
-    value_NV = torch.randn(7, vocab_size, generator=generator)
-    value_NV[0] = torch.arange(vocab_size)  # the greatest stand together at the end
-    value_NV[1, 4:] = -math.inf
-    expected_NC, _ = value_NV.topk(min(k, vocab_size))
-    found_NC, index_NC = top_k(value_NV, k)
-    assert torch.equal(found_NC, expected_NC)
-    assert torch.equal(value_NV.gather(1, index_NC), expected_NC)
-    assert all(len(set(row)) == len(row) for row in index_NC.tolist())
+def test_a_long_search_takes_compiled_loops_and_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = tiny_scorer(dtype=torch.float32)
+    ensemble = EnsembleScorer([scorer, tiny_scorer(2, dtype=torch.float32)], average="prob")
+    config = search_config(3)
+    scorers: list[StepScorer[Any]] = [scorer, ensemble]
+    for each in scorers:
+        sources = each.encode_sources(LINES)
+        expected = beam_search(each, sources, config)
+        assert scorer.loops is plain_loops
+        monkeypatch.setattr("nmt.search.scorer.COMPILED_FROM", 3 * len(LINES))
+        found = beam_search(each, sources, config)
+        assert scorer.loops is compiled_loops
+        monkeypatch.undo()
+        assert [[h.ids for h in n_best] for n_best in found] == [[h.ids for h in n_best] for n_best in expected]
+        assert [n_best[0].log_prob for n_best in found] == pytest.approx([n_best[0].log_prob for n_best in expected])
 
 
-@pytest.mark.parametrize("shift", [0.0, 40.0, 300.0, -300.0])
-def test_the_normalizer_holds_for_logits_of_any_size(shift: float) -> None:
-    generator = torch.Generator().manual_seed(1)
-    logits_NV = 3 * torch.randn(70, 50, generator=generator)
-    logits_NV[3] += shift
-    expected = torch.logsumexp(logits_NV.double(), dim=1, keepdim=True)
-    torch.testing.assert_close(_log_sum_exp(logits_NV).double(), expected, atol=2e-5, rtol=1e-6)
+def test_what_loops_cannot_compute_stays_in_torch() -> None:
+    scorer = tiny_scorer(dtype=torch.float64)
+    scorer.expect(10**9)
+    assert scorer.loops is plain_loops

@@ -5,7 +5,8 @@ the embedding contributes to the first layer's gates depends on that token alone
 gates of a layer come from one product with prepacked weights. In int8 the states are quantized on the fixed grid of
 1/127 that their range suggests, and the weights per output unit: a sentence's result does not depend on its batch.
 
-Shapes: V target vocabulary, L layers, H units, G = 4·H gates, N rows, I and O inputs and outputs of a product.
+Shapes: V target vocabulary, L layers, H units, G = 4·H gates, N rows, P packed positions, I and O inputs and
+outputs of a product.
 """
 
 import copy
@@ -17,15 +18,15 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from nmt.config import SourceOrder
 from nmt.device import InferencePrecision
+from nmt.model import loops as plain_loops
 from nmt.model.decoder import Decoder, DecoderState
 from nmt.model.encoder import Encoder, Encoding, reverse_source
+from nmt.model.loops import INT8_STEPS, INT8_ZERO, Loops, TableRows, dequantize, quantize
 from nmt.model.lstm_layer import last_states, per_step, state_before
 from nmt.model.recurrent import RecurrentState, StackedLSTM
 from nmt.model.seq2seq import Seq2Seq
 
 TABLE_BYTES = 512 * 2**20  # a larger table of input products would cost more memory and cache than it saves
-_INT8_STEPS = 127
-_ZERO_POINT = 128
 
 
 class InferenceDecoder(Protocol):
@@ -60,7 +61,9 @@ def prepare_for_inference(model: Seq2Seq, *, device: torch.device, precision: In
 
 
 class _Product(Protocol):
-    """A linear layer whose inputs are hidden states; the result is float32."""
+    """A linear layer whose inputs are hidden states, of `dtype`; the result is float32."""
+
+    dtype: torch.dtype
 
     def __call__(self, state_NI: Tensor) -> Tensor: ...
 
@@ -68,34 +71,37 @@ class _Product(Protocol):
 class _DenseProduct:
     """fp32 or bf16, prepacked for oneDNN, which takes a small number of rows faster than MKL does."""
 
-    def __init__(self, weight_OI: Tensor, bias_O: Tensor, dtype: torch.dtype) -> None:
-        self._dtype = dtype
+    dtype = torch.float32
+
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None, dtype: torch.dtype) -> None:
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI.to(dtype), None)
-        self._bias_O = bias_O.to(dtype)
+        self._packed_dtype = dtype
+        self._bias_O = None if bias_O is None else bias_O.to(dtype)
 
     def __call__(self, state_NI: Tensor) -> Tensor:
         result_NO: Tensor = torch.ops.mkldnn._linear_pointwise(
-            state_NI.to(self._dtype), self._packed, self._bias_O, "none", [], ""
+            state_NI.to(self._packed_dtype), self._packed, self._bias_O, "none", [], ""
         )
         return result_NO.float()
 
 
 class _Int8Product:
-    """int8 weights with a scale for each output, int8 states, sums in int32, by oneDNN."""
+    """int8 weights with a scale for each output, quantized states, sums in int32, by oneDNN."""
 
-    def __init__(self, weight_OI: Tensor, bias_O: Tensor) -> None:
-        self._scale_O = weight_OI.abs().amax(dim=1).clamp(min=1e-8) / _INT8_STEPS
+    dtype = torch.uint8
+
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None) -> None:
+        self._scale_O = weight_OI.abs().amax(dim=1).clamp(min=1e-8) / INT8_STEPS
         quantized_OI = (weight_OI / self._scale_O.unsqueeze(1)).round().to(torch.int8)
         self._packed = torch.ops.onednn.qlinear_prepack(quantized_OI, None)
         self._zero_points_O = torch.zeros(len(weight_OI), dtype=torch.int64)
         self._bias_O = bias_O
 
     def __call__(self, state_NI: Tensor) -> Tensor:
-        quantized_NI = (state_NI * _INT8_STEPS).round_().add_(_ZERO_POINT).to(torch.uint8)
         result_NO: Tensor = torch.ops.onednn.qlinear_pointwise(
-            quantized_NI,
-            1 / _INT8_STEPS,
-            _ZERO_POINT,
+            state_NI,
+            1 / INT8_STEPS,
+            INT8_ZERO,
             self._packed,
             self._scale_O,
             self._zero_points_O,
@@ -111,71 +117,89 @@ class _Int8Product:
 
 
 class FastModel:
-    """Encodes and steps with copies of a model's parameters; states are float32."""
+    """Encodes and steps with copies of a model's parameters."""
 
     def __init__(self, model: Seq2Seq, precision: InferencePrecision) -> None:
-        self._encoder = FastEncoder(model.encoder) if precision == "int8" else model.encoder
-        self._use_bf16 = precision == "bf16"
+        self._encoder: FastEncoder = FastEncoder(model.encoder, precision)
         self.decoder = FastDecoder(model.decoder, precision)
 
     def encode(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._use_bf16):
-            encoding = self._encoder(src_BS, lengths_B)
-        final = encoding.final
-        return encoding._replace(final=RecurrentState(final.h_LNH.float(), final.c_LNH.float()))
+        """Read source sentences, right-padded, EOS last; `lengths_B` counts EOS."""
+        return self._encoder(src_BS, lengths_B)
+
+    def use(self, loops: Loops) -> None:
+        """Compute what lies between the products by these loops."""
+        self._encoder.loops = self.decoder.loops = loops
 
 
 class FastEncoder:
-    """Encodes like `Encoder`, in int8; in other precisions torch's own layers are as fast."""
+    """Encodes like `Encoder`, from a copy of its parameters."""
 
     @torch.no_grad()
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, precision: InferencePrecision) -> None:
+        self.loops: Loops = plain_loops
         self._source_order = encoder.source_order
         self._token_gates = _TokenGates(encoder.embedding, encoder.rnn)
         layers = _layers(encoder.rnn)
-        self._input_gates = [None, *(_Int8Product(w_GE, b_ih_G + b_hh_G) for w_GE, _, b_ih_G, b_hh_G in layers[1:])]
-        self._hidden_gates = [_Int8Product(w_GH, torch.zeros_like(b_G)) for _, w_GH, _, b_G in layers]
+        self._input_gates = [_product(w_GE, b_ih_G + b_hh_G, precision) for w_GE, _, b_ih_G, b_hh_G in layers[1:]]
+        self._hidden_gates = [_product(w_GH, None, precision) for _, w_GH, _, _ in layers]
 
     def __call__(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
         if self._source_order == SourceOrder.reversed:
             src_BS = reverse_source(src_BS, lengths_B)
         packed = pack_padded_sequence(src_BS.t(), lengths_B, enforce_sorted=False)
         batch_sizes = packed.batch_sizes.tolist()
-        gates_PG = self._token_gates(packed.data)
-        outputs: list[Tensor] = []
+        inputs, output_PH = self._token_gates(packed.data), torch.empty(0)
         last_h: list[Tensor] = []
         last_c: list[Tensor] = []
-        for input_gates, hidden_gates in zip(self._input_gates, self._hidden_gates, strict=True):
-            if input_gates is not None:
-                gates_PG = input_gates(outputs[-1])
-            h_PH, c_PH = _run_layer(gates_PG, hidden_gates, batch_sizes)
-            outputs.append(h_PH)
-            last_h.append(last_states(per_step(h_PH, batch_sizes)))
+        for layer, hidden_gates in enumerate(self._hidden_gates):
+            if layer > 0:
+                inputs = _all_rows(self._input_gates[layer - 1](output_PH))
+            output_PH, c_PH = self._run_layer(inputs, hidden_gates, batch_sizes)
+            last_h.append(last_states(per_step(output_PH, batch_sizes)))
             last_c.append(last_states(per_step(c_PH, batch_sizes)))
-        final = RecurrentState(torch.stack(last_h), torch.stack(last_c))
-        output_SBH, _ = pad_packed_sequence(packed._replace(data=outputs[-1]), total_length=src_BS.shape[1])
+        final = RecurrentState(_to_float(torch.stack(last_h)), torch.stack(last_c))
+        output_SBH, _ = pad_packed_sequence(packed._replace(data=_to_float(output_PH)), total_length=src_BS.shape[1])
         assert packed.unsorted_indices is not None
         return Encoding(final.select(packed.unsorted_indices), output_SBH, lengths_B)
 
+    def _run_layer(self, inputs: TableRows, hidden_gates: _Product, batch_sizes: list[int]) -> tuple[Tensor, Tensor]:
+        """Run a layer from zero over packed positions, given its inputs' share of the gates; returns h and c."""
+        gates_BG = inputs.table_XG.new_zeros(batch_sizes[0], inputs.table_XG.shape[1])
+        c_BH = gates_BG[:, : gates_BG.shape[1] // 4].clone()
+        h_PH = torch.empty(len(inputs.index_N), c_BH.shape[1], dtype=hidden_gates.dtype)
+        c_PH = torch.empty(len(inputs.index_N), c_BH.shape[1])
+        index, h, c = (per_step(whole, batch_sizes) for whole in (inputs.index_N, h_PH, c_PH))
+        for t, size in enumerate(batch_sizes):
+            if t > 0:
+                gates_BG = hidden_gates(h[t - 1][:size])
+            added = TableRows(inputs.table_XG, index[t])
+            self.loops.lstm_cell(gates_BG, added, state_before(c, c_BH, t, size), h_NH=h[t], c_NH=c[t])
+        return h_PH, c_PH
+
 
 class FastDecoder:
-    """Steps like `Decoder.step`, from a copy of its parameters: later changes of the decoder do not reach it."""
+    """Steps like `Decoder.step`, from a copy of its parameters: later changes of the decoder do not reach it.
+
+    Between two steps its hidden states are as its products read them: quantized in int8.
+    """
 
     @torch.no_grad()
     def __init__(self, decoder: Decoder, precision: InferencePrecision) -> None:
+        self.loops: Loops = plain_loops
         self._decoder = decoder
         self._token_gates = _TokenGates(decoder.embedding, decoder.rnn)
-        self._gates: list[_Product] = []
-        for weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G in _layers(decoder.rnn):
-            if not self._gates:  # the first layer's input and biases come from the table
-                self._gates.append(_product(weight_hh_GH, torch.zeros_like(bias_hh_G), precision))
-                continue
-            both_GX = torch.cat((weight_ih_GE, weight_hh_GH), dim=1)
-            self._gates.append(_product(both_GX, bias_ih_G + bias_hh_G, precision))
+        (_, first_hh_GH, _, _), *others = _layers(decoder.rnn)
+        self._gates = [_product(first_hh_GH, None, precision)]  # the first layer's input and biases come from the table
+        for w_GE, w_GH, b_ih_G, b_hh_G in others:
+            self._gates.append(_product(torch.cat((w_GE, w_GH), dim=1), b_ih_G + b_hh_G, precision))
         self._output = _product(decoder.output.weight.detach(), decoder.output.bias.detach(), precision)
 
     def start(self, encoding: Encoding) -> DecoderState:
-        return self._decoder.start(encoding)
+        state = self._decoder.start(encoding)
+        if self._output.dtype == torch.uint8:
+            return DecoderState(state.recurrent._replace(h_LNH=quantize(state.recurrent.h_LNH)))
+        return state
 
     def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Read one previous token per row; returns the logits of the next `(N, V)` and the state after it."""
@@ -183,10 +207,10 @@ class FastDecoder:
         h_LNH, c_LNH = torch.empty_like(before.h_LNH), torch.empty_like(before.c_LNH)
         for layer, gates in enumerate(self._gates):
             if layer == 0:
-                gates_NG = gates(before.h_LNH[0]).add_(self._token_gates(prev_N))
+                gates_NG, added = gates(before.h_LNH[0]), self._token_gates(prev_N)
             else:
-                gates_NG = gates(torch.cat((h_LNH[layer - 1], before.h_LNH[layer]), dim=1))
-            _cell(gates_NG, before.c_LNH[layer], h_NH=h_LNH[layer], c_NH=c_LNH[layer])
+                gates_NG, added = gates(torch.cat((h_LNH[layer - 1], before.h_LNH[layer]), dim=1)), None
+            self.loops.lstm_cell(gates_NG, added, before.c_LNH[layer], h_NH=h_LNH[layer], c_NH=c_LNH[layer])
         return self._output(h_LNH[-1]), DecoderState(RecurrentState(h_LNH, c_LNH))
 
 
@@ -202,10 +226,19 @@ class _TokenGates:
         if len(self._embedding_VE) * len(weight_ih_GE) * weight_ih_GE.element_size() <= TABLE_BYTES:
             self._table_VG = torch.addmm(self._bias_G, self._embedding_VE, weight_ih_GE.t())
 
-    def __call__(self, token_N: Tensor) -> Tensor:
+    def __call__(self, token_N: Tensor) -> TableRows:
         if self._table_VG is not None:
-            return self._table_VG.index_select(0, token_N)
-        return torch.addmm(self._bias_G, self._embedding_VE.index_select(0, token_N), self._weight_ih_GE.t())
+            return TableRows(self._table_VG, token_N)
+        embedded_NE = self._embedding_VE.index_select(0, token_N)
+        return _all_rows(torch.addmm(self._bias_G, embedded_NE, self._weight_ih_GE.t()))
+
+
+def _all_rows(table_XG: Tensor) -> TableRows:
+    return TableRows(table_XG, torch.arange(len(table_XG)))
+
+
+def _to_float(state: Tensor) -> Tensor:
+    return dequantize(state) if state.dtype == torch.uint8 else state
 
 
 def _layers(rnn: StackedLSTM) -> list[list[Tensor]]:
@@ -213,33 +246,7 @@ def _layers(rnn: StackedLSTM) -> list[list[Tensor]]:
     return [[parameter.detach() for parameter in layer] for layer in rnn.lstm.all_weights]
 
 
-def _run_layer(gates_PG: Tensor, hidden_gates: _Product, batch_sizes: list[int]) -> tuple[Tensor, Tensor]:
-    """Run a layer from zero over packed positions, given its input's share of the gates; returns h and c `(P, H)`."""
-    hidden_dim = gates_PG.shape[1] // 4
-    zeros_BH = gates_PG.new_zeros(batch_sizes[0], hidden_dim)
-    h_PH, c_PH = (gates_PG.new_empty(len(gates_PG), hidden_dim) for _ in range(2))
-    gates, h, c = (per_step(whole, batch_sizes) for whole in (gates_PG, h_PH, c_PH))
-    for t, size in enumerate(batch_sizes):
-        if t > 0:
-            gates[t].add_(hidden_gates(state_before(h, zeros_BH, t, size)))
-        _cell(gates[t], state_before(c, zeros_BH, t, size), h_NH=h[t], c_NH=c[t])
-    return h_PH, c_PH
-
-
-def _product(weight_OI: Tensor, bias_O: Tensor, precision: InferencePrecision) -> _Product:
+def _product(weight_OI: Tensor, bias_O: Tensor | None, precision: InferencePrecision) -> _Product:
     if precision == "int8":
         return _Int8Product(weight_OI, bias_O)
     return _DenseProduct(weight_OI, bias_O, torch.bfloat16 if precision == "bf16" else torch.float32)
-
-
-def _cell(gates_NG: Tensor, before_c_NH: Tensor, *, h_NH: Tensor, c_NH: Tensor) -> None:
-    """Apply the LSTM's equations to summed gates i, f, g, o; writes the state to `h_NH` and `c_NH`."""
-    hidden_dim = before_c_NH.shape[1]
-    i, f, g, o = gates_NG.chunk(4, dim=1)
-    gates_NG[:, : 2 * hidden_dim].sigmoid_()
-    g.tanh_()
-    o.sigmoid_()
-    torch.mul(f, before_c_NH, out=c_NH)
-    c_NH.addcmul_(i, g)
-    torch.tanh(c_NH, out=h_NH)
-    h_NH.mul_(o)

@@ -4,8 +4,8 @@ Search reads sources, starts a state with one row per sentence, and then steps, 
 state holds is the scorer's own business. Tensors that pass between search and scorer lie on the CPU; states lie where
 the model does.
 
-Shapes: B sentences, S source positions, V target vocabulary, N rows, C candidates per row, S slices of Z
-vocabulary entries (in `top_k` only), M ensemble members.
+Shapes: B sentences, S source positions, V target vocabulary, N rows, C candidates per row,
+M ensemble members.
 """
 
 import math
@@ -18,17 +18,18 @@ from torch import Tensor
 from nmt.corpus.batching import pad_source
 from nmt.device import InferencePrecision
 from nmt.errors import CheckpointError
+from nmt.model import loops as plain_loops
 from nmt.model.decoder import DecoderState
-from nmt.model.inference import prepare_for_inference
+from nmt.model.inference import FastModel, prepare_for_inference
+from nmt.model.loops import Loops, forbid_specials, log_sum_exp
 from nmt.model.seq2seq import Seq2Seq
-from nmt.text.subword import BOS_ID, PAD_ID, SubwordModel
+from nmt.text.subword import SubwordModel
 
 Average = Literal["prob", "log_prob"]
 StateT = TypeVar("StateT")
 
-SLICE = 64  # vocabulary entries per slice in `top_k`; 16 and 32 were slower
-CACHE_ROWS = 32  # rows normalized at once on a CPU: with 8,000 subwords they stay in its cache
-SAFE_SUMS = (1e-25, 1e35)  # sums of exp between these have lost nothing in float32
+# Sources times beam from which on loading the compiled loops is repaid.
+COMPILED_FROM = 2000
 
 
 class EncodedSource(NamedTuple):
@@ -64,6 +65,9 @@ class StepScorer(Protocol[StateT]):
     def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
         """Segment source sentences."""
 
+    def expect(self, num_hypotheses: int) -> None:
+        """Get ready for a search of so many hypotheses: sources times beam."""
+
     def start(self, sources: Sequence[EncodedSource]) -> StateT:
         """Read the sources; returns a state of one row per sentence, in which nothing is generated yet."""
 
@@ -77,46 +81,12 @@ class StepScorer(Protocol[StateT]):
         """Put the rows of `second` behind those of `first`."""
 
 
-def top_k(value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the k greatest values of every row and their indices, like `torch.topk`, but faster on a CPU.
+def _loops_for(num_hypotheses: int) -> Loops:
+    if num_hypotheses < COMPILED_FROM:
+        return plain_loops
+    from nmt.model import compiled_loops  # half a second
 
-    The k greatest values lie in the k slices of greatest maximum, or in what is left behind the last full slice, so
-    that only these need sorting.
-    """
-    num_rows, vocab_size = value_NV.shape
-    num_full = vocab_size // SLICE
-    if value_NV.device.type != "cpu" or num_full < 2 * k:
-        values_NC, indices_NC = value_NV.topk(min(k, vocab_size))
-        return values_NC, indices_NC
-    full_NSZ = value_NV[:, : num_full * SLICE].reshape(num_rows, num_full, SLICE)
-    slice_NC = full_NSZ.amax(2).topk(k, sorted=False).indices
-    sliced_NX = full_NSZ[torch.arange(num_rows).unsqueeze(1), slice_NC].flatten(1)
-    best_NC, place_NC = torch.cat((sliced_NX, value_NV[:, num_full * SLICE :]), 1).topk(k)
-    index_in_slices_NC = slice_NC.gather(1, (place_NC // SLICE).clamp(max=k - 1)) * SLICE + place_NC % SLICE
-    index_in_rest_NC = place_NC + (num_full - k) * SLICE
-    return best_NC, torch.where(place_NC < k * SLICE, index_in_slices_NC, index_in_rest_NC)
-
-
-def _forbid_specials(value_NV: Tensor) -> None:
-    """Take PAD and BOS out of the running, in place; they keep their share of the probability."""
-    value_NV[:, PAD_ID] = -math.inf
-    value_NV[:, BOS_ID] = -math.inf
-
-
-def _log_sum_exp(logits_NV: Tensor) -> Tensor:
-    """Return the log of each row's normalizer, `(N, 1)`."""
-    if logits_NV.device.type != "cpu":
-        return torch.logsumexp(logits_NV, dim=1, keepdim=True)
-    # without the usual shift by each row's maximum, unless a sum says that it was needed
-    scratch_NV = torch.empty_like(logits_NV[:CACHE_ROWS])
-    blocks = torch.split(logits_NV, CACHE_ROWS)
-    total_N1 = torch.cat(
-        [torch.exp(rows_NV, out=scratch_NV[: len(rows_NV)]).sum(1, keepdim=True) for rows_NV in blocks]
-    )
-    least, greatest = torch.aminmax(total_N1)
-    if float(least) < SAFE_SUMS[0] or not float(greatest) < SAFE_SUMS[1]:
-        return torch.logsumexp(logits_NV, dim=1, keepdim=True)
-    return total_N1.log_()
+    return compiled_loops
 
 
 class ModelScorer:
@@ -143,6 +113,12 @@ class ModelScorer:
         self.tgt_subword = tgt_subword
         self.device = device
         self.inference_model = prepare_for_inference(model, device=device, precision=precision)
+        self.loops: Loops = plain_loops
+
+    def expect(self, num_hypotheses: int) -> None:
+        if isinstance(self.inference_model, FastModel):
+            self.loops = _loops_for(num_hypotheses)
+            self.inference_model.use(self.loops)
 
     @property
     def tgt_vocab_size(self) -> int:
@@ -168,13 +144,8 @@ class ModelScorer:
 
     @torch.inference_mode()
     def step(self, prev_N: Tensor, state: DecoderState, num_candidates: int) -> Candidates[DecoderState]:
-        """Rank by logits and normalize only the candidates: cheaper than a softmax over the vocabulary."""
         logits_NV, state = self.logits(prev_N, state)
-        normalizer_N1 = _log_sum_exp(logits_NV)
-        _forbid_specials(logits_NV)
-        logit_NC, token_NC = top_k(logits_NV, num_candidates)
-        # rounding must not lift a log-probability above 0: search relies on it to stop
-        log_prob_NC = (logit_NC - normalizer_N1).clamp_(max=0.0)
+        log_prob_NC, token_NC = self.loops.rank(logits_NV, num_candidates)
         return Candidates(log_prob_NC.cpu(), token_NC.cpu(), state)
 
     @torch.inference_mode()
@@ -218,6 +189,10 @@ class EnsembleScorer:
     def tgt_vocab_size(self) -> int:
         return self.members[0].tgt_vocab_size
 
+    def expect(self, num_hypotheses: int) -> None:
+        for member in self.members:
+            member.expect(num_hypotheses)
+
     def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
         by_member = [member.encode_sources(lines) for member in self.members]
         return [
@@ -235,23 +210,24 @@ class EnsembleScorer:
     def step(self, prev_N: Tensor, state: EnsembleState, num_candidates: int) -> Candidates[EnsembleState]:
         """Step every member, average over the whole vocabulary, and rank; logarithms are taken of candidates alone."""
         steps = [member.logits(prev_N, own) for member, own in zip(self.members, state, strict=True)]
+        loops = self.members[0].loops
         logits_MNV = [logits_NV.to(steps[0][0].device) for logits_NV, _ in steps]
         if self.average == "prob":
-            total_NV = torch.softmax(logits_MNV[0], dim=1)
+            total_NV = loops.softmax_(logits_MNV[0])
             for logits_NV in logits_MNV[1:]:
-                total_NV += torch.softmax(logits_NV, dim=1)
-            _forbid_specials(total_NV)
-            total_NC, token_NC = top_k(total_NV, num_candidates)
+                total_NV += loops.softmax_(logits_NV)
+            forbid_specials(total_NV)
+            total_NC, token_NC = loops.top_k(total_NV, num_candidates)
             # what has underflowed to 0 is still a word; -inf is what is forbidden
             log_prob_NC = (total_NC / len(self.members)).clamp_(min=torch.finfo(total_NC.dtype).tiny).log_()
             log_prob_NC.masked_fill_(total_NC < 0, -math.inf)
         else:
-            normalizer_N1 = sum(map(_log_sum_exp, logits_MNV), start=torch.zeros_like(logits_MNV[0][:, :1]))
+            normalizer_N1 = sum(map(log_sum_exp, logits_MNV), start=torch.zeros_like(logits_MNV[0][:, :1]))
             total_NV = logits_MNV[0]
             for logits_NV in logits_MNV[1:]:
                 total_NV += logits_NV
-            _forbid_specials(total_NV)
-            total_NC, token_NC = top_k(total_NV, num_candidates)
+            forbid_specials(total_NV)
+            total_NC, token_NC = loops.top_k(total_NV, num_candidates)
             log_prob_NC = (total_NC - normalizer_N1).div_(len(self.members))
         own_states = tuple(own for _, own in steps)
         return Candidates(log_prob_NC.clamp_(max=0.0).cpu(), token_NC.cpu(), own_states)

@@ -126,6 +126,7 @@ def beam_search(
     """
     check_search_config(config)
     results: list[tuple[Hypothesis, ...]] = [()] * len(sources)
+    scorer.expect(len(sources) * config.beam_size)
     workers = min(workers, len(sources), config.batch_rows // config.beam_size)
     if workers > 1:
         search = search_in_threads(scorer, sources, config, workers=workers)

@@ -1,0 +1,228 @@
+"""The functions of `loops` for float32 on a CPU, compiled by numba: each a single pass over its rows.
+
+Importing this takes half a second, and each function some seconds more where it was never compiled before: it is for
+long searches. Loops run in the thread that calls them and let other threads run meanwhile.
+
+Shapes: as in `loops`.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from nmt.model.loops import INT8_STEPS, INT8_ZERO, TableRows
+from nmt.text.subword import BOS_ID, PAD_ID
+
+# What lets sums and maxima be taken in any order, thus in vectors. Infinities stay what they are.
+_FASTMATH = {"reassoc", "nnan", "nsz", "arcp", "contract", "afn"}
+
+_F = np.float32
+_LOG2_E = _F(1 / math.log(2))
+# 2^f for f in [-0.5, 0.5] by Taylor's series: the terms left out are below 1.2e-7 of the whole
+_C1, _C2, _C3, _C4, _C5, _C6 = (_F(math.log(2) ** n / math.factorial(n)) for n in range(1, 7))
+_ONE, _TWO, _HALF, _INFINITY = _F(1), _F(2), _F(0.5), _F(math.inf)
+_STEPS, _ZERO = _F(INT8_STEPS), _F(INT8_ZERO)
+
+NUM_SLICES = 128  # of a vocabulary, in `_maxima`
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile for the types of the first call, and keep the machine code on disk for processes to come."""
+    compile_it = partial(numba.njit, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+    try:
+        return compile_it(cache=True)(function)
+    except RuntimeError:  # no folder to keep it in can be written
+        return compile_it()(function)
+
+
+# --- on tensors ---
+
+
+def lstm_cell(gates_NG: Tensor, added: TableRows | None, before_c_NH: Tensor, *, h_NH: Tensor, c_NH: Tensor) -> None:
+    if added is None:
+        added = TableRows(gates_NG.new_zeros(1, gates_NG.shape[1]), torch.zeros(len(gates_NG), dtype=torch.int64))
+    arrays = [tensor.numpy() for tensor in (gates_NG, *added, before_c_NH, c_NH, h_NH)]
+    (_cell_int8 if h_NH.dtype == torch.uint8 else _cell)(*arrays)
+
+
+def rank(logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    log_prob_NC, token_NC = _rank(logits_NV.numpy(), min(k, logits_NV.shape[1]))
+    return torch.from_numpy(log_prob_NC), torch.from_numpy(token_NC)
+
+
+def softmax_(logits_NV: Tensor) -> Tensor:
+    _softmax(logits_NV.numpy())
+    return logits_NV
+
+
+def top_k(value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    value_NC, index_NC = _top_k(value_NV.numpy(), min(k, value_NV.shape[1]))
+    return torch.from_numpy(value_NC), torch.from_numpy(index_NC)
+
+
+# --- on arrays ---
+
+
+@compiled
+def _exp(x):
+    """e^x for float32, where the result is a normal number; beyond, the least or the greatest such."""
+    y = min(max(x * _LOG2_E, _F(-126)), _F(127))
+    n = np.floor(y + _HALF)
+    f = y - n
+    power = (((((_C6 * f + _C5) * f + _C4) * f + _C3) * f + _C2) * f + _C1) * f + _ONE
+    return power * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@compiled
+def _sigmoid(x):
+    return _ONE / (_ONE + _exp(-x))
+
+
+@compiled
+def _tanh(x):
+    return _TWO / (_ONE + _exp(-_TWO * x)) - _ONE
+
+
+@compiled
+def _cell_row(gates_G, added_G, before_c_H, c_H, h_H):
+    dim = len(c_H)
+    i, f, g, o = gates_G[:dim], gates_G[dim : 2 * dim], gates_G[2 * dim : 3 * dim], gates_G[3 * dim :]
+    add_i, add_f = added_G[:dim], added_G[dim : 2 * dim]
+    add_g, add_o = added_G[2 * dim : 3 * dim], added_G[3 * dim :]
+    for j in range(dim):
+        c = _sigmoid(f[j] + add_f[j]) * before_c_H[j] + _sigmoid(i[j] + add_i[j]) * _tanh(g[j] + add_g[j])
+        h_H[j] = _sigmoid(o[j] + add_o[j]) * _tanh(c)
+        c_H[j] = c
+
+
+@compiled
+def _cell(gates_NG, table_XG, index_N, before_c_NH, c_NH, h_NH):
+    for n in range(len(gates_NG)):
+        _cell_row(gates_NG[n], table_XG[index_N[n]], before_c_NH[n], c_NH[n], h_NH[n])
+
+
+@compiled
+def _cell_int8(gates_NG, table_XG, index_N, before_c_NH, c_NH, h_NH):
+    exact_H = np.empty(c_NH.shape[1], np.float32)
+    for n in range(len(gates_NG)):
+        _cell_row(gates_NG[n], table_XG[index_N[n]], before_c_NH[n], c_NH[n], exact_H)
+        h_H = h_NH[n]
+        for j in range(len(exact_H)):
+            h_H[j] = np.uint8(np.int32(np.rint(exact_H[j] * _STEPS) + _ZERO))
+
+
+@compiled
+def _fill(array, value):
+    for index in range(len(array)):
+        array[index] = value
+
+
+@compiled
+def _maximum(array):
+    greatest = array[0]
+    for value in array:
+        greatest = max(greatest, value)
+    return greatest
+
+
+@compiled
+def _maxima(row_V, maximum_S):
+    """Find the greatest value of each slice: of what lies S places apart. One maximum alone would not make vectors."""
+    num_slices = len(maximum_S)
+    _fill(maximum_S, -_INFINITY)
+    for begin in range(0, len(row_V), num_slices):
+        block = row_V[begin : begin + num_slices]
+        for s in range(len(block)):
+            maximum_S[s] = max(maximum_S[s], block[s])
+
+
+@compiled
+def _insert(value, index, value_C, index_C):
+    """Put a value that is above the last of `value_C`, which descend, into its place."""
+    c = len(value_C) - 1
+    while c > 0 and value_C[c - 1] < value:
+        value_C[c] = value_C[c - 1]
+        index_C[c] = index_C[c - 1]
+        c -= 1
+    value_C[c] = value
+    index_C[c] = index
+
+
+@compiled
+def _top_k_of_row(row_V, maximum_S, value_C, index_C):
+    """Find the greatest values, best first, given the maximum of each slice.
+
+    C slices have a maximum of at least the C-th greatest one; what lies below that is not among the C greatest.
+    """
+    num_slices = len(maximum_S)
+    _fill(value_C, -_INFINITY)
+    bar = -_INFINITY
+    for s in range(num_slices):
+        if maximum_S[s] > bar:
+            _insert(maximum_S[s], s, value_C, index_C)
+            bar = value_C[len(value_C) - 1]
+    bar = np.nextafter(bar, -_INFINITY)  # from here on only what is above the bar passes, and the C-th must
+    _fill(value_C, -_INFINITY)
+    _fill(index_C, 0)
+    for s in range(num_slices):
+        if maximum_S[s] > bar:
+            for v in range(s, len(row_V), num_slices):
+                if row_V[v] > bar:
+                    _insert(row_V[v], v, value_C, index_C)
+                    bar = max(bar, value_C[len(value_C) - 1])
+
+
+@compiled
+def _top_k(value_NV, k):
+    num_rows, vocab_size = value_NV.shape
+    value_NC, index_NC = np.empty((num_rows, k), np.float32), np.empty((num_rows, k), np.int64)
+    maximum_S = np.empty(min(NUM_SLICES, vocab_size), np.float32)
+    for n in range(num_rows):
+        _maxima(value_NV[n], maximum_S)
+        _top_k_of_row(value_NV[n], maximum_S, value_NC[n], index_NC[n])
+    return value_NC, index_NC
+
+
+@compiled
+def _rank(logits_NV, k):
+    num_rows, vocab_size = logits_NV.shape
+    log_prob_NC, token_NC = np.empty((num_rows, k), np.float32), np.empty((num_rows, k), np.int64)
+    maximum_S = np.empty(min(NUM_SLICES, vocab_size), np.float32)
+    for n in range(num_rows):
+        row_V = logits_NV[n]
+        _maxima(row_V, maximum_S)
+        greatest = _maximum(maximum_S)
+        total = _F(0)
+        for v in range(vocab_size):
+            total += _exp(row_V[v] - greatest)
+        for special in (PAD_ID, BOS_ID):
+            row_V[special] = -np.inf
+            slice_of = special % len(maximum_S)
+            maximum_S[slice_of] = _maximum(row_V[slice_of :: len(maximum_S)])
+        _top_k_of_row(row_V, maximum_S, log_prob_NC[n], token_NC[n])
+        normalizer = greatest + np.log(total)
+        for c in range(k):
+            log_prob_NC[n, c] = min(log_prob_NC[n, c] - normalizer, _F(0))
+    return log_prob_NC, token_NC
+
+
+@compiled
+def _softmax(logits_NV):
+    maximum_S = np.empty(min(NUM_SLICES, logits_NV.shape[1]), np.float32)
+    for n in range(len(logits_NV)):
+        row_V = logits_NV[n]
+        _maxima(row_V, maximum_S)
+        greatest = _maximum(maximum_S)
+        total = _F(0)
+        for v in range(len(row_V)):
+            share = _exp(row_V[v] - greatest)
+            row_V[v] = share
+            total += share
+        for v in range(len(row_V)):
+            row_V[v] /= total

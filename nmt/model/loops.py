@@ -1,0 +1,132 @@
+"""What search computes between its matrix products, in torch; `compiled_loops` does the same faster, once it is loaded.
+
+Shapes: N rows, H units, G = 4·H gates in torch's order i, f, g, o; V target vocabulary, C candidates per row,
+S slices of Z vocabulary entries, X rows of a table.
+"""
+
+import math
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from nmt.text.subword import BOS_ID, PAD_ID
+
+INT8_STEPS = 127
+INT8_ZERO = 128
+
+SLICE = 64  # vocabulary entries per slice in `top_k`; 16 and 32 were slower
+CACHE_ROWS = 32  # rows normalized at once on a CPU: with 8,000 subwords they stay in its cache
+SAFE_SUMS = (1e-25, 1e35)  # sums of exp between these have lost nothing in float32
+
+
+class TableRows(NamedTuple):
+    """The rows `index_N` of a table, not yet gathered."""
+
+    table_XG: Tensor
+    index_N: Tensor
+
+
+class Loops(Protocol):
+    """What search asks of this module, and of any that takes its place."""
+
+    def lstm_cell(
+        self, gates_NG: Tensor, added: TableRows | None, before_c_NH: Tensor, *, h_NH: Tensor, c_NH: Tensor
+    ) -> None: ...
+
+    def rank(self, logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]: ...
+
+    def softmax_(self, logits_NV: Tensor) -> Tensor: ...
+
+    def top_k(self, value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]: ...
+
+
+def quantize(state: Tensor) -> Tensor:
+    """Round hidden states, which lie between -1 and 1, to multiples of 1/127, kept as uint8 with zero at 128."""
+    return (state * INT8_STEPS).round_().add_(INT8_ZERO).to(torch.uint8)
+
+
+def dequantize(quantized: Tensor) -> Tensor:
+    return quantized.float().sub_(INT8_ZERO).div_(INT8_STEPS)
+
+
+def lstm_cell(gates_NG: Tensor, added: TableRows | None, before_c_NH: Tensor, *, h_NH: Tensor, c_NH: Tensor) -> None:
+    """Apply the LSTM's equations to `gates_NG` and what is added to them.
+
+    Writes the new state to `h_NH`, which is float32 or quantized uint8, and `c_NH`; spoils `gates_NG`.
+    """
+    hidden_dim = before_c_NH.shape[1]
+    if added is not None:
+        gates_NG += added.table_XG.index_select(0, added.index_N)
+    i, f, g, o = gates_NG.chunk(4, dim=1)
+    gates_NG[:, : 2 * hidden_dim].sigmoid_()
+    g.tanh_()
+    o.sigmoid_()
+    torch.mul(f, before_c_NH, out=c_NH)
+    c_NH.addcmul_(i, g)
+    if h_NH.dtype == torch.uint8:
+        h_NH.copy_(quantize(torch.tanh(c_NH).mul_(o)))
+    else:
+        torch.tanh(c_NH, out=h_NH)
+        h_NH.mul_(o)
+
+
+def rank(logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the log-probabilities of the k best tokens of every row, best first, and the tokens; spoils the logits.
+
+    PAD and BOS keep their share of the probability, but are no candidates: a row that has nothing else left fills up
+    with -inf.
+    """
+    # ranking logits and normalizing the best alone is cheaper than a softmax over the vocabulary
+    normalizer_N1 = log_sum_exp(logits_NV)
+    forbid_specials(logits_NV)
+    logit_NC, token_NC = top_k(logits_NV, k)
+    # rounding must not lift a log-probability above 0: search relies on it to stop
+    return (logit_NC - normalizer_N1).clamp_(max=0.0), token_NC
+
+
+def softmax_(logits_NV: Tensor) -> Tensor:
+    """Return the probabilities of every row; may spoil the logits."""
+    return torch.softmax(logits_NV, dim=1)
+
+
+def top_k(value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k greatest values of every row and their indices, like `torch.topk`, but faster on a CPU.
+
+    The k greatest values lie in the k slices of greatest maximum, or in what is left behind the last full slice, so
+    that only these need sorting.
+    """
+    num_rows, vocab_size = value_NV.shape
+    num_full = vocab_size // SLICE
+    if value_NV.device.type != "cpu" or num_full < 2 * k:
+        values_NC, indices_NC = value_NV.topk(min(k, vocab_size))
+        return values_NC, indices_NC
+    full_NSZ = value_NV[:, : num_full * SLICE].reshape(num_rows, num_full, SLICE)
+    slice_NC = full_NSZ.amax(2).topk(k, sorted=False).indices
+    sliced_NX = full_NSZ[torch.arange(num_rows).unsqueeze(1), slice_NC].flatten(1)
+    best_NC, place_NC = torch.cat((sliced_NX, value_NV[:, num_full * SLICE :]), 1).topk(k)
+    index_in_slices_NC = slice_NC.gather(1, (place_NC // SLICE).clamp(max=k - 1)) * SLICE + place_NC % SLICE
+    index_in_rest_NC = place_NC + (num_full - k) * SLICE
+    return best_NC, torch.where(place_NC < k * SLICE, index_in_slices_NC, index_in_rest_NC)
+
+
+def forbid_specials(value_NV: Tensor) -> None:
+    """Take PAD and BOS out of the running, in place."""
+    value_NV[:, PAD_ID] = -math.inf
+    value_NV[:, BOS_ID] = -math.inf
+
+
+def log_sum_exp(logits_NV: Tensor) -> Tensor:
+    """Return the log of each row's normalizer, `(N, 1)`."""
+    if logits_NV.device.type != "cpu":
+        return torch.logsumexp(logits_NV, dim=1, keepdim=True)
+    # without the usual shift by each row's maximum, unless a sum says that it was needed
+    scratch_NV = torch.empty_like(logits_NV[:CACHE_ROWS])
+    blocks = torch.split(logits_NV, CACHE_ROWS)
+    total_N1 = torch.cat(
+        [torch.exp(rows_NV, out=scratch_NV[: len(rows_NV)]).sum(1, keepdim=True) for rows_NV in blocks]
+    )
+    least, greatest = torch.aminmax(total_N1)
+    if float(least) < SAFE_SUMS[0] or not float(greatest) < SAFE_SUMS[1]:
+        return torch.logsumexp(logits_NV, dim=1, keepdim=True)
+    return total_N1.log_()
