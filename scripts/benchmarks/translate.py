@@ -185,6 +185,7 @@ def step_rows(contender: Contender) -> list[Row]:
     models, options, search = contender.models, contender.options, contender.search
     scorer, config = models.scorer, models.configs
     rows = []
+    scorer.expect(contender.num_sentences * search.beam_size)
     for num_rows in (search.batch_rows, 1):
         sources = [models.sources[index % len(models.sources)] for index in range(num_rows)]
         state, prev_N = scorer.start(sources), torch.full((num_rows,), BOS_ID)
@@ -253,7 +254,7 @@ def run(plan: Plan) -> list[Table]:
     several = {contender.precision: contender for contender in contenders}
     names = ", ".join(dict.fromkeys(config.name for config in first.models.configs))
     notes = [
-        f"{first.models.origin}; loading not counted",
+        f"{first.models.origin}; loading models and compiled loops not counted",
         "as many searches side by side as nmt translate makes; steps, rows and parts are those of one with all threads",
         "limit: what the products take at the fastest rates for search.batch_rows rows, measured in turn",
     ]
