@@ -1,5 +1,6 @@
 """Which device computes, and in which precision."""
 
+import logging
 from collections.abc import Mapping
 from functools import cache
 from typing import Literal
@@ -7,6 +8,8 @@ from typing import Literal
 import torch
 
 from nmt.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 Precision = Literal["fp32", "bf16"]
 InferencePrecision = Literal["fp32", "bf16", "int8"]
@@ -56,6 +59,8 @@ def _cpu_capabilities() -> Mapping[str, object]:
 
 def resolve_precision(name: str, device: torch.device) -> Precision:
     """Turn `auto`, `fp32` or `bf16` into a precision; `auto` takes bf16 where the processor has it."""
+    if name == "bf16" and not has_fast_bf16(device):
+        log.warning("%s has no bf16 instructions: bf16 is slower than fp32 here; precision=auto would take fp32", device)
     if name == "auto":
         return "bf16" if has_fast_bf16(device) else "fp32"
     return "bf16" if name == "bf16" else "fp32"

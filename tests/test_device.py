@@ -42,10 +42,13 @@ def test_gpus_have_bf16_since_ampere(
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_a_precision_that_is_asked_for_is_taken(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_precision_that_is_asked_for_is_taken(
+    fast: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("nmt.device.has_fast_bf16", lambda _device: fast)
     assert resolve_precision("bf16", CPU) == "bf16"
     assert resolve_precision("fp32", CPU) == "fp32"
+    assert ("cpu has no bf16 instructions: bf16 is slower than fp32 here" in caplog.text) is not fast
 
 
 @pytest.mark.parametrize("feature", ["avx512_vnni", "avx_vnni", "amx_int8"])
