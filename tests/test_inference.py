@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from nmt.corpus.batching import pad_source
-from nmt.device import InferencePrecision, has_fast_int8
+from nmt.device import has_fast_int8
 from nmt.model.decoder import DecoderState
 from nmt.model.inference import FastDecoder, FastEncoder, FastModel, prepare_for_inference
-from nmt.model.loops import dequantize, quantize
+from nmt.model.kernels import dequantize, quantize
 from nmt.model.recurrent import RecurrentState
 from nmt.model.seq2seq import Seq2Seq
 from tests.models import MODEL, tiny_model
@@ -92,19 +92,15 @@ def test_a_float32_model_is_laid_out_for_speed_on_a_cpu() -> None:
     assert isinstance(prepare_for_inference(make_model().eval(), device=CPU, precision="fp32"), FastModel)
 
 
+@needs_int8
 @pytest.mark.parametrize("lengths", [[5, 5, 5], [2, 5, 3]])
-@pytest.mark.parametrize("precision", ["fp32", pytest.param("int8", marks=needs_int8)])
 @torch.no_grad()
-def test_the_fast_encoder_reads_like_the_encoder_up_to_its_rounding(
-    lengths: list[int], precision: InferencePrecision
-) -> None:
+def test_the_int8_encoder_reads_like_the_encoder_up_to_its_rounding(lengths: list[int]) -> None:
     model = make_model(num_layers=2, hidden_dim=32).eval()
     src_BS, lengths_B = pad_source(
         [[4 + (3 * row + column) % 7 for column in range(n - 1)] for row, n in enumerate(lengths)]
     )
-    exact, fast = model.encode(src_BS, lengths_B), FastEncoder(model.encoder, precision)(src_BS, lengths_B)
-    atol = 1e-5 if precision == "fp32" else 0.03
-    torch.testing.assert_close(fast.final, exact.final, rtol=0, atol=atol)
-    torch.testing.assert_close(fast.output_SBH, exact.output_SBH, rtol=0, atol=atol)
-    if precision == "int8":
-        assert not torch.equal(fast.final.h_LNH, exact.final.h_LNH)
+    exact, fast = model.encode(src_BS, lengths_B), FastEncoder(model.encoder)(src_BS, lengths_B)
+    torch.testing.assert_close(fast.final, exact.final, rtol=0, atol=0.03)
+    torch.testing.assert_close(fast.output_SBH, exact.output_SBH, rtol=0, atol=0.03)
+    assert not torch.equal(fast.final.h_LNH, exact.final.h_LNH)

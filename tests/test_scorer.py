@@ -18,10 +18,9 @@ from nmt.config import (
     SourceOrder,
 )
 from nmt.corpus.batching import collate
-from nmt.device import InferencePrecision
+from nmt.device import InferencePrecision, has_fast_int8
 from nmt.errors import CheckpointError
-from nmt.model import compiled_loops
-from nmt.model import loops as plain_loops
+from nmt.model import compiled_kernels, kernels
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.search.beam import Hypothesis
 from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer
@@ -269,24 +268,41 @@ def test_model_in_training_mode_is_refused() -> None:
         scorer.start(scorer.encode_sources(LINES))
 
 
-def test_a_long_search_takes_compiled_loops_and_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    scorer = tiny_scorer(dtype=torch.float32)
-    ensemble = EnsembleScorer([scorer, tiny_scorer(2, dtype=torch.float32)], average="prob")
-    config = search_config(3)
-    scorers: list[StepScorer[Any]] = [scorer, ensemble]
-    for each in scorers:
-        sources = each.encode_sources(LINES)
-        expected = beam_search(each, sources, config)
-        assert scorer.loops is plain_loops
-        monkeypatch.setattr("nmt.search.scorer.COMPILED_FROM", 3 * len(LINES))
-        found = beam_search(each, sources, config)
-        assert scorer.loops is compiled_loops
-        monkeypatch.undo()
-        assert [[h.ids for h in n_best] for n_best in found] == [[h.ids for h in n_best] for n_best in expected]
-        assert [n_best[0].log_prob for n_best in found] == pytest.approx([n_best[0].log_prob for n_best in expected])
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("num_members", [1, 2])
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_compiled_kernels_find_the_same(
+    precision: InferencePrecision, num_members: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if precision == "int8" and not has_fast_int8(CPU):
+        pytest.skip("the processor has no int8 instructions")
+    members = [tiny_scorer(seed, dtype=torch.float32, precision=precision) for seed in range(1, 1 + num_members)]
+    scorer: StepScorer[Any] = members[0] if num_members == 1 else EnsembleScorer(members, average="prob")
+    sources = scorer.encode_sources(LINES)
+    config = replace(search_config(3), batch_rows=18)
+    monkeypatch.setattr(kernels, "_compiled", None)
+    expected = beam_search(scorer, sources, config)
+    monkeypatch.setattr(kernels, "_compiled", compiled_kernels)
+    found = beam_search(scorer, sources, config, workers=workers)
+    assert ids_of(found) == ids_of(expected)
+    # a state on the edge between two int8 values may fall to the other side
+    tolerance = 1e-5 if precision == "fp32" else 0.05
+    assert log_probs_of(found) == pytest.approx(log_probs_of(expected), abs=tolerance)
 
 
-def test_what_loops_cannot_compute_stays_in_torch() -> None:
-    scorer = tiny_scorer(dtype=torch.float64)
-    scorer.expect(10**9)
-    assert scorer.loops is plain_loops
+@pytest.mark.parametrize(("threads", "workers", "loads"), [(2, 1, True), (4, 2, True), (3, 1, False), (8, 2, False)])
+def test_long_searches_of_few_threads_load_compiled_kernels(
+    threads: int, workers: int, loads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[None] = []
+    monkeypatch.setattr(kernels, "load_compiled", lambda: loaded.append(None))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    scorer = tiny_scorer()
+    sources, config = scorer.encode_sources(LINES), search_config(3)
+    work_of_a_row = scorer.tgt_vocab_size + 4 * scorer.model.config.num_layers * scorer.model.config.hidden_dim
+    monkeypatch.setattr("nmt.search.scorer.COMPILED_FROM", 3 * len(LINES) * work_of_a_row)
+    beam_search(scorer, sources[1:], config, workers=workers)
+    assert not loaded
+    beam_search(scorer, sources, config, workers=workers)
+    assert bool(loaded) == loads

@@ -18,10 +18,10 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from nmt.config import SourceOrder
 from nmt.device import InferencePrecision
-from nmt.model import loops as plain_loops
+from nmt.model import kernels
 from nmt.model.decoder import Decoder, DecoderState
 from nmt.model.encoder import Encoder, Encoding, reverse_source
-from nmt.model.loops import INT8_STEPS, INT8_ZERO, Loops, TableRows, dequantize, quantize
+from nmt.model.kernels import INT8_STEPS, INT8_ZERO, dequantize, quantize
 from nmt.model.lstm_layer import last_states, per_step, state_before
 from nmt.model.recurrent import RecurrentState, StackedLSTM
 from nmt.model.seq2seq import Seq2Seq
@@ -120,62 +120,66 @@ class FastModel:
     """Encodes and steps with copies of a model's parameters."""
 
     def __init__(self, model: Seq2Seq, precision: InferencePrecision) -> None:
-        self._encoder: FastEncoder = FastEncoder(model.encoder, precision)
+        self._encoder = FastEncoder(model.encoder) if precision == "int8" else model.encoder
+        self._use_bf16 = precision == "bf16"
         self.decoder = FastDecoder(model.decoder, precision)
 
     def encode(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
         """Read source sentences, right-padded, EOS last; `lengths_B` counts EOS."""
-        return self._encoder(src_BS, lengths_B)
-
-    def use(self, loops: Loops) -> None:
-        """Compute what lies between the products by these loops."""
-        self._encoder.loops = self.decoder.loops = loops
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._use_bf16):
+            encoding = self._encoder(src_BS, lengths_B)
+        final = encoding.final
+        return encoding._replace(final=RecurrentState(final.h_LNH.float(), final.c_LNH.float()))
 
 
 class FastEncoder:
-    """Encodes like `Encoder`, from a copy of its parameters."""
+    """Encodes like `Encoder`, in int8; in other precisions torch's own layers are as fast."""
 
     @torch.no_grad()
-    def __init__(self, encoder: Encoder, precision: InferencePrecision) -> None:
-        self.loops: Loops = plain_loops
+    def __init__(self, encoder: Encoder) -> None:
         self._source_order = encoder.source_order
         self._token_gates = _TokenGates(encoder.embedding, encoder.rnn)
         layers = _layers(encoder.rnn)
-        self._input_gates = [_product(w_GE, b_ih_G + b_hh_G, precision) for w_GE, _, b_ih_G, b_hh_G in layers[1:]]
-        self._hidden_gates = [_product(w_GH, None, precision) for _, w_GH, _, _ in layers]
+        self._input_gates = [_Int8Product(w_GE, b_ih_G + b_hh_G) for w_GE, _, b_ih_G, b_hh_G in layers[1:]]
+        self._hidden_gates = [_Int8Product(w_GH, None) for _, w_GH, _, _ in layers]
 
     def __call__(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
         if self._source_order == SourceOrder.reversed:
             src_BS = reverse_source(src_BS, lengths_B)
         packed = pack_padded_sequence(src_BS.t(), lengths_B, enforce_sorted=False)
         batch_sizes = packed.batch_sizes.tolist()
-        inputs, output_PH = self._token_gates(packed.data), torch.empty(0)
-        last_h: list[Tensor] = []
-        last_c: list[Tensor] = []
+        gates_PG = self._token_gates(packed.data)
+        h_by_layer: list[Tensor] = []
+        c_by_layer: list[Tensor] = []
         for layer, hidden_gates in enumerate(self._hidden_gates):
             if layer > 0:
-                inputs = _all_rows(self._input_gates[layer - 1](output_PH))
-            output_PH, c_PH = self._run_layer(inputs, hidden_gates, batch_sizes)
-            last_h.append(last_states(per_step(output_PH, batch_sizes)))
-            last_c.append(last_states(per_step(c_PH, batch_sizes)))
-        final = RecurrentState(_to_float(torch.stack(last_h)), torch.stack(last_c))
-        output_SBH, _ = pad_packed_sequence(packed._replace(data=_to_float(output_PH)), total_length=src_BS.shape[1])
+                gates_PG = self._input_gates[layer - 1](h_by_layer[-1])
+            h_PH, c_PH = _run_layer(gates_PG, hidden_gates, batch_sizes)
+            h_by_layer.append(h_PH)
+            c_by_layer.append(c_PH)
+        last_h, last_c = (
+            torch.stack([last_states(per_step(state_PH, batch_sizes)) for state_PH in states])
+            for states in (h_by_layer, c_by_layer)
+        )
+        final = RecurrentState(dequantize(last_h), last_c)
+        output_SBH, _ = pad_packed_sequence(
+            packed._replace(data=dequantize(h_by_layer[-1])), total_length=src_BS.shape[1]
+        )
         assert packed.unsorted_indices is not None
         return Encoding(final.select(packed.unsorted_indices), output_SBH, lengths_B)
 
-    def _run_layer(self, inputs: TableRows, hidden_gates: _Product, batch_sizes: list[int]) -> tuple[Tensor, Tensor]:
-        """Run a layer from zero over packed positions, given its inputs' share of the gates; returns h and c."""
-        gates_BG = inputs.table_XG.new_zeros(batch_sizes[0], inputs.table_XG.shape[1])
-        c_BH = gates_BG[:, : gates_BG.shape[1] // 4].clone()
-        h_PH = torch.empty(len(inputs.index_N), c_BH.shape[1], dtype=hidden_gates.dtype)
-        c_PH = torch.empty(len(inputs.index_N), c_BH.shape[1])
-        index, h, c = (per_step(whole, batch_sizes) for whole in (inputs.index_N, h_PH, c_PH))
-        for t, size in enumerate(batch_sizes):
-            if t > 0:
-                gates_BG = hidden_gates(h[t - 1][:size])
-            added = TableRows(inputs.table_XG, index[t])
-            self.loops.lstm_cell(gates_BG, added, state_before(c, c_BH, t, size), h_NH=h[t], c_NH=c[t])
-        return h_PH, c_PH
+
+def _run_layer(gates_PG: Tensor, hidden_gates: _Product, batch_sizes: list[int]) -> tuple[Tensor, Tensor]:
+    """Run a layer from zero over packed positions, given its inputs' share of the gates; returns quantized h, and c."""
+    shape = (len(gates_PG), gates_PG.shape[1] // 4)
+    h_PH, c_PH = torch.empty(shape, dtype=hidden_gates.dtype), torch.empty(shape)
+    gates, h, c = (per_step(whole, batch_sizes) for whole in (gates_PG, h_PH, c_PH))
+    c_BH = torch.zeros_like(c[0])
+    for t, size in enumerate(batch_sizes):
+        if t > 0:
+            gates[t].add_(hidden_gates(h[t - 1][:size]))
+        kernels.lstm_cell(gates[t], state_before(c, c_BH, t, size), h_NH=h[t], c_NH=c[t])
+    return h_PH, c_PH
 
 
 class FastDecoder:
@@ -186,7 +190,6 @@ class FastDecoder:
 
     @torch.no_grad()
     def __init__(self, decoder: Decoder, precision: InferencePrecision) -> None:
-        self.loops: Loops = plain_loops
         self._decoder = decoder
         self._token_gates = _TokenGates(decoder.embedding, decoder.rnn)
         (_, first_hh_GH, _, _), *others = _layers(decoder.rnn)
@@ -207,10 +210,11 @@ class FastDecoder:
         h_LNH, c_LNH = torch.empty_like(before.h_LNH), torch.empty_like(before.c_LNH)
         for layer, gates in enumerate(self._gates):
             if layer == 0:
-                gates_NG, added = gates(before.h_LNH[0]), self._token_gates(prev_N)
+                gates_NG = gates(before.h_LNH[0])
+                self._token_gates.add_to(gates_NG, prev_N)
             else:
-                gates_NG, added = gates(torch.cat((h_LNH[layer - 1], before.h_LNH[layer]), dim=1)), None
-            self.loops.lstm_cell(gates_NG, added, before.c_LNH[layer], h_NH=h_LNH[layer], c_NH=c_LNH[layer])
+                gates_NG = gates(torch.cat((h_LNH[layer - 1], before.h_LNH[layer]), dim=1))
+            kernels.lstm_cell(gates_NG, before.c_LNH[layer], h_NH=h_LNH[layer], c_NH=c_LNH[layer])
         return self._output(h_LNH[-1]), DecoderState(RecurrentState(h_LNH, c_LNH))
 
 
@@ -226,19 +230,16 @@ class _TokenGates:
         if len(self._embedding_VE) * len(weight_ih_GE) * weight_ih_GE.element_size() <= TABLE_BYTES:
             self._table_VG = torch.addmm(self._bias_G, self._embedding_VE, weight_ih_GE.t())
 
-    def __call__(self, token_N: Tensor) -> TableRows:
+    def __call__(self, token_N: Tensor) -> Tensor:
         if self._table_VG is not None:
-            return TableRows(self._table_VG, token_N)
-        embedded_NE = self._embedding_VE.index_select(0, token_N)
-        return _all_rows(torch.addmm(self._bias_G, embedded_NE, self._weight_ih_GE.t()))
+            return self._table_VG.index_select(0, token_N)
+        return torch.addmm(self._bias_G, self._embedding_VE.index_select(0, token_N), self._weight_ih_GE.t())
 
-
-def _all_rows(table_XG: Tensor) -> TableRows:
-    return TableRows(table_XG, torch.arange(len(table_XG)))
-
-
-def _to_float(state: Tensor) -> Tensor:
-    return dequantize(state) if state.dtype == torch.uint8 else state
+    def add_to(self, gates_NG: Tensor, token_N: Tensor) -> None:
+        if self._table_VG is not None:
+            kernels.add_rows(gates_NG, self._table_VG, token_N)
+        else:
+            gates_NG += self(token_N)
 
 
 def _layers(rnn: StackedLSTM) -> list[list[Tensor]]:

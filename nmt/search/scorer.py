@@ -18,18 +18,17 @@ from torch import Tensor
 from nmt.corpus.batching import pad_source
 from nmt.device import InferencePrecision
 from nmt.errors import CheckpointError
-from nmt.model import loops as plain_loops
+from nmt.model import kernels
 from nmt.model.decoder import DecoderState
-from nmt.model.inference import FastModel, prepare_for_inference
-from nmt.model.loops import Loops, forbid_specials, log_sum_exp
+from nmt.model.inference import prepare_for_inference
 from nmt.model.seq2seq import Seq2Seq
 from nmt.text.subword import SubwordModel
 
 Average = Literal["prob", "log_prob"]
 StateT = TypeVar("StateT")
 
-# Sources times beam from which on loading the compiled loops is repaid.
-COMPILED_FROM = 2000
+# Logits and gates of one step of all hypotheses from which on loading the compiled kernels pays: docs/decisions.md
+COMPILED_FROM = 60_000_000
 
 
 class EncodedSource(NamedTuple):
@@ -81,14 +80,6 @@ class StepScorer(Protocol[StateT]):
         """Put the rows of `second` behind those of `first`."""
 
 
-def _loops_for(num_hypotheses: int) -> Loops:
-    if num_hypotheses < COMPILED_FROM:
-        return plain_loops
-    from nmt.model import compiled_loops  # half a second
-
-    return compiled_loops
-
-
 class ModelScorer:
     """One model with its own subwords. Its log-probabilities are those of `Seq2Seq.log_probs`."""
 
@@ -113,12 +104,12 @@ class ModelScorer:
         self.tgt_subword = tgt_subword
         self.device = device
         self.inference_model = prepare_for_inference(model, device=device, precision=precision)
-        self.loops: Loops = plain_loops
 
     def expect(self, num_hypotheses: int) -> None:
-        if isinstance(self.inference_model, FastModel):
-            self.loops = _loops_for(num_hypotheses)
-            self.inference_model.use(self.loops)
+        config = self.model.config
+        work = num_hypotheses * (self.tgt_vocab_size + 4 * config.num_layers * config.hidden_dim)
+        if self.device.type == "cpu" and work >= COMPILED_FROM:
+            kernels.load_compiled()
 
     @property
     def tgt_vocab_size(self) -> int:
@@ -145,7 +136,7 @@ class ModelScorer:
     @torch.inference_mode()
     def step(self, prev_N: Tensor, state: DecoderState, num_candidates: int) -> Candidates[DecoderState]:
         logits_NV, state = self.logits(prev_N, state)
-        log_prob_NC, token_NC = self.loops.rank(logits_NV, num_candidates)
+        log_prob_NC, token_NC = kernels.rank(logits_NV, num_candidates)
         return Candidates(log_prob_NC.cpu(), token_NC.cpu(), state)
 
     @torch.inference_mode()
@@ -210,24 +201,23 @@ class EnsembleScorer:
     def step(self, prev_N: Tensor, state: EnsembleState, num_candidates: int) -> Candidates[EnsembleState]:
         """Step every member, average over the whole vocabulary, and rank; logarithms are taken of candidates alone."""
         steps = [member.logits(prev_N, own) for member, own in zip(self.members, state, strict=True)]
-        loops = self.members[0].loops
         logits_MNV = [logits_NV.to(steps[0][0].device) for logits_NV, _ in steps]
         if self.average == "prob":
-            total_NV = loops.softmax_(logits_MNV[0])
+            total_NV = kernels.softmax_(logits_MNV[0])
             for logits_NV in logits_MNV[1:]:
-                total_NV += loops.softmax_(logits_NV)
-            forbid_specials(total_NV)
-            total_NC, token_NC = loops.top_k(total_NV, num_candidates)
+                total_NV += kernels.softmax_(logits_NV)
+            kernels.forbid_specials(total_NV)
+            total_NC, token_NC = kernels.top_k(total_NV, num_candidates)
             # what has underflowed to 0 is still a word; -inf is what is forbidden
             log_prob_NC = (total_NC / len(self.members)).clamp_(min=torch.finfo(total_NC.dtype).tiny).log_()
             log_prob_NC.masked_fill_(total_NC < 0, -math.inf)
         else:
-            normalizer_N1 = sum(map(log_sum_exp, logits_MNV), start=torch.zeros_like(logits_MNV[0][:, :1]))
+            normalizer_N1 = sum(map(kernels.log_sum_exp, logits_MNV), start=torch.zeros_like(logits_MNV[0][:, :1]))
             total_NV = logits_MNV[0]
             for logits_NV in logits_MNV[1:]:
                 total_NV += logits_NV
-            forbid_specials(total_NV)
-            total_NC, token_NC = loops.top_k(total_NV, num_candidates)
+            kernels.forbid_specials(total_NV)
+            total_NC, token_NC = kernels.top_k(total_NV, num_candidates)
             log_prob_NC = (total_NC - normalizer_N1).div_(len(self.members))
         own_states = tuple(own for _, own in steps)
         return Candidates(log_prob_NC.clamp_(max=0.0).cpu(), token_NC.cpu(), own_states)

@@ -29,6 +29,9 @@ from nmt.search.scorer import EncodedSource, StepScorer
 StateT = TypeVar("StateT")
 
 ROWS_OF_WORKER = 256  # fewer rows a step cost more each
+# A search that has more threads than these for itself gets more of them through torch, which divides its work among
+# all, than of compiled kernels, which run in one.
+COMPILED_THREADS = 2
 # About so many shares of the sources for each worker, lest one wait long for another at the end; but no share smaller
 # than this, for reading few sources at once costs more each.
 SHARES_OF_WORKER = 8
@@ -126,8 +129,9 @@ def beam_search(
     """
     check_search_config(config)
     results: list[tuple[Hypothesis, ...]] = [()] * len(sources)
-    scorer.expect(len(sources) * config.beam_size)
     workers = min(workers, len(sources), config.batch_rows // config.beam_size)
+    if workers > 0 and torch.get_num_threads() <= COMPILED_THREADS * workers:
+        scorer.expect(len(sources) * config.beam_size)
     if workers > 1:
         search = search_in_threads(scorer, sources, config, workers=workers)
     else:

@@ -1,9 +1,9 @@
-"""The functions of `loops` for float32 on a CPU, compiled by numba: each a single pass over its rows.
+"""The functions of `kernels` for float32 on a CPU, compiled by numba: each a single pass over its rows.
 
-Importing this takes half a second, and each function some seconds more where it was never compiled before: it is for
-long searches. Loops run in the thread that calls them and let other threads run meanwhile.
+They run in the thread that calls them and let other threads run meanwhile. All that they depend on is in this file or
+an argument: numba takes what it compiled from disk as long as this file is the same.
 
-Shapes: as in `loops`.
+Shapes: as in `kernels`.
 """
 
 import math
@@ -16,9 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmt.model.loops import INT8_STEPS, INT8_ZERO, TableRows
-from nmt.text.subword import BOS_ID, PAD_ID
-
 # What lets sums and maxima be taken in any order, thus in vectors. Infinities stay what they are.
 _FASTMATH = {"reassoc", "nnan", "nsz", "arcp", "contract", "afn"}
 
@@ -27,7 +24,6 @@ _LOG2_E = _F(1 / math.log(2))
 # 2^f for f in [-0.5, 0.5] by Taylor's series: the terms left out are below 1.2e-7 of the whole
 _C1, _C2, _C3, _C4, _C5, _C6 = (_F(math.log(2) ** n / math.factorial(n)) for n in range(1, 7))
 _ONE, _TWO, _HALF, _INFINITY = _F(1), _F(2), _F(0.5), _F(math.inf)
-_STEPS, _ZERO = _F(INT8_STEPS), _F(INT8_ZERO)
 
 NUM_SLICES = 128  # of a vocabulary, in `_maxima`
 
@@ -44,26 +40,58 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 # --- on tensors ---
 
 
-def lstm_cell(gates_NG: Tensor, added: TableRows | None, before_c_NH: Tensor, *, h_NH: Tensor, c_NH: Tensor) -> None:
-    if added is None:
-        added = TableRows(gates_NG.new_zeros(1, gates_NG.shape[1]), torch.zeros(len(gates_NG), dtype=torch.int64))
-    arrays = [tensor.numpy() for tensor in (gates_NG, *added, before_c_NH, c_NH, h_NH)]
-    (_cell_int8 if h_NH.dtype == torch.uint8 else _cell)(*arrays)
+def compile_all() -> None:
+    """Compile every function, or take it from disk."""
+    rows = torch.zeros(1, 4)
+    add_rows(rows, rows.clone(), torch.zeros(1, dtype=torch.int64))
+    for dtype in (torch.float32, torch.uint8):
+        lstm_cell(rows, rows[:, :1].clone(), torch.zeros(1, 1, dtype=dtype), torch.zeros(1, 1), 127, 128)
+    rank(rows, 1, (0, 1))
+    top_k(rows, 1)
+    softmax_(rows)
 
 
-def rank(logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    log_prob_NC, token_NC = _rank(logits_NV.numpy(), min(k, logits_NV.shape[1]))
-    return torch.from_numpy(log_prob_NC), torch.from_numpy(token_NC)
+def add_rows(sum_NX: Tensor, table_VX: Tensor, index_N: Tensor) -> None:
+    least, greatest = torch.aminmax(index_N)
+    if least < 0 or greatest >= len(table_VX):  # compiled code would read whatever lies there
+        raise IndexError(f"rows {int(least)} to {int(greatest)} of a table of {len(table_VX)}")
+    _add_rows(_floats(sum_NX), _floats(table_VX), index_N.numpy())
 
 
-def softmax_(logits_NV: Tensor) -> Tensor:
-    _softmax(logits_NV.numpy())
-    return logits_NV
+def lstm_cell(
+    gates_NG: Tensor, before_c_NH: Tensor, h_NH: Tensor, c_NH: Tensor, int8_steps: int, int8_zero: int
+) -> None:
+    gates, before_c, c = _floats(gates_NG), _floats(before_c_NH), _floats(c_NH)
+    if h_NH.dtype == torch.uint8:
+        _cell_int8(gates, before_c, h_NH.numpy(), c, _F(int8_steps), _F(int8_zero))
+    else:
+        _cell(gates, before_c, _floats(h_NH), c)
+
+
+def rank(logits_NV: Tensor, k: int, forbidden: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    log_prob_NC, token_NC = _empty_ranking(logits_NV, k)
+    _rank(_floats(logits_NV), forbidden, log_prob_NC.numpy(), token_NC.numpy())
+    return log_prob_NC, token_NC
+
+
+def softmax_(logits_NV: Tensor) -> None:
+    _softmax(_floats(logits_NV))
 
 
 def top_k(value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    value_NC, index_NC = _top_k(value_NV.numpy(), min(k, value_NV.shape[1]))
-    return torch.from_numpy(value_NC), torch.from_numpy(index_NC)
+    value_NC, index_NC = _empty_ranking(value_NV, k)
+    _top_k(_floats(value_NV), value_NC.numpy(), index_NC.numpy())
+    return value_NC, index_NC
+
+
+def _floats(tensor: Tensor) -> Any:
+    assert (tensor.dtype, tensor.is_contiguous()) == (torch.float32, True), "anything else would be compiled anew"
+    return tensor.numpy()
+
+
+def _empty_ranking(value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    shape = (len(value_NV), min(k, value_NV.shape[1]))
+    return torch.empty(shape), torch.empty(shape, dtype=torch.int64)
 
 
 # --- on arrays ---
@@ -90,31 +118,37 @@ def _tanh(x):
 
 
 @compiled
-def _cell_row(gates_G, added_G, before_c_H, c_H, h_H):
+def _add_rows(sum_NX, table_VX, index_N):
+    for n in range(len(sum_NX)):
+        sum_X, row_X = sum_NX[n], table_VX[index_N[n]]
+        for x in range(len(sum_X)):
+            sum_X[x] += row_X[x]
+
+
+@compiled
+def _cell_row(gates_G, before_c_H, h_H, c_H):
     dim = len(c_H)
     i, f, g, o = gates_G[:dim], gates_G[dim : 2 * dim], gates_G[2 * dim : 3 * dim], gates_G[3 * dim :]
-    add_i, add_f = added_G[:dim], added_G[dim : 2 * dim]
-    add_g, add_o = added_G[2 * dim : 3 * dim], added_G[3 * dim :]
     for j in range(dim):
-        c = _sigmoid(f[j] + add_f[j]) * before_c_H[j] + _sigmoid(i[j] + add_i[j]) * _tanh(g[j] + add_g[j])
-        h_H[j] = _sigmoid(o[j] + add_o[j]) * _tanh(c)
+        c = _sigmoid(f[j]) * before_c_H[j] + _sigmoid(i[j]) * _tanh(g[j])
+        h_H[j] = _sigmoid(o[j]) * _tanh(c)
         c_H[j] = c
 
 
 @compiled
-def _cell(gates_NG, table_XG, index_N, before_c_NH, c_NH, h_NH):
+def _cell(gates_NG, before_c_NH, h_NH, c_NH):
     for n in range(len(gates_NG)):
-        _cell_row(gates_NG[n], table_XG[index_N[n]], before_c_NH[n], c_NH[n], h_NH[n])
+        _cell_row(gates_NG[n], before_c_NH[n], h_NH[n], c_NH[n])
 
 
 @compiled
-def _cell_int8(gates_NG, table_XG, index_N, before_c_NH, c_NH, h_NH):
+def _cell_int8(gates_NG, before_c_NH, h_NH, c_NH, steps, zero):
     exact_H = np.empty(c_NH.shape[1], np.float32)
     for n in range(len(gates_NG)):
-        _cell_row(gates_NG[n], table_XG[index_N[n]], before_c_NH[n], c_NH[n], exact_H)
+        _cell_row(gates_NG[n], before_c_NH[n], exact_H, c_NH[n])
         h_H = h_NH[n]
         for j in range(len(exact_H)):
-            h_H[j] = np.uint8(np.int32(np.rint(exact_H[j] * _STEPS) + _ZERO))
+            h_H[j] = np.uint8(np.int32(np.rint(exact_H[j] * steps) + zero))
 
 
 @compiled
@@ -179,37 +213,32 @@ def _top_k_of_row(row_V, maximum_S, value_C, index_C):
 
 
 @compiled
-def _top_k(value_NV, k):
-    num_rows, vocab_size = value_NV.shape
-    value_NC, index_NC = np.empty((num_rows, k), np.float32), np.empty((num_rows, k), np.int64)
-    maximum_S = np.empty(min(NUM_SLICES, vocab_size), np.float32)
-    for n in range(num_rows):
+def _top_k(value_NV, value_NC, index_NC):
+    maximum_S = np.empty(min(NUM_SLICES, value_NV.shape[1]), np.float32)
+    for n in range(len(value_NV)):
         _maxima(value_NV[n], maximum_S)
         _top_k_of_row(value_NV[n], maximum_S, value_NC[n], index_NC[n])
-    return value_NC, index_NC
 
 
 @compiled
-def _rank(logits_NV, k):
-    num_rows, vocab_size = logits_NV.shape
-    log_prob_NC, token_NC = np.empty((num_rows, k), np.float32), np.empty((num_rows, k), np.int64)
-    maximum_S = np.empty(min(NUM_SLICES, vocab_size), np.float32)
-    for n in range(num_rows):
+def _rank(logits_NV, forbidden, log_prob_NC, token_NC):
+    maximum_S = np.empty(min(NUM_SLICES, logits_NV.shape[1]), np.float32)
+    for n in range(len(logits_NV)):
         row_V = logits_NV[n]
         _maxima(row_V, maximum_S)
         greatest = _maximum(maximum_S)
         total = _F(0)
-        for v in range(vocab_size):
+        for v in range(len(row_V)):
             total += _exp(row_V[v] - greatest)
-        for special in (PAD_ID, BOS_ID):
-            row_V[special] = -np.inf
-            slice_of = special % len(maximum_S)
+        for token in forbidden:
+            row_V[token] = -np.inf
+            slice_of = token % len(maximum_S)
             maximum_S[slice_of] = _maximum(row_V[slice_of :: len(maximum_S)])
-        _top_k_of_row(row_V, maximum_S, log_prob_NC[n], token_NC[n])
+        log_prob_C = log_prob_NC[n]
+        _top_k_of_row(row_V, maximum_S, log_prob_C, token_NC[n])
         normalizer = greatest + np.log(total)
-        for c in range(k):
-            log_prob_NC[n, c] = min(log_prob_NC[n, c] - normalizer, _F(0))
-    return log_prob_NC, token_NC
+        for c in range(len(log_prob_C)):
+            log_prob_C[c] = min(log_prob_C[c] - normalizer, _F(0))
 
 
 @compiled

@@ -1,16 +1,19 @@
-"""What search computes between its matrix products, in torch; `compiled_loops` does the same faster, once it is loaded.
+"""What search computes between its matrix products: in torch, or by `compiled_kernels` once these are loaded.
 
 Shapes: N rows, H units, G = 4·H gates in torch's order i, f, g, o; V target vocabulary, C candidates per row,
 S slices of Z vocabulary entries, X rows of a table.
 """
 
+import logging
 import math
-from typing import NamedTuple, Protocol
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from nmt.text.subword import BOS_ID, PAD_ID
+
+log = logging.getLogger(__name__)
 
 INT8_STEPS = 127
 INT8_ZERO = 128
@@ -19,26 +22,37 @@ SLICE = 64  # vocabulary entries per slice in `top_k`; 16 and 32 were slower
 CACHE_ROWS = 32  # rows normalized at once on a CPU: with 8,000 subwords they stay in its cache
 SAFE_SUMS = (1e-25, 1e35)  # sums of exp between these have lost nothing in float32
 
-
-class TableRows(NamedTuple):
-    """The rows `index_N` of a table, not yet gathered."""
-
-    table_XG: Tensor
-    index_N: Tensor
+_compiled: ModuleType | None = None
+_loading_failed = False
 
 
-class Loops(Protocol):
-    """What search asks of this module, and of any that takes its place."""
+def load_compiled() -> None:
+    """From here on compute by `compiled_kernels` whatever is float32 on a CPU, in this process.
 
-    def lstm_cell(
-        self, gates_NG: Tensor, added: TableRows | None, before_c_NH: Tensor, *, h_NH: Tensor, c_NH: Tensor
-    ) -> None: ...
+    Takes about a second, and some six the first time on a machine. Where numba cannot be used, a warning says so once,
+    and torch goes on computing.
+    """
+    global _compiled, _loading_failed
+    if _compiled is not None or _loading_failed:
+        return
+    try:
+        from nmt.model import compiled_kernels
 
-    def rank(self, logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]: ...
+        compiled_kernels.compile_all()
+    except Exception as error:  # numba's own, those of its files, and what its dependencies raise
+        _loading_failed = True
+        log.warning(
+            "search goes on without compiled kernels, up to a third slower: numba fails with %s: %s (NUMBA_CACHE_DIR "
+            "names another folder for what it compiles)",
+            type(error).__name__,
+            str(error).partition("\n")[0],
+        )
+    else:
+        _compiled = compiled_kernels
 
-    def softmax_(self, logits_NV: Tensor) -> Tensor: ...
 
-    def top_k(self, value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]: ...
+def _compiled_for(value: Tensor) -> ModuleType | None:
+    return _compiled if value.dtype == torch.float32 and value.device.type == "cpu" else None
 
 
 def quantize(state: Tensor) -> Tensor:
@@ -50,14 +64,23 @@ def dequantize(quantized: Tensor) -> Tensor:
     return quantized.float().sub_(INT8_ZERO).div_(INT8_STEPS)
 
 
-def lstm_cell(gates_NG: Tensor, added: TableRows | None, before_c_NH: Tensor, *, h_NH: Tensor, c_NH: Tensor) -> None:
-    """Apply the LSTM's equations to `gates_NG` and what is added to them.
+def add_rows(sum_NX: Tensor, table_VX: Tensor, index_N: Tensor) -> None:
+    """Add the rows `index_N` of a table."""
+    if compiled := _compiled_for(sum_NX):
+        compiled.add_rows(sum_NX, table_VX, index_N)
+    else:
+        sum_NX += table_VX.index_select(0, index_N)
+
+
+def lstm_cell(gates_NG: Tensor, before_c_NH: Tensor, *, h_NH: Tensor, c_NH: Tensor) -> None:
+    """Apply the equations of an LSTM's cell to the sums of what enters its gates.
 
     Writes the new state to `h_NH`, which is float32 or quantized uint8, and `c_NH`; spoils `gates_NG`.
     """
+    if compiled := _compiled_for(gates_NG):
+        compiled.lstm_cell(gates_NG, before_c_NH, h_NH, c_NH, INT8_STEPS, INT8_ZERO)
+        return
     hidden_dim = before_c_NH.shape[1]
-    if added is not None:
-        gates_NG += added.table_XG.index_select(0, added.index_N)
     i, f, g, o = gates_NG.chunk(4, dim=1)
     gates_NG[:, : 2 * hidden_dim].sigmoid_()
     g.tanh_()
@@ -77,6 +100,9 @@ def rank(logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
     PAD and BOS keep their share of the probability, but are no candidates: a row that has nothing else left fills up
     with -inf.
     """
+    if compiled := _compiled_for(logits_NV):
+        log_prob_NC, token_NC = compiled.rank(logits_NV, k, (PAD_ID, BOS_ID))
+        return log_prob_NC, token_NC
     # ranking logits and normalizing the best alone is cheaper than a softmax over the vocabulary
     normalizer_N1 = log_sum_exp(logits_NV)
     forbid_specials(logits_NV)
@@ -87,6 +113,9 @@ def rank(logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 def softmax_(logits_NV: Tensor) -> Tensor:
     """Return the probabilities of every row; may spoil the logits."""
+    if compiled := _compiled_for(logits_NV):
+        compiled.softmax_(logits_NV)
+        return logits_NV
     return torch.softmax(logits_NV, dim=1)
 
 
@@ -96,11 +125,14 @@ def top_k(value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
     The k greatest values lie in the k slices of greatest maximum, or in what is left behind the last full slice, so
     that only these need sorting.
     """
+    if compiled := _compiled_for(value_NV):
+        value_NC, index_NC = compiled.top_k(value_NV, k)
+        return value_NC, index_NC
     num_rows, vocab_size = value_NV.shape
     num_full = vocab_size // SLICE
     if value_NV.device.type != "cpu" or num_full < 2 * k:
-        values_NC, indices_NC = value_NV.topk(min(k, vocab_size))
-        return values_NC, indices_NC
+        value_NC, index_NC = value_NV.topk(min(k, vocab_size))
+        return value_NC, index_NC
     full_NSZ = value_NV[:, : num_full * SLICE].reshape(num_rows, num_full, SLICE)
     slice_NC = full_NSZ.amax(2).topk(k, sorted=False).indices
     sliced_NX = full_NSZ[torch.arange(num_rows).unsqueeze(1), slice_NC].flatten(1)
