@@ -60,10 +60,15 @@ def _cpu_capabilities() -> Mapping[str, object]:
 def resolve_precision(name: str, device: torch.device) -> Precision:
     """Turn `auto`, `fp32` or `bf16` into a precision; `auto` takes bf16 where the processor has it."""
     if name == "bf16" and not has_fast_bf16(device):
-        log.warning("%s has no bf16 instructions: bf16 is slower than fp32 here, which auto would take", device)
+        _warn_of_slow_bf16(device)
     if name == "auto":
         return "bf16" if has_fast_bf16(device) else "fp32"
     return "bf16" if name == "bf16" else "fp32"
+
+
+@cache
+def _warn_of_slow_bf16(device: torch.device) -> None:
+    log.warning("torch knows of no bf16 instructions on %s: bf16 may well be slower than fp32 (auto)", device)
 
 
 def resolve_inference_precision(name: str, device: torch.device) -> InferencePrecision:

@@ -23,7 +23,7 @@ from nmt.errors import CheckpointError
 from nmt.model import compiled_kernels, kernels
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.search.beam import Hypothesis
-from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer
+from nmt.search.scorer import COMPILED_FROM, Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer
 from nmt.search.workers import beam_search
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID, SubwordModel, SubwordSpec, learn_subword
 
@@ -282,8 +282,16 @@ def test_compiled_kernels_find_the_same(
     config = replace(search_config(3), batch_rows=18)
     monkeypatch.setattr(kernels, "_compiled", None)
     expected = beam_search(scorer, sources, config)
-    monkeypatch.setattr(kernels, "_compiled", compiled_kernels)
+    called = set[str]()
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            called.add(name)
+            return getattr(compiled_kernels, name)
+
+    monkeypatch.setattr(kernels, "_compiled", Watched())
     found = beam_search(scorer, sources, config, workers=workers)
+    assert called == {"add_rows", "lstm_cell"} | ({"rank"} if num_members == 1 else {"softmax_", "top_k"})
     assert ids_of(found) == ids_of(expected)
     # a state on the edge between two int8 values may fall to the other side
     tolerance = 1e-5 if precision == "fp32" else 0.05
@@ -301,7 +309,7 @@ def test_long_searches_of_few_threads_load_compiled_kernels(
     scorer = tiny_scorer()
     sources, config = scorer.encode_sources(LINES), search_config(3)
     work_of_a_row = scorer.tgt_vocab_size + 4 * scorer.model.config.num_layers * scorer.model.config.hidden_dim
-    monkeypatch.setattr("nmt.search.scorer.COMPILED_FROM", 3 * len(LINES) * work_of_a_row)
+    monkeypatch.setitem(COMPILED_FROM, "fp32", 3 * len(LINES) * work_of_a_row)
     beam_search(scorer, sources[1:], config, workers=workers)
     assert not loaded
     beam_search(scorer, sources, config, workers=workers)

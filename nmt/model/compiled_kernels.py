@@ -21,9 +21,10 @@ _FASTMATH = {"reassoc", "nnan", "nsz", "arcp", "contract", "afn"}
 
 _F = np.float32
 _LOG2_E = _F(1 / math.log(2))
-# 2^f for f in [-0.5, 0.5] by Taylor's series: the terms left out are below 1.2e-7 of the whole
+# 2^f for f in [-0.5, 0.5] by Taylor's series: the terms left out are below 1.7e-7 of the whole
 _C1, _C2, _C3, _C4, _C5, _C6 = (_F(math.log(2) ** n / math.factorial(n)) for n in range(1, 7))
 _ONE, _TWO, _HALF, _INFINITY = _F(1), _F(2), _F(0.5), _F(math.inf)
+_ROUNDING, _LEAST, _GREAT = _F(2**-23), _F(2**-126), _F(1e38)  # LEAST: of normal numbers
 
 NUM_SLICES = 128  # of a vocabulary, in `_maxima`
 
@@ -42,56 +43,65 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def compile_all() -> None:
     """Compile every function, or take it from disk."""
-    rows = torch.zeros(1, 4)
+    rows, state = (torch.zeros(1, width, dtype=torch.float32) for width in (4, 1))
     add_rows(rows, rows.clone(), torch.zeros(1, dtype=torch.int64))
     for dtype in (torch.float32, torch.uint8):
-        lstm_cell(rows, rows[:, :1].clone(), torch.zeros(1, 1, dtype=dtype), torch.zeros(1, 1), 127, 128)
+        lstm_cell(rows, state.clone(), state.to(dtype, copy=True), state.clone(), 127, 128)
     rank(rows, 1, (0, 1))
     top_k(rows, 1)
     softmax_(rows)
 
 
 def add_rows(sum_NX: Tensor, table_VX: Tensor, index_N: Tensor) -> None:
+    vocab_size, width = table_VX.shape
     least, greatest = torch.aminmax(index_N)
-    if least < 0 or greatest >= len(table_VX):  # compiled code would read whatever lies there
-        raise IndexError(f"rows {int(least)} to {int(greatest)} of a table of {len(table_VX)}")
-    _add_rows(_floats(sum_NX), _floats(table_VX), index_N.numpy())
+    if least < 0 or greatest >= vocab_size:  # compiled code would read whatever lies there
+        raise IndexError(f"rows {int(least)} to {int(greatest)} of a table of {vocab_size}")
+    indices = _array(index_N, torch.int64, len(sum_NX))
+    _add_rows(_floats(sum_NX, len(sum_NX), width), _floats(table_VX, vocab_size, width), indices)
 
 
 def lstm_cell(
     gates_NG: Tensor, before_c_NH: Tensor, h_NH: Tensor, c_NH: Tensor, int8_steps: int, int8_zero: int
 ) -> None:
-    gates, before_c, c = _floats(gates_NG), _floats(before_c_NH), _floats(c_NH)
+    shape = c_NH.shape
+    gates, before_c, c = _floats(gates_NG, shape[0], 4 * shape[1]), _floats(before_c_NH, *shape), _floats(c_NH, *shape)
     if h_NH.dtype == torch.uint8:
-        _cell_int8(gates, before_c, h_NH.numpy(), c, _F(int8_steps), _F(int8_zero))
+        _cell_int8(gates, before_c, _array(h_NH, torch.uint8, *shape), c, _F(int8_steps), _F(int8_zero))
     else:
-        _cell(gates, before_c, _floats(h_NH), c)
+        _cell(gates, before_c, _floats(h_NH, *shape), c)
 
 
 def rank(logits_NV: Tensor, k: int, forbidden: tuple[int, int]) -> tuple[Tensor, Tensor]:
     log_prob_NC, token_NC = _empty_ranking(logits_NV, k)
-    _rank(_floats(logits_NV), forbidden, log_prob_NC.numpy(), token_NC.numpy())
+    _rank(_floats(logits_NV, *logits_NV.shape), forbidden, log_prob_NC.numpy(), token_NC.numpy())
     return log_prob_NC, token_NC
 
 
 def softmax_(logits_NV: Tensor) -> None:
-    _softmax(_floats(logits_NV))
+    _softmax(_floats(logits_NV, *logits_NV.shape))
 
 
 def top_k(value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
     value_NC, index_NC = _empty_ranking(value_NV, k)
-    _top_k(_floats(value_NV), value_NC.numpy(), index_NC.numpy())
+    _top_k(_floats(value_NV, *value_NV.shape), value_NC.numpy(), index_NC.numpy())
     return value_NC, index_NC
 
 
-def _floats(tensor: Tensor) -> Any:
-    assert (tensor.dtype, tensor.is_contiguous()) == (torch.float32, True), "anything else would be compiled anew"
+def _floats(tensor: Tensor, *shape: int) -> Any:
+    return _array(tensor, torch.float32, *shape)
+
+
+def _array(tensor: Tensor, dtype: torch.dtype, *shape: int) -> Any:
+    """Return the array of a tensor that is as compiled code, which checks nothing, takes it to be."""
+    is_so = tensor.dtype == dtype and tensor.shape == shape and tensor.is_contiguous()
+    assert is_so, f"{tuple(tensor.shape)} {tensor.dtype} instead of {shape} {dtype}, or not contiguous"
     return tensor.numpy()
 
 
 def _empty_ranking(value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
     shape = (len(value_NV), min(k, value_NV.shape[1]))
-    return torch.empty(shape), torch.empty(shape, dtype=torch.int64)
+    return torch.empty(shape, dtype=torch.float32), torch.empty(shape, dtype=torch.int64)
 
 
 # --- on arrays ---
@@ -99,7 +109,7 @@ def _empty_ranking(value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 @compiled
 def _exp(x):
-    """e^x for float32, where the result is a normal number; beyond, the least or the greatest such."""
+    """e^x for float32 between 2^-126 and 2^127; one of these beyond."""
     y = min(max(x * _LOG2_E, _F(-126)), _F(127))
     n = np.floor(y + _HALF)
     f = y - n
@@ -201,7 +211,8 @@ def _top_k_of_row(row_V, maximum_S, value_C, index_C):
         if maximum_S[s] > bar:
             _insert(maximum_S[s], s, value_C, index_C)
             bar = value_C[len(value_C) - 1]
-    bar = np.nextafter(bar, -_INFINITY)  # from here on only what is above the bar passes, and the C-th must
+    # From here on only what is above the bar passes, and the C-th must, even where numbers below LEAST count as zero.
+    bar -= max(min(abs(bar), _GREAT) * _ROUNDING, _LEAST)
     _fill(value_C, -_INFINITY)
     _fill(index_C, 0)
     for s in range(num_slices):

@@ -61,9 +61,9 @@ def prepare_for_inference(model: Seq2Seq, *, device: torch.device, precision: In
 
 
 class _Product(Protocol):
-    """A linear layer whose inputs are hidden states, of `dtype`; the result is float32."""
+    """A linear layer whose inputs are hidden states, kept in `state_dtype`; the result is float32."""
 
-    dtype: torch.dtype
+    state_dtype: torch.dtype
 
     def __call__(self, state_NI: Tensor) -> Tensor: ...
 
@@ -71,7 +71,7 @@ class _Product(Protocol):
 class _DenseProduct:
     """fp32 or bf16, prepacked for oneDNN, which takes a small number of rows faster than MKL does."""
 
-    dtype = torch.float32
+    state_dtype = torch.float32
 
     def __init__(self, weight_OI: Tensor, bias_O: Tensor | None, dtype: torch.dtype) -> None:
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI.to(dtype), None)
@@ -88,7 +88,7 @@ class _DenseProduct:
 class _Int8Product:
     """int8 weights with a scale for each output, quantized states, sums in int32, by oneDNN."""
 
-    dtype = torch.uint8
+    state_dtype = torch.uint8
 
     def __init__(self, weight_OI: Tensor, bias_O: Tensor | None) -> None:
         self._scale_O = weight_OI.abs().amax(dim=1).clamp(min=1e-8) / INT8_STEPS
@@ -148,23 +148,16 @@ class FastEncoder:
             src_BS = reverse_source(src_BS, lengths_B)
         packed = pack_padded_sequence(src_BS.t(), lengths_B, enforce_sorted=False)
         batch_sizes = packed.batch_sizes.tolist()
-        gates_PG = self._token_gates(packed.data)
-        h_by_layer: list[Tensor] = []
-        c_by_layer: list[Tensor] = []
+        last_h: list[Tensor] = []
+        last_c: list[Tensor] = []
+        h_PH, c_PH = _run_layer(self._token_gates(packed.data), self._hidden_gates[0], batch_sizes)
         for layer, hidden_gates in enumerate(self._hidden_gates):
             if layer > 0:
-                gates_PG = self._input_gates[layer - 1](h_by_layer[-1])
-            h_PH, c_PH = _run_layer(gates_PG, hidden_gates, batch_sizes)
-            h_by_layer.append(h_PH)
-            c_by_layer.append(c_PH)
-        last_h, last_c = (
-            torch.stack([last_states(per_step(state_PH, batch_sizes)) for state_PH in states])
-            for states in (h_by_layer, c_by_layer)
-        )
-        final = RecurrentState(dequantize(last_h), last_c)
-        output_SBH, _ = pad_packed_sequence(
-            packed._replace(data=dequantize(h_by_layer[-1])), total_length=src_BS.shape[1]
-        )
+                h_PH, c_PH = _run_layer(self._input_gates[layer - 1](h_PH), hidden_gates, batch_sizes)
+            last_h.append(last_states(per_step(h_PH, batch_sizes)))
+            last_c.append(last_states(per_step(c_PH, batch_sizes)))
+        final = RecurrentState(dequantize(torch.stack(last_h)), torch.stack(last_c))
+        output_SBH, _ = pad_packed_sequence(packed._replace(data=dequantize(h_PH)), total_length=src_BS.shape[1])
         assert packed.unsorted_indices is not None
         return Encoding(final.select(packed.unsorted_indices), output_SBH, lengths_B)
 
@@ -172,7 +165,7 @@ class FastEncoder:
 def _run_layer(gates_PG: Tensor, hidden_gates: _Product, batch_sizes: list[int]) -> tuple[Tensor, Tensor]:
     """Run a layer from zero over packed positions, given its inputs' share of the gates; returns quantized h, and c."""
     shape = (len(gates_PG), gates_PG.shape[1] // 4)
-    h_PH, c_PH = torch.empty(shape, dtype=hidden_gates.dtype), torch.empty(shape)
+    h_PH, c_PH = gates_PG.new_empty(shape, dtype=hidden_gates.state_dtype), gates_PG.new_empty(shape)
     gates, h, c = (per_step(whole, batch_sizes) for whole in (gates_PG, h_PH, c_PH))
     c_BH = torch.zeros_like(c[0])
     for t, size in enumerate(batch_sizes):
@@ -185,7 +178,7 @@ def _run_layer(gates_PG: Tensor, hidden_gates: _Product, batch_sizes: list[int])
 class FastDecoder:
     """Steps like `Decoder.step`, from a copy of its parameters: later changes of the decoder do not reach it.
 
-    Between two steps its hidden states are as its products read them: quantized in int8.
+    In int8 its hidden states are quantized between two steps.
     """
 
     @torch.no_grad()
@@ -200,7 +193,7 @@ class FastDecoder:
 
     def start(self, encoding: Encoding) -> DecoderState:
         state = self._decoder.start(encoding)
-        if self._output.dtype == torch.uint8:
+        if self._output.state_dtype == torch.uint8:
             return DecoderState(state.recurrent._replace(h_LNH=quantize(state.recurrent.h_LNH)))
         return state
 

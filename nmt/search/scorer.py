@@ -28,7 +28,7 @@ Average = Literal["prob", "log_prob"]
 StateT = TypeVar("StateT")
 
 # Logits and gates of one step of all hypotheses from which on loading the compiled kernels pays: docs/decisions.md
-COMPILED_FROM = 60_000_000
+COMPILED_FROM: dict[InferencePrecision, int] = {"int8": 60_000_000, "fp32": 200_000_000, "bf16": 200_000_000}
 
 
 class EncodedSource(NamedTuple):
@@ -103,12 +103,13 @@ class ModelScorer:
         self.src_subword = src_subword
         self.tgt_subword = tgt_subword
         self.device = device
+        self.precision = precision
         self.inference_model = prepare_for_inference(model, device=device, precision=precision)
 
     def expect(self, num_hypotheses: int) -> None:
         config = self.model.config
         work = num_hypotheses * (self.tgt_vocab_size + 4 * config.num_layers * config.hidden_dim)
-        if self.device.type == "cpu" and work >= COMPILED_FROM:
+        if self.device.type == "cpu" and work >= COMPILED_FROM[self.precision]:
             kernels.load_compiled()
 
     @property
@@ -182,7 +183,7 @@ class EnsembleScorer:
 
     def expect(self, num_hypotheses: int) -> None:
         for member in self.members:
-            member.expect(num_hypotheses)
+            member.expect(num_hypotheses * len(self.members))  # together they have so much to do
 
     def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
         by_member = [member.encode_sources(lines) for member in self.members]

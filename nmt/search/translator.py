@@ -56,7 +56,7 @@ class Translator:
         """Join what scores and what spells.
 
         Args:
-            workers: searches that run side by side (`search.workers`); one gives the same bits every time.
+            workers: searches that run side by side (`search.workers`); one gives the same bits in every run.
 
         Raises:
             ConfigError: for a search config that cannot be.

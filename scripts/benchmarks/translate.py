@@ -29,11 +29,10 @@ from benchmarks.workload import drawn_lengths, ids_only, new_model, vocab_sizes
 from nmt.config import ModelConfig, SearchConfig
 from nmt.device import resolve_inference_precision
 from nmt.errors import DataError
-from nmt.model import kernels
 from nmt.search.beam import check_search_config
 from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer
 from nmt.search.translator import Translator
-from nmt.search.workers import beam_search, num_workers
+from nmt.search.workers import beam_search, expect_search, num_workers
 from nmt.text.parallel import read_lines
 from nmt.text.subword import BOS_ID, SubwordModel
 
@@ -60,13 +59,15 @@ class Models:
     ) -> list[Any]:
         """Translate the first `count` sentences; clocks see one search that has all threads."""
         scorer = self.timed_scorer if with_clocks else self.scorer
-        workers = 1
-        if not with_clocks:
-            workers = num_workers(search, device=self.device, num_threads=torch.get_num_threads())
+        workers = 1 if with_clocks else self.workers(search)
         if self.lines:
             translator = Translator(scorer, spelling or self.tgt_subword, search, workers=workers)
             return list(translator.translate(self.lines[:count]))
         return beam_search(scorer, self.sources[:count], search, workers=workers)
+
+    def workers(self, search: SearchConfig) -> int:
+        """Return how many searches nmt translate runs side by side."""
+        return num_workers(search, device=self.device, num_threads=torch.get_num_threads())
 
 
 def build_models(variant: Variant, options: Options, precision: Precision) -> Models:
@@ -132,6 +133,8 @@ class Contender:
         return decoding_products(self.models.configs[0], self.models.scorer.tgt_vocab_size, rows)
 
     def warm_up(self) -> None:
+        workers = self.models.workers(self.search)
+        expect_search(self.models.scorer, self.num_sentences, self.search, workers=workers)
         self.models.translate(self.search, min(8, self.num_sentences))
 
     def measure(self) -> None:
@@ -243,9 +246,9 @@ def build_contenders(variants: Sequence[Variant], options: Options) -> list[Cont
 
 def run(plan: Plan) -> list[Table]:
     """Translate with all beams and precisions in turn."""
-    if any(variant.device.type == "cpu" for variant in plan.search):
-        kernels.load_compiled()  # as every long search does
     contenders = build_contenders(plan.search, plan.options)
+    several = {contender.precision: contender for contender in contenders}
+    latency = [latency_row(each) for each in several.values()]  # first: a long search loads kernels for all after it
     for contender in contenders:
         contender.warm_up()
         contender.measure_phases()
@@ -253,10 +256,10 @@ def run(plan: Plan) -> list[Table]:
         for contender in contenders:
             contender.measure()
     first = contenders[0]
-    several = {contender.precision: contender for contender in contenders}
     names = ", ".join(dict.fromkeys(config.name for config in first.models.configs))
     notes = [
         f"{first.models.origin}; loading models and compiled kernels not counted",
+        "all run with compiled kernels if one of the searches is long enough to load them",
         "as many searches side by side as nmt translate makes; steps, rows and parts are those of one with all threads",
         "limit: what the products take at the fastest rates for search.batch_rows rows, measured in turn",
     ]
@@ -265,5 +268,5 @@ def run(plan: Plan) -> list[Table]:
         Table(f"Translation, {names}", [row for contender in contenders for row in contender.speed_rows()], notes),
         *(contender.phase_table() for contender in contenders),
         Table("A decoder step", [row for each in several.values() for row in step_rows(each)], [step_note]),
-        Table("Latency", [latency_row(each) for each in several.values()], ["one sentence after the other"]),
+        Table("Latency", latency, ["one sentence after the other"]),
     ]
