@@ -179,10 +179,11 @@ def test_options_are_told_from_settings() -> None:
         (["--fast=1"], "'--fast=1' is neither an option nor a setting"),
         (["repeats=0"], "repeats must be a whole number of at least 1, but is 0"),
         (["seconds=0"], "seconds must be a number above 0, but is 0"),
+        (["seconds="], "seconds must be a number above 0, but is empty"),
         (["seconds=x"], "seconds must be a number above 0, but is x"),
         (["quick=yes"], "quick must be true or false, but is yes"),
-        (["checkpoints=[a]"], "checkpoints and input go together"),
-        (["input=a"], "checkpoints and input go together"),
+        (["checkpoints=[a]"], "add input=FILE"),
+        (["input=a"], "input needs a model that translates it"),
     ],
 )
 def test_options_that_cannot_be_are_named(words: list[str], message: str) -> None:
@@ -199,6 +200,11 @@ def test_a_list_for_a_setting_of_one_value_compares_the_values() -> None:
         "batching.size=2 training.precision=bf16",
     ]
     assert [variant.settings.batching.size for variant in variants] == [1, 1, 2, 2]
+
+
+def test_a_list_without_values_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"training\.precision must have at least one value to measure"):
+        train_variants(["training.precision=[]"])
 
 
 def test_search_is_compared_over_the_papers_beams_and_over_all_precisions_by_default() -> None:
@@ -292,7 +298,7 @@ def test_translate_measures_drawn_ids_that_all_reach_their_maximum_length(tmp_pa
     content = bench("translate", tmp_path, "search.beam_size=[1,2]", "search.precision=fp32")
     rows = rows_of(content, "Translation")
     assert set(rows) == {"beam 1, fp32", "beam 2, fp32"}
-    phases = rows_of(content, "Where the time goes, beam 2")
+    phases = rows_of(content, "Where the time goes, lstm_tiny, beam 2")
     assert {"encoder", "decoder step", "softmax and top k", "bookkeeping of search"} <= set(phases)
     assert sum(row["share"] for row in phases.values()) == pytest.approx(1)
     assert set(rows_of(content, "A decoder step")) == {"24 rows, fp32", "1 row, fp32"}
@@ -303,7 +309,7 @@ def test_translate_measures_an_ensemble_of_checkpoints_on_text(tmp_path: Path, d
     words = [f"checkpoints=[{checkpoint},{checkpoint}]", f"input={digits / 'test.en'}"]
     content = bench("translate", tmp_path, *words, "search=beam_2", "search.precision=fp32")
     assert "text in, text out" in content["tables"][0]["notes"][0]
-    phases = rows_of(content, "Where the time goes, beam 2")
+    phases = rows_of(content, "Where the time goes, lstm_tiny, beam 2")
     assert {"segmentation", "spelling"} <= set(phases)
 
 
@@ -327,7 +333,7 @@ def test_profile_takes_an_update_apart(tmp_path: Path) -> None:
     expected = {"waiting for data", "encoder", "decoder", "clipping", "optimizer", "decoder, backward"}
     assert expected <= set(rows)
     assert {"ours, fp32, packed", "torch's, fp32, packed"} <= set(rows_of(content, "A recurrent layer"))
-    assert "bookkeeping of search" in rows_of(content, "Where the time goes, beam 2")
+    assert "bookkeeping of search" in rows_of(content, "Where the time goes, lstm_tiny, beam 2")
 
 
 def test_prepare_measures_three_sizes_each_in_its_own_process(tmp_path: Path) -> None:

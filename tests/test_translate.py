@@ -58,6 +58,11 @@ def test_files_and_pipes_give_the_same(checkpoint: Path, digits: Path, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
 
 
+def test_the_log_says_how_many_lines_how_fast_and_by_what(checkpoint: Path) -> None:
+    done = nmt("translate", f"checkpoints={checkpoint}", "threads=1", "search=greedy", "device=cpu", stdin=b"one\n\n")
+    assert re.search(r" 2 lines translated in \d+\.\d s, \d+ a second, in (fp32|bf16) on cpu with 1 thread$", done.err)
+
+
 def test_a_translation_never_takes_the_place_of_its_source(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
     file = tmp_path / "text"
     file.write_bytes((digits / "test.en").read_bytes())

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,12 +36,31 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     else:
         lines = read_lines(Path(settings.input))
     total = None if settings.input is None else _count_lines(Path(settings.input))
+    number, begin = 0, time.perf_counter()
     with write_aside(settings.output) as stream, progress_bar(total) as bar:
         for number, translation in enumerate(translator.translate(lines, progress=bar.update), start=1):
             stream.write(_format(translation, settings.format, n_best=settings.search.n_best))
             if number % settings.search.window_lines == 0:
                 stream.flush()
+    seconds = time.perf_counter() - begin
+    logger.info(
+        "%s line%s translated in %.1f s, %.0f a second, in %s",
+        f"{number:,}",
+        "" if number == 1 else "s",
+        seconds,
+        number / seconds,
+        computed_in(settings),
+    )
     return 0
+
+
+def computed_in(settings: TranslateCommand) -> str:
+    """Say what `auto` has chosen: precision, device and, on a CPU, threads."""
+    device = resolve_device(settings.device)
+    precision = resolve_inference_precision(settings.search.precision, device)
+    threads = torch.get_num_threads()
+    on_cpu = f" with {threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else ""
+    return f"{precision} on {device}{on_cpu}"
 
 
 def check_not_same(source: str, output: str) -> None:

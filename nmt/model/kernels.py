@@ -51,6 +51,10 @@ def load_compiled() -> None:
         _compiled = compiled_kernels
 
 
+def compiled_are_loaded() -> bool:
+    return _compiled is not None
+
+
 def _compiled_for(value: Tensor) -> ModuleType | None:
     return _compiled if value.dtype == torch.float32 and value.device.type == "cpu" else None
 

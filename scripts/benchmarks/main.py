@@ -33,9 +33,9 @@ Options:
   sentences=500        that `translate` translates in a turn
   pairs=20000          of drawn data; of the built-in corpus in `prepare`
   checkpoints=[A,B]    what `translate`, `profile` and `startup` load, with input=FILE to translate; without them, a
-                       model with drawn parameters reads drawn ids
+                       model with drawn parameters reads drawn ids; text may be compressed (.gz)
   json=FILE            where samples, settings and machine go; bench/SUBCOMMAND-DATE.json without it
-  quick=true           seconds instead of minutes, to try it out: figures mean little
+  quick=true           half a minute at most for a subcommand, to try it out: figures mean little
 
 All else is a setting of `nmt train` (nmt train --help). A corpus that is named (data=…) is prepared and used; without
 one, ids are drawn, with lengths as in Multi30k or, for words, as in the paper. A list for a setting of one value
@@ -50,7 +50,7 @@ compares the values:
 
 def run(arguments: Sequence[str]) -> int:
     """Measure, print tables and write JSON; returns the exit status."""
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    if not arguments or arguments[0] == "help" or {"-h", "--help"} & set(arguments):
         print(USAGE, end="")
         return 0
     subcommand, *rest = arguments

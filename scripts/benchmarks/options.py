@@ -111,22 +111,24 @@ def _options(given: dict[str, str]) -> Options:
         checkpoints=tuple(_items(values.get("checkpoints", ""))),
         input=Path(values["input"]) if "input" in values else None,
     )
-    if bool(options.checkpoints) != (options.input is not None):
-        raise ConfigError("checkpoints and input go together: give the text that the checkpoints are to translate")
+    if options.checkpoints and options.input is None:
+        raise ConfigError("checkpoints need a text to translate: add input=FILE")
+    if options.input is not None and not options.checkpoints:
+        raise ConfigError("input needs a model that translates it: add 'checkpoints=[RUN_DIR/checkpoints/best]'")
     return options
 
 
 def _count(values: dict[str, str], key: str, default: int) -> int:
     text = values.get(key, str(default))
     if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"{key} must be a whole number of at least 1, but is {text}")
+        raise ConfigError(f"{key} must be a whole number of at least 1, but is {text or 'empty'}")
     return int(text)
 
 
 def _positive(values: dict[str, str], key: str, default: float) -> float:
     text = values.get(key, str(default))
     if not re.fullmatch(r"\d+(\.\d+)?|\.\d+", text) or not float(text) > 0:
-        raise ConfigError(f"{key} must be a number above 0, but is {text}")
+        raise ConfigError(f"{key} must be a number above 0, but is {text or 'empty'}")
     return float(text)
 
 
@@ -175,6 +177,8 @@ def _variants(overrides: Sequence[str]) -> list[Variant]:
         key, _, value = word.partition("=")
         is_list = key in types and get_origin(types[key]) is not list and value.startswith("[")
         compared.append(is_list)
+        if is_list and not _items(value):
+            raise ConfigError(f"{key} must have at least one value to measure, but is {value}")
         choices.append([f"{key}={item}" for item in _items(value)] if is_list else [word])
     variants = []
     for chosen in itertools.product(*choices):

@@ -29,6 +29,7 @@ from benchmarks.workload import drawn_lengths, ids_only, new_model, vocab_sizes
 from nmt.config import ModelConfig, SearchConfig
 from nmt.device import resolve_inference_precision
 from nmt.errors import DataError
+from nmt.model import kernels
 from nmt.search.beam import check_search_config
 from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer
 from nmt.search.translator import Translator
@@ -64,6 +65,10 @@ class Models:
             translator = Translator(scorer, spelling or self.tgt_subword, search, workers=workers)
             return list(translator.translate(self.lines[:count]))
         return beam_search(scorer, self.sources[:count], search, workers=workers)
+
+    @property
+    def name(self) -> str:
+        return ", ".join(dict.fromkeys(config.name for config in self.configs))
 
     def workers(self, search: SearchConfig) -> int:
         """Return how many searches nmt translate runs side by side."""
@@ -181,7 +186,7 @@ class Contender:
 
     def phase_table(self) -> Table:
         rows = phase_rows(self.phases, per=[self.num_sentences] * len(self.phases))
-        return Table(f"Where the time goes, {self.name} (share of the time; ms a sentence)", rows)
+        return Table(f"Where the time goes, {self.models.name}, {self.name} (share of the time; ms a sentence)", rows)
 
 
 def step_rows(contender: Contender) -> list[Row]:
@@ -256,16 +261,19 @@ def run(plan: Plan) -> list[Table]:
         for contender in contenders:
             contender.measure()
     first = contenders[0]
-    names = ", ".join(dict.fromkeys(config.name for config in first.models.configs))
     notes = [
         f"{first.models.origin}; loading models and compiled kernels not counted",
-        "all run with compiled kernels if one of the searches is long enough to load them",
+        f"{'with' if kernels.compiled_are_loaded() else 'without'} compiled kernels, which a long search loads for all",
         "as many searches side by side as nmt translate makes; steps, rows and parts are those of one with all threads",
         "limit: what the products take at the fastest rates for search.batch_rows rows, measured in turn",
     ]
     step_note = "with softmax and top k; limit: the products alone, the input's too, which search looks up in a table"
     return [
-        Table(f"Translation, {names}", [row for contender in contenders for row in contender.speed_rows()], notes),
+        Table(
+            f"Translation, {first.models.name}",
+            [row for contender in contenders for row in contender.speed_rows()],
+            notes,
+        ),
         *(contender.phase_table() for contender in contenders),
         Table("A decoder step", [row for each in several.values() for row in step_rows(each)], [step_note]),
         Table("Latency", latency, ["one sentence after the other"]),
