@@ -35,7 +35,7 @@ Options:
   checkpoints=[A,B]    what `translate`, `profile` and `startup` load, with input=FILE to translate; without them, a
                        model with drawn parameters reads drawn ids; text may be compressed (.gz)
   json=FILE            where samples, settings and machine go; bench/SUBCOMMAND-DATE.json without it
-  quick=true           half a minute at most for a subcommand, to try it out: figures mean little
+  quick=true           half a minute for a subcommand and a small model, to try it out: figures mean little
 
 All else is a setting of `nmt train` (nmt train --help). A corpus that is named (data=…) is prepared and used; without
 one, ids are drawn, with lengths as in Multi30k or, for words, as in the paper. A list for a setting of one value
