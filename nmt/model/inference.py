@@ -10,6 +10,7 @@ outputs of a product.
 """
 
 import copy
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -138,9 +139,9 @@ class FastEncoder:
     @torch.no_grad()
     def __init__(self, encoder: Encoder) -> None:
         self._source_order = encoder.source_order
-        self._token_gates = _TokenGates(encoder.embedding, encoder.rnn)
         layers = _layers(encoder.rnn)
-        self._input_gates = [_Int8Product(w_GE, b_ih_G + b_hh_G) for w_GE, _, b_ih_G, b_hh_G in layers[1:]]
+        self._input_gates: list[Callable[[Tensor], Tensor]] = [_TokenGates(encoder.embedding, encoder.rnn)]
+        self._input_gates += [_Int8Product(w_GE, b_ih_G + b_hh_G) for w_GE, _, b_ih_G, b_hh_G in layers[1:]]
         self._hidden_gates = [_Int8Product(w_GH, None) for _, w_GH, _, _ in layers]
 
     def __call__(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
@@ -150,14 +151,13 @@ class FastEncoder:
         batch_sizes = packed.batch_sizes.tolist()
         last_h: list[Tensor] = []
         last_c: list[Tensor] = []
-        h_PH, c_PH = _run_layer(self._token_gates(packed.data), self._hidden_gates[0], batch_sizes)
-        for layer, hidden_gates in enumerate(self._hidden_gates):
-            if layer > 0:
-                h_PH, c_PH = _run_layer(self._input_gates[layer - 1](h_PH), hidden_gates, batch_sizes)
-            last_h.append(last_states(per_step(h_PH, batch_sizes)))
+        below = packed.data  # tokens, then the hidden states of a layer
+        for input_gates, hidden_gates in zip(self._input_gates, self._hidden_gates, strict=True):
+            below, c_PH = _run_layer(input_gates(below), hidden_gates, batch_sizes)
+            last_h.append(last_states(per_step(below, batch_sizes)))
             last_c.append(last_states(per_step(c_PH, batch_sizes)))
         final = RecurrentState(dequantize(torch.stack(last_h)), torch.stack(last_c))
-        output_SBH, _ = pad_packed_sequence(packed._replace(data=dequantize(h_PH)), total_length=src_BS.shape[1])
+        output_SBH, _ = pad_packed_sequence(packed._replace(data=dequantize(below)), total_length=src_BS.shape[1])
         assert packed.unsorted_indices is not None
         return Encoding(final.select(packed.unsorted_indices), output_SBH, lengths_B)
 
