@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "nmt"
 # A pattern stands for several modules of one line, which may import each other.
 ORDER = [
     "errors",
+    "files",
     "config",
     "device",
     "text.parallel",

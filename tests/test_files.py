@@ -1,0 +1,140 @@
+"""Files that are either complete or absent."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nmt.files import atomic_folder, atomic_write, remove_temporaries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_a_file_is_complete_or_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_text("before")
+
+    def interrupted() -> None:
+        with atomic_write(file) as stream:
+            stream.write(b"half")
+            stream.flush()
+            assert file.read_text() == "before"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert file.read_text() == "before"
+    assert names(tmp_path) == ["a"]
+    with atomic_write(file) as stream:
+        stream.write(b"after")
+    assert file.read_text() == "after"
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.usefixtures("umask")
+def test_a_new_file_and_folder_follow_the_umask(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "a"), atomic_folder(tmp_path / "b") as folder:
+        (folder / "c").touch()
+    assert mode(tmp_path / "a") == 0o640
+    assert mode(tmp_path / "b") == 0o750
+    assert mode(tmp_path / "b" / "c") == 0o640
+
+
+@pytest.mark.parametrize("before", [0o600, 0o664, 0o755])
+def test_a_replaced_file_keeps_its_permissions(tmp_path: Path, before: int) -> None:
+    file = tmp_path / "a"
+    file.touch()
+    file.chmod(before)
+    with atomic_write(file) as stream:
+        stream.write(b"x")
+    assert mode(file) == before
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    file, link = tmp_path / "folder" / "file", tmp_path / "link"
+    file.write_text("before")
+    link.symlink_to("folder/file")
+    with atomic_write(link) as stream:
+        stream.write(b"after")
+    assert link.is_symlink()
+    assert file.read_text() == "after"
+
+
+def test_a_folder_is_complete_or_absent(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with atomic_folder(tmp_path / "a") as folder:
+            (folder / "b").write_text("x")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert names(tmp_path) == []
+    with atomic_folder(tmp_path / "a") as folder:
+        (folder / "b").write_text("x")
+        assert not (tmp_path / "a").exists()
+    assert (tmp_path / "a" / "b").read_text() == "x"
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_failed_write_names_the_file(tmp_path: Path) -> None:
+    def full() -> None:
+        with atomic_write(tmp_path / "a") as stream:
+            stream.write(b"x")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a'"):
+        full()
+    assert names(tmp_path) == []
+
+
+def test_all_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    with atomic_write(tmp_path / "a") as stream:
+        stream.write(b"x")
+    assert synced == [(tmp_path / "a").stat().st_ino, tmp_path.stat().st_ino]
+    synced.clear()
+    with atomic_folder(tmp_path / "b") as folder:
+        (folder / "c").touch()
+        (folder / "d").mkdir()
+    inner = {path.stat().st_ino for path in (tmp_path / "b", tmp_path / "b" / "c", tmp_path / "b" / "d")}
+    assert set(synced[:-1]) == inner
+    assert synced[-1] == tmp_path.stat().st_ino
+
+
+def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / ".update_000002.0a1b2c3d.tmp").mkdir()
+    (tmp_path / ".update_000002.0a1b2c3d.tmp" / "x").touch()
+    (tmp_path / ".update_000004.0a1b2c3d.tmp").symlink_to("kept")
+    (tmp_path / ".other.0a1b2c3d.tmp").touch()
+    (tmp_path / "update_000002").mkdir()
+    remove_temporaries(tmp_path, "update_*")
+    assert names(tmp_path) == [".other.0a1b2c3d.tmp", "kept", "update_000002"]
