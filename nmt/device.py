@@ -1,13 +1,19 @@
-"""Which device computes, and in which precision."""
+"""Which device computes, and in which precision.
+
+What a processor, and torch as it was built, can compute is found out by trying: lists of features promise what a torch
+without oneDNN, or an environment variable (`ONEDNN_MAX_CPU_ISA`), then withholds. The lists only say what is fast.
+"""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Literal
 
 import torch
+from torch import nn
 
 from nmt.errors import ConfigError
+from nmt.linear import INT8_STEPS, INT8_ZERO, Int8Linear, dense_linear
 
 log = logging.getLogger(__name__)
 
@@ -28,24 +34,85 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+# --- what the device computes ---
+
+
 def has_fast_bf16(device: torch.device) -> bool:
-    """Tell whether the processor multiplies bf16 in hardware; where it does not, bf16 is slower than fp32."""
+    """Tell whether the processor multiplies bf16 in hardware; without that, bf16 is slower than fp32 if it works."""
     if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return _cpu_has("avx512_bf16", "amx_bf16")
+        claims = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        claims = any(_cpu_capabilities().get(feature) for feature in ("avx512_bf16", "amx_bf16"))
+    return claims and bf16_failure(device) is None
 
 
 def has_fast_int8(device: torch.device) -> bool:
-    """Tell whether the processor multiplies int8 with sums in int32, exactly; only CPUs are asked."""
-    return device.type == "cpu" and _cpu_has("avx512_vnni", "avx_vnni", "amx_int8")
+    """Tell whether the device multiplies int8 with exact sums, for which a CPU needs VNNI or AMX instructions."""
+    return int8_failure(device) is None
+
+
+@cache
+def bf16_failure(device: torch.device) -> str | None:
+    """Compute a little in bf16, as training and search do; return why that fails, None if it does not."""
+    return _failure_of(lambda: _compute_bf16(device))
+
+
+@cache
+def int8_failure(device: torch.device) -> str | None:
+    """Compute a little in int8, as search does; return why that fails, None if it does not."""
+    if device.type != "cpu":
+        return "only a CPU is used for int8"
+    return _failure_of(_compute_int8)
+
+
+def _failure_of(attempt: Callable[[], None]) -> str | None:
+    try:
+        attempt()
+    except (AttributeError, RuntimeError) as error:
+        return str(error).partition("\n")[0].partition(". ")[0]
+    return None
+
+
+def _compute_bf16(device: torch.device) -> None:
+    """Train an LSTM and an output layer for a step, and run them as search does.
+
+    Raises:
+        RuntimeError: if torch cannot.
+    """
+    with torch.random.fork_rng(devices=[]):  # the weights must not use up random numbers that training draws
+        lstm, output = nn.LSTM(16, 16), nn.Linear(16, 16)
+    lstm, output = lstm.to(device), output.to(device)
+    input_TBE = torch.zeros(2, 3, 16, device=device)
+    if device.type == "cpu":
+        with torch.enable_grad(), torch.autocast("cpu", torch.bfloat16):
+            output(lstm(input_TBE)[0]).float().sum().backward()
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            lstm(input_TBE)
+        dense_linear(output.weight.detach(), output.bias.detach(), torch.bfloat16)(input_TBE[0])
+    else:
+        with torch.no_grad():
+            output.bfloat16()(lstm.bfloat16()(input_TBE.bfloat16())[0])
+            torch.cuda.synchronize(device)
+
+
+def _compute_int8() -> None:
+    """Multiply the largest numbers.
+
+    Without VNNI oneDNN adds pairs of products in 16 bits, in which large ones overflow.
+
+    Raises:
+        AttributeError: if torch comes without oneDNN.
+        RuntimeError: if the result is wrong, or there is none.
+    """
+    ones = torch.ones(64, 64)
+    largest = torch.full((4, 64), INT8_ZERO + INT8_STEPS, dtype=torch.uint8)
+    result = Int8Linear(ones, None)(largest)
+    if not torch.allclose(result, torch.tensor(64.0), rtol=1e-5):
+        raise RuntimeError("sums of int8 products overflow")
 
 
 def is_intel_cpu() -> bool:
     return "intel" in str(_cpu_capabilities().get("cpu_name", "")).lower()
-
-
-def _cpu_has(*features: str) -> bool:
-    return any(_cpu_capabilities().get(feature) for feature in features)
 
 
 @cache
@@ -57,13 +124,27 @@ def _cpu_capabilities() -> Mapping[str, object]:
     return capabilities
 
 
-def resolve_precision(name: str, device: torch.device) -> Precision:
-    """Turn `auto`, `fp32` or `bf16` into a precision; `auto` takes bf16 where the processor has it."""
-    if name == "bf16" and not has_fast_bf16(device):
-        _warn_of_slow_bf16(device)
+# --- in which precision it computes ---
+
+
+def resolve_precision(name: str, device: torch.device, *, setting: str = "training.precision") -> Precision:
+    """Turn `auto`, `fp32` or `bf16` into a precision; `auto` takes bf16 where the processor has it.
+
+    Raises:
+        ConfigError: if bf16 is asked for and torch cannot compute it on this device.
+    """
     if name == "auto":
         return "bf16" if has_fast_bf16(device) else "fp32"
-    return "bf16" if name == "bf16" else "fp32"
+    if name != "bf16":
+        return "fp32"
+    if failure := bf16_failure(device):
+        raise ConfigError(
+            f"{setting}=bf16 needs a processor on which torch computes bf16, but on this {device} it fails "
+            f"({failure}): use auto or fp32"
+        )
+    if not has_fast_bf16(device):
+        _warn_of_slow_bf16(device)
+    return "bf16"
 
 
 @cache
@@ -75,13 +156,34 @@ def resolve_inference_precision(name: str, device: torch.device) -> InferencePre
     """Turn `auto`, `fp32`, `bf16` or `int8` into a precision; `auto` never takes int8, which rounds most.
 
     Raises:
-        ConfigError: where int8 is asked for and the processor lacks its instructions.
+        ConfigError: if bf16 or int8 is asked for and torch cannot compute it on this device.
     """
     if name != "int8":
-        return resolve_precision(name, device)
-    if not has_fast_int8(device):
+        return resolve_precision(name, device, setting="search.precision")
+    if failure := int8_failure(device):
         raise ConfigError(
-            f"search.precision=int8 needs a CPU with VNNI or AMX instructions, but torch reports none on {device}: "
-            "use auto, fp32 or bf16"
+            "search.precision=int8 needs a CPU with VNNI or AMX instructions and a torch with oneDNN, but on this "
+            f"{device} it fails ({failure}): use auto, fp32 or bf16"
         )
     return "int8"
+
+
+def choose_float32_products(precision: Precision | InferencePrecision, device: torch.device) -> None:
+    """Decide what a GPU makes of products of float32, in this process, and log it.
+
+    In fp32 they are exact. In bf16, which keeps 8 bits of a number, what stays in float32 (cuDNN's LSTMs in training)
+    may be rounded to the 11 bits of TF32, which is several times as fast. torch's own choice differs between matrix
+    products and cuDNN.
+    """
+    if device.type != "cuda":
+        return
+    allow_tf32 = precision == "bf16"
+    if hasattr(torch.backends.cudnn, "rnn"):  # torch 2.9; mixing both ways of setting it is an error
+        name = "tf32" if allow_tf32 else "ieee"
+        torch.backends.cuda.matmul.fp32_precision = name
+        torch.backends.cudnn.conv.fp32_precision = name
+        torch.backends.cudnn.rnn.fp32_precision = name
+    else:
+        torch.backends.cuda.matmul.allow_tf32 = allow_tf32
+        torch.backends.cudnn.allow_tf32 = allow_tf32
+    log.info("products of float32 on %s are %s", device, "rounded to TF32" if allow_tf32 else "exact, without TF32")

@@ -6,19 +6,43 @@ And a small corpus and a run on it, which the tests of the commands share.
 from __future__ import annotations
 
 import signal
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
+from nmt.device import bf16_failure, int8_failure
+from nmt.linear import onednn_packs
 from tests.commands import nmt, train_settings, write_digits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 torch.set_num_threads(1)
 # A shell lets its background jobs ignore Ctrl-C, and so would what they start: the tests that send it need it back.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def try_anew() -> Iterator[None]:
+    """Forget what torch was found to compute, before a test and after it."""
+    cached = (bf16_failure, int8_failure, onednn_packs)
+    for function in cached:
+        function.cache_clear()
+    yield
+    for function in cached:
+        function.cache_clear()
+
+
+@pytest.fixture
+def without_onednn(try_anew: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # noqa: ARG001
+    """Make torch as its wheels for macOS are."""
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
+    monkeypatch.setattr(torch.ops, "onednn", SimpleNamespace())
+    with torch.backends.mkldnn.flags(enabled=False):
+        yield
 
 
 @pytest.fixture(scope="session")

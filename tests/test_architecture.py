@@ -15,6 +15,7 @@ ORDER = [
     "errors",
     "files",
     "config",
+    "linear",
     "device",
     "text.parallel",
     "text.phrasebook*",

@@ -1,11 +1,24 @@
 """Which device and precision a name stands for."""
 
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
 import pytest
 import torch
+from torch import Tensor
 
 from nmt.device import (
+    Precision,
+    _cpu_capabilities,
     _warn_of_slow_bf16,
+    bf16_failure,
+    choose_float32_products,
     has_fast_bf16,
+    has_fast_int8,
+    int8_failure,
     is_intel_cpu,
     resolve_device,
     resolve_inference_precision,
@@ -29,6 +42,27 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         resolve_device("cuda")
 
 
+@pytest.fixture(autouse=True)
+def _all_anew(try_anew: None) -> Iterator[None]:  # noqa: ARG001
+    _warn_of_slow_bf16.cache_clear()
+    yield
+    _warn_of_slow_bf16.cache_clear()
+
+
+@pytest.fixture
+def _an_older_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What oneDNN says of an LSTM in bf16, and makes of products in int8, with AVX2 alone."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("could not create a primitive descriptor for the LSTM primitive. Run workload with ...")
+
+    def overflow(*_: object) -> Callable[[Tensor], Tensor]:
+        return lambda state_NI: torch.full((len(state_NI), 64), 32.0)
+
+    monkeypatch.setattr("nmt.device._compute_bf16", fail)
+    monkeypatch.setattr("nmt.device.Int8Linear", overflow)
+
+
 @pytest.mark.parametrize(
     ("capabilities", "expected"),
     [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx2": True}, "fp32"), ({}, "fp32")],
@@ -37,7 +71,92 @@ def test_auto_takes_bf16_where_the_processor_multiplies_it(
     capabilities: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: capabilities)
-    assert resolve_precision("auto", CPU) == expected
+    monkeypatch.setattr("nmt.device._compute_bf16", lambda _device: None)
+    assert resolve_precision("auto", CPU) == resolve_inference_precision("auto", CPU) == expected
+
+
+@pytest.mark.usefixtures("_an_older_processor")
+def test_auto_does_not_take_bf16_that_fails_whatever_the_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: {"avx512_bf16": True})
+    assert resolve_precision("auto", CPU) == resolve_inference_precision("auto", CPU) == "fp32"
+
+
+@pytest.mark.usefixtures("_an_older_processor")
+@pytest.mark.parametrize(
+    ("setting", "resolve"),
+    [("training.precision", resolve_precision), ("search.precision", resolve_inference_precision)],
+)
+def test_bf16_that_fails_is_refused_where_it_is_asked_for(
+    setting: str, resolve: Callable[[str, torch.device], str]
+) -> None:
+    message = (
+        f"{setting}=bf16 needs a processor on which torch computes bf16, but on this cpu it fails "
+        "(could not create a primitive descriptor for the LSTM primitive): use auto or fp32"
+    )
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        resolve("bf16", CPU)
+
+
+@pytest.mark.usefixtures("_an_older_processor")
+@pytest.mark.parametrize(
+    ("device", "why"), [("cpu", "sums of int8 products overflow"), ("cuda", "only a CPU is used for int8")]
+)
+def test_int8_that_is_inexact_or_on_a_gpu_is_refused(device: str, why: str) -> None:
+    message = (
+        "search.precision=int8 needs a CPU with VNNI or AMX instructions and a torch with oneDNN, but on this "
+        f"{device} it fails ({why}): use auto, fp32 or bf16"
+    )
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        resolve_inference_precision("int8", torch.device(device))
+
+
+@pytest.mark.usefixtures("without_onednn")
+def test_int8_without_onednn_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"a torch with oneDNN, but on this cpu it fails \(.*qlinear_prepack.*\): use"):
+        resolve_inference_precision("int8", CPU)
+
+
+def test_int8_is_taken_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for attempt in ("_compute_int8", "_compute_bf16"):
+        monkeypatch.setattr(f"nmt.device.{attempt}", lambda *_: None)
+    monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: {"avx512_vnni": True})
+    assert resolve_inference_precision("int8", CPU) == "int8"
+    assert resolve_inference_precision("auto", CPU) == "fp32"
+    assert resolve_inference_precision("bf16", CPU) == "bf16"
+
+
+@pytest.mark.skipif("ONEDNN_MAX_CPU_ISA" in os.environ, reason="ONEDNN_MAX_CPU_ISA withholds features")
+@pytest.mark.parametrize(
+    ("features", "is_computed"),
+    [
+        (("avx512_bf16", "amx_bf16"), has_fast_bf16),
+        (("avx512_vnni", "avx_vnni", "amx_int8"), has_fast_int8),
+    ],
+    ids=["bf16", "int8"],
+)
+def test_what_the_processor_promises_is_computed(
+    features: tuple[str, ...], is_computed: Callable[[torch.device], bool]
+) -> None:
+    """Otherwise a mistake in the attempt would turn off a precision, and every test of it."""
+    if not torch.backends.mkldnn.is_available() or not any(_cpu_capabilities().get(name) for name in features):
+        pytest.skip(f"the processor has none of {', '.join(features)}")
+    assert is_computed(CPU)
+
+
+def test_trying_draws_no_random_numbers_of_training() -> None:
+    before = torch.get_rng_state()
+    bf16_failure(CPU)
+    int8_failure(CPU)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_precision_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[str] = []
+    monkeypatch.setattr("nmt.device._compute_bf16", lambda _device: attempts.append("bf16"))
+    monkeypatch.setattr("nmt.device._compute_int8", lambda: attempts.append("int8"))
+    for name in ("bf16", "int8", "bf16", "int8"):
+        resolve_inference_precision(name, CPU)
+    assert sorted(attempts) == ["bf16", "int8"]
 
 
 @pytest.mark.parametrize(("capability", "expected"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
@@ -45,6 +164,7 @@ def test_gpus_have_bf16_since_ampere(
     capability: tuple[int, int], expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    monkeypatch.setattr("nmt.device._compute_bf16", lambda _device: None)
     assert has_fast_bf16(torch.device("cuda")) is expected
 
 
@@ -52,28 +172,50 @@ def test_gpus_have_bf16_since_ampere(
 def test_a_precision_that_is_asked_for_is_taken(
     fast: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("nmt.device.has_fast_bf16", lambda _device: fast)
-    _warn_of_slow_bf16.cache_clear()
+    monkeypatch.setattr("nmt.device._compute_bf16", lambda _device: None)
+    monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: {"avx512_bf16": fast})
     assert resolve_precision("bf16", CPU) == resolve_inference_precision("bf16", CPU) == "bf16"
-    assert resolve_precision("fp32", CPU) == "fp32"
+    assert resolve_precision("fp32", CPU) == resolve_inference_precision("fp32", CPU) == "fp32"
     assert caplog.text.count("no bf16 instructions on cpu: bf16 may well be slower than fp32") == (not fast)
 
 
-@pytest.mark.parametrize("feature", ["avx512_vnni", "avx_vnni", "amx_int8"])
-def test_int8_is_taken_only_where_it_is_asked_for(feature: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: {feature: True})
-    assert resolve_inference_precision("int8", CPU) == "int8"
-    assert resolve_inference_precision("auto", CPU) == "fp32"
-    assert resolve_inference_precision("bf16", CPU) == "bf16"
+@pytest.fixture
+def _as_torch_was() -> Iterator[None]:
+    products = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+    before = [product.fp32_precision for product in products]
+    yield
+    for product, name in zip(products, before, strict=True):
+        product.fp32_precision = name
 
 
-@pytest.mark.parametrize(("device", "features"), [("cpu", {"avx2": True}), ("cuda", {"amx_int8": True})])
-def test_int8_without_its_instructions_is_refused(
-    device: str, features: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "rnn"), reason="needs torch 2.9")
+@pytest.mark.usefixtures("_as_torch_was")
+@pytest.mark.parametrize(("precision", "expected"), [("fp32", "ieee"), ("bf16", "tf32")])
+def test_tf32_is_for_what_bf16_leaves_in_float32(
+    precision: Precision, expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: features)
-    with pytest.raises(ConfigError, match=rf"int8 needs a CPU with VNNI or AMX .* none on {device}: use auto, fp32 or"):
-        resolve_inference_precision("int8", torch.device(device))
+    with caplog.at_level(logging.INFO, "nmt.device"):
+        choose_float32_products(precision, torch.device("cuda"))
+    assert torch.backends.cuda.matmul.fp32_precision == torch.backends.cudnn.rnn.fp32_precision == expected
+    rounded = {"ieee": "exact, without TF32", "tf32": "rounded to TF32"}[expected]
+    assert [record.getMessage() for record in caplog.records] == [f"products of float32 on cuda are {rounded}"]
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("fp32", False), ("bf16", True)])
+def test_tf32_is_chosen_in_the_way_of_torch_before_2_9(
+    precision: Precision, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = SimpleNamespace(cudnn=SimpleNamespace(), cuda=SimpleNamespace(matmul=SimpleNamespace()))
+    monkeypatch.setattr(torch, "backends", older)
+    choose_float32_products(precision, torch.device("cuda"))
+    assert older.cudnn.allow_tf32 == older.cuda.matmul.allow_tf32 == expected
+
+
+def test_a_cpu_has_no_tf32_to_choose(caplog: pytest.LogCaptureFixture) -> None:
+    before = torch.backends.cuda.matmul.fp32_precision
+    with caplog.at_level(logging.INFO, "nmt.device"):
+        choose_float32_products("bf16", CPU)
+    assert (torch.backends.cuda.matmul.fp32_precision, caplog.text) == (before, "")
 
 
 def test_a_processor_says_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

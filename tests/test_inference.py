@@ -6,16 +6,15 @@ import pytest
 import torch
 
 from nmt.corpus.batching import pad_source
-from nmt.device import has_fast_int8
+from nmt.linear import dequantize, quantize
 from nmt.model.decoder import DecoderState
 from nmt.model.inference import FastDecoder, FastEncoder, FastModel, prepare_for_inference
-from nmt.model.kernels import dequantize, quantize
 from nmt.model.recurrent import RecurrentState
 from nmt.model.seq2seq import Seq2Seq
+from tests.hardware import needs_int8
 from tests.models import MODEL, tiny_model
 
 CPU = torch.device("cpu")
-needs_int8 = pytest.mark.skipif(not has_fast_int8(CPU), reason="the processor has no int8 instructions")
 
 
 def make_model(*, num_layers: int = 2, hidden_dim: int = 16) -> Seq2Seq:

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from nmt.linear import dequantize, quantize
 from nmt.model import compiled_kernels, kernels
-from nmt.model.kernels import add_rows, dequantize, log_sum_exp, lstm_cell, quantize, rank, softmax_, top_k
+from nmt.model.kernels import add_rows, log_sum_exp, lstm_cell, rank, softmax_, top_k
 from nmt.text.subword import BOS_ID, PAD_ID
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -161,8 +162,58 @@ def test_without_gradients_none_is_computed(monkeypatch: pytest.MonkeyPatch) -> 
         token_loss(hidden_MH, output, token_M, label_smoothing=0.0, scale=1.0)
 
 
-def test_a_factor_outside_scale_is_refused() -> None:
+def objective_and_gradients(
+    of_objective: Callable[[Tensor], Tensor], hidden_MH: Tensor, output: nn.Linear, token_M: Tensor
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    loss = token_loss(hidden_MH, output, token_M, label_smoothing=0.1, scale=0.3)
+    value = of_objective(loss.objective)
+    return value, torch.autograd.grad(value, (hidden_MH, output.weight, output.bias))
+
+
+@pytest.mark.parametrize(
+    "of_objective",
+    [lambda x: 2 * x, lambda x: -x / 3, lambda x: x**2, lambda x: x + x.exp() / 1000, lambda x: 0 * x],
+    ids=["twice", "negative", "squared", "a sum", "none"],
+)
+def test_whatever_is_made_of_the_objective_has_its_gradient(
+    of_objective: Callable[[Tensor], Tensor], chunk_of: ChunkOf
+) -> None:
+    chunk_of(5)
     hidden_MH, output, token_M = case()
-    loss = token_loss(hidden_MH, output, token_M, label_smoothing=0.0, scale=1.0)
-    with pytest.raises(AssertionError, match="a factor belongs into scale"):
-        (2 * loss.objective).backward()  # type: ignore[no-untyped-call]
+    value, gradients = objective_and_gradients(of_objective, hidden_MH, output, token_M)
+    expected = of_objective(0.3 * F.cross_entropy(output(hidden_MH), token_M, reduction="sum", label_smoothing=0.1))
+    expected_gradients = torch.autograd.grad(expected, (hidden_MH, output.weight, output.bias))
+    torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-12)
+    for gradient, expected_gradient in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(gradient, expected_gradient, rtol=1e-12, atol=1e-12)
+
+
+def test_the_gradient_of_a_factor_is_that_of_finite_differences() -> None:
+    hidden_MH, output, token_M = case()
+    _, gradients = objective_and_gradients(lambda x: 7 * x, hidden_MH, output, token_M)
+    step = 1e-6
+    for tensor, gradient in zip((hidden_MH, output.weight, output.bias), gradients, strict=True):
+        place = tuple(size // 2 for size in tensor.shape)
+        values = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                tensor[place] += sign * step
+                values.append(7 * token_loss(hidden_MH, output, token_M, label_smoothing=0.1, scale=0.3).objective)
+                tensor[place] -= sign * step
+        assert float(gradient[place]) == pytest.approx(float(values[0] - values[1]) / (2 * step), rel=1e-6, abs=1e-7)
+
+
+def test_a_gpu_is_not_waited_for_and_copies_no_gradient() -> None:
+    """A tensor on the device `meta` has no value to look at; like a GPU's, it is not at hand."""
+    gradients = loss_module._Gradients(*(torch.empty(size, device="meta") for size in ((M, H), (V, H), (V,))))
+    context = SimpleNamespace(gradients=gradients)
+    returned = loss_module._LinearCrossEntropy.backward(context, torch.empty((), device="meta"), torch.empty(()))
+    assert all(one is other for one, other in zip(returned, gradients, strict=False))
+
+
+def test_on_a_cpu_gradients_that_need_no_factor_are_not_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden_MH, output, token_M = case()
+    loss = token_loss(hidden_MH, output, token_M, label_smoothing=0.0, scale=0.3)
+    monkeypatch.setattr(Tensor, "mul_", lambda *_: pytest.fail("a gradient is multiplied"))
+    loss.objective.backward()  # type: ignore[no-untyped-call]
+    assert hidden_MH.grad is not None

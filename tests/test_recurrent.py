@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 import nmt.model.recurrent as recurrent_module
 from nmt.model.recurrent import RecurrentState, StackedLSTM
+from tests.hardware import needs_bf16
 
 Choose = Callable[[bool], None]
 BOTH_LAYERS = pytest.mark.parametrize("own", [True, False], ids=["own layer", "torch's layer"])
@@ -168,6 +169,7 @@ def test_one_layer_has_no_place_for_dropout(own: bool, choose_layer: Choose) -> 
     assert torch.equal(with_dropout(input_TBE)[0], without(input_TBE)[0])
 
 
+@needs_bf16
 @pytest.mark.parametrize("lengths", [None, [6, 4, 4]], ids=["equal", "mixed"])
 def test_bf16_stays_within_its_precision(lengths: list[int] | None) -> None:
     rnn, input_TBE = stacked(dtype=torch.float32), randn(6, 3, 4, dtype=torch.float32)

@@ -18,7 +18,7 @@ from nmt.config import (
     SourceOrder,
 )
 from nmt.corpus.batching import collate
-from nmt.device import InferencePrecision, has_fast_int8
+from nmt.device import InferencePrecision
 from nmt.errors import CheckpointError
 from nmt.model import compiled_kernels, kernels
 from nmt.model.seq2seq import Seq2Seq, initialize
@@ -26,6 +26,7 @@ from nmt.search.beam import Hypothesis
 from nmt.search.scorer import COMPILED_FROM, Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer
 from nmt.search.workers import beam_search
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID, SubwordModel, SubwordSpec, learn_subword
+from tests.hardware import needs_bf16, needs_int8
 
 CPU = torch.device("cpu")
 LINES = ["the cat sat on the mat", "a dog", "the dog saw a cat and a mat", "cats", "on a mat sat the dog", "a cat saw"]
@@ -250,6 +251,7 @@ def test_log_probabilities_never_exceed_zero() -> None:
     assert candidates.log_prob_NC.max() <= 0.0
 
 
+@needs_bf16
 def test_bf16_scores_come_near_those_of_fp32_and_leave_the_model_alone() -> None:
     exact, rounded = tiny_scorer(dtype=torch.float32), tiny_scorer(dtype=torch.float32, precision="bf16")
     assert {parameter.dtype for parameter in rounded.model.parameters()} == {torch.float32}
@@ -270,12 +272,10 @@ def test_model_in_training_mode_is_refused() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("num_members", [1, 2])
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("int8", marks=needs_int8)])
 def test_compiled_kernels_find_the_same(
     precision: InferencePrecision, num_members: int, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if precision == "int8" and not has_fast_int8(CPU):
-        pytest.skip("the processor has no int8 instructions")
     members = [tiny_scorer(seed, dtype=torch.float32, precision=precision) for seed in range(1, 1 + num_members)]
     scorer: StepScorer[Any] = members[0] if num_members == 1 else EnsembleScorer(members, average="prob")
     sources = scorer.encode_sources(LINES)

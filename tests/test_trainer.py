@@ -35,6 +35,7 @@ from nmt.text.subword import BOS_ID, EOS_ID
 from nmt.training.checkpoint import load_checkpoint, load_snapshot
 from nmt.training.optimizer import PlateauState
 from nmt.training.trainer import EndReason, RunFiles, Trainer, TrainState, perplexity
+from tests.hardware import needs_bf16
 from tests.models import MODEL, Pair, corpus_of, random_pairs, tiny_model, tiny_subword
 
 CPU = torch.device("cpu")
@@ -637,6 +638,7 @@ def test_a_perplexity_too_large_for_a_float_is_infinite() -> None:
     assert perplexity(1e4) == math.inf
 
 
+@needs_bf16
 def test_bf16_trains(tmp_path: Path) -> None:
     trainer = build(tmp_path)
     trainer.precision = "bf16"

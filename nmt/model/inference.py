@@ -2,11 +2,9 @@
 
 Every product of a step reads hidden states, which lie between -1 and 1, and the embedding of the previous token. What
 the embedding contributes to the first layer's gates depends on that token alone, so that it is a table, looked up. All
-gates of a layer come from one product with prepacked weights. In int8 the states are quantized on the fixed grid of
-1/127 that their range suggests, and the weights per output unit: a sentence's result does not depend on its batch.
+gates of a layer come from one linear layer of `nmt.linear`: prepacked, or in int8.
 
-Shapes: V target vocabulary, L layers, H units, G = 4·H gates, N rows, P packed positions, I and O inputs and
-outputs of a product.
+Shapes: V target vocabulary, L layers, H units, G = 4·H gates, N rows, P packed positions, I inputs and O outputs.
 """
 
 import copy
@@ -19,10 +17,10 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from nmt.config import SourceOrder
 from nmt.device import InferencePrecision
+from nmt.linear import Int8Linear, StateLinear, dense_linear, dequantize, quantize
 from nmt.model import kernels
 from nmt.model.decoder import Decoder, DecoderState
 from nmt.model.encoder import Encoder, Encoding, reverse_source
-from nmt.model.kernels import INT8_STEPS, INT8_ZERO, dequantize, quantize
 from nmt.model.lstm_layer import last_states, per_step, state_before
 from nmt.model.recurrent import RecurrentState, StackedLSTM
 from nmt.model.seq2seq import Seq2Seq
@@ -61,62 +59,6 @@ def prepare_for_inference(model: Seq2Seq, *, device: torch.device, precision: In
     return model
 
 
-class _Product(Protocol):
-    """A linear layer whose inputs are hidden states, kept in `state_dtype`; the result is float32."""
-
-    state_dtype: torch.dtype
-
-    def __call__(self, state_NI: Tensor) -> Tensor: ...
-
-
-class _DenseProduct:
-    """fp32 or bf16, prepacked for oneDNN, which takes a small number of rows faster than MKL does."""
-
-    state_dtype = torch.float32
-
-    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None, dtype: torch.dtype) -> None:
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI.to(dtype), None)
-        self._packed_dtype = dtype
-        self._bias_O = None if bias_O is None else bias_O.to(dtype)
-
-    def __call__(self, state_NI: Tensor) -> Tensor:
-        result_NO: Tensor = torch.ops.mkldnn._linear_pointwise(
-            state_NI.to(self._packed_dtype), self._packed, self._bias_O, "none", [], ""
-        )
-        return result_NO.float()
-
-
-class _Int8Product:
-    """int8 weights with a scale for each output, quantized states, sums in int32, by oneDNN."""
-
-    state_dtype = torch.uint8
-
-    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None) -> None:
-        self._scale_O = weight_OI.abs().amax(dim=1).clamp(min=1e-8) / INT8_STEPS
-        quantized_OI = (weight_OI / self._scale_O.unsqueeze(1)).round().to(torch.int8)
-        self._packed = torch.ops.onednn.qlinear_prepack(quantized_OI, None)
-        self._zero_points_O = torch.zeros(len(weight_OI), dtype=torch.int64)
-        self._bias_O = bias_O
-
-    def __call__(self, state_NI: Tensor) -> Tensor:
-        result_NO: Tensor = torch.ops.onednn.qlinear_pointwise(
-            state_NI,
-            1 / INT8_STEPS,
-            INT8_ZERO,
-            self._packed,
-            self._scale_O,
-            self._zero_points_O,
-            self._bias_O,
-            1.0,
-            0,
-            torch.float32,
-            "none",
-            [],
-            "",
-        )
-        return result_NO
-
-
 class FastModel:
     """Encodes and steps with copies of a model's parameters."""
 
@@ -141,8 +83,8 @@ class FastEncoder:
         self._source_order = encoder.source_order
         layers = _layers(encoder.rnn)
         self._input_gates: list[Callable[[Tensor], Tensor]] = [_TokenGates(encoder.embedding, encoder.rnn)]
-        self._input_gates += [_Int8Product(w_GE, b_ih_G + b_hh_G) for w_GE, _, b_ih_G, b_hh_G in layers[1:]]
-        self._hidden_gates = [_Int8Product(w_GH, None) for _, w_GH, _, _ in layers]
+        self._input_gates += [Int8Linear(w_GE, b_ih_G + b_hh_G) for w_GE, _, b_ih_G, b_hh_G in layers[1:]]
+        self._hidden_gates = [Int8Linear(w_GH, None) for _, w_GH, _, _ in layers]
 
     def __call__(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
         if self._source_order == SourceOrder.reversed:
@@ -162,7 +104,7 @@ class FastEncoder:
         return Encoding(final.select(packed.unsorted_indices), output_SBH, lengths_B)
 
 
-def _run_layer(gates_PG: Tensor, hidden_gates: _Product, batch_sizes: list[int]) -> tuple[Tensor, Tensor]:
+def _run_layer(gates_PG: Tensor, hidden_gates: StateLinear, batch_sizes: list[int]) -> tuple[Tensor, Tensor]:
     """Run a layer from zero over packed positions, given its inputs' share of the gates; returns quantized h, and c."""
     shape = (len(gates_PG), gates_PG.shape[1] // 4)
     h_PH, c_PH = gates_PG.new_empty(shape, dtype=hidden_gates.state_dtype), gates_PG.new_empty(shape)
@@ -186,10 +128,10 @@ class FastDecoder:
         self._decoder = decoder
         self._token_gates = _TokenGates(decoder.embedding, decoder.rnn)
         (_, first_hh_GH, _, _), *others = _layers(decoder.rnn)
-        self._gates = [_product(first_hh_GH, None, precision)]  # the first layer's input and biases come from the table
+        self._gates = [_linear(first_hh_GH, None, precision)]  # the first layer's input and biases come from the table
         for w_GE, w_GH, b_ih_G, b_hh_G in others:
-            self._gates.append(_product(torch.cat((w_GE, w_GH), dim=1), b_ih_G + b_hh_G, precision))
-        self._output = _product(decoder.output.weight.detach(), decoder.output.bias.detach(), precision)
+            self._gates.append(_linear(torch.cat((w_GE, w_GH), dim=1), b_ih_G + b_hh_G, precision))
+        self._output = _linear(decoder.output.weight.detach(), decoder.output.bias.detach(), precision)
 
     def start(self, encoding: Encoding) -> DecoderState:
         state = self._decoder.start(encoding)
@@ -240,7 +182,7 @@ def _layers(rnn: StackedLSTM) -> list[list[Tensor]]:
     return [[parameter.detach() for parameter in layer] for layer in rnn.lstm.all_weights]
 
 
-def _product(weight_OI: Tensor, bias_O: Tensor | None, precision: InferencePrecision) -> _Product:
+def _linear(weight_OI: Tensor, bias_O: Tensor | None, precision: InferencePrecision) -> StateLinear:
     if precision == "int8":
-        return _Int8Product(weight_OI, bias_O)
-    return _DenseProduct(weight_OI, bias_O, torch.bfloat16 if precision == "bf16" else torch.float32)
+        return Int8Linear(weight_OI, bias_O)
+    return dense_linear(weight_OI, bias_O, torch.bfloat16 if precision == "bf16" else torch.float32)

@@ -11,12 +11,10 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from nmt.linear import INT8_STEPS, INT8_ZERO, quantize
 from nmt.text.subword import BOS_ID, PAD_ID
 
 log = logging.getLogger(__name__)
-
-INT8_STEPS = 127
-INT8_ZERO = 128
 
 SLICE = 64  # vocabulary entries per slice in `top_k`; 16 and 32 were slower
 CACHE_ROWS = 32  # rows normalized at once on a CPU: with 8,000 subwords they stay in its cache
@@ -57,15 +55,6 @@ def compiled_are_loaded() -> bool:
 
 def _compiled_for(value: Tensor) -> ModuleType | None:
     return _compiled if value.dtype == torch.float32 and value.device.type == "cpu" else None
-
-
-def quantize(state: Tensor) -> Tensor:
-    """Round hidden states, which lie between -1 and 1, to multiples of 1/127, kept as uint8 with zero at 128."""
-    return (state * INT8_STEPS).round_().add_(INT8_ZERO).to(torch.uint8)
-
-
-def dequantize(quantized: Tensor) -> Tensor:
-    return quantized.float().sub_(INT8_ZERO).div_(INT8_STEPS)
 
 
 def add_rows(sum_NX: Tensor, table_VX: Tensor, index_N: Tensor) -> None:

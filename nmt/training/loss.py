@@ -96,13 +96,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients as they stand: the objective must be what `backward` is called on."""
+        """Return the gradients times that of the objective, which is 1 when `backward` is called on the objective."""
         grad_objective = grad_outputs[0]
-        assert grad_objective.device.type != "cpu" or grad_objective == 1, "a factor belongs into scale"
+        gradients: _Gradients = ctx.gradients
         # given away, and only once: what nothing else holds becomes the parameter's gradient without a copy
-        grad_hidden_MH, grad_weight_VH, grad_bias_V = ctx.gradients
         del ctx.gradients
-        return grad_hidden_MH, grad_weight_VH, grad_bias_V, None, None, None, None
+        if grad_objective.device.type != "cpu" or grad_objective != 1:  # a look would wait for a GPU
+            for gradient in gradients:
+                gradient.mul_(grad_objective)
+        return *gradients, None, None, None, None
 
 
 def _to_gradient(prob_CV: Tensor, token_C1: Tensor, *, label_smoothing: float, scale: float) -> None:
@@ -119,8 +121,8 @@ def token_loss(
     """Compute the cross-entropy of real target tokens; padding must be gone already.
 
     With label smoothing ε the target distribution is 1 - ε on the token plus ε/V on every word (Szegedy et al. 2016,
-    §7). Memory does not grow with M × V. `objective.backward()` must be called on the objective itself: a factor
-    belongs into `scale`.
+    §7). Memory does not grow with M × V. On a CPU a factor costs less in `scale` than on the objective, and a gradient
+    can be taken but once.
     """
     needs_grad = torch.is_grad_enabled()  # asked here: inside of `forward` gradients are always off
     return TokenLoss(
