@@ -37,12 +37,11 @@ def try_anew() -> Iterator[None]:
 
 
 @pytest.fixture
-def without_onednn(try_anew: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # noqa: ARG001
+def without_onednn(try_anew: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
     """Make torch as its wheels for macOS are."""
     monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
     monkeypatch.setattr(torch.ops, "onednn", SimpleNamespace())
-    with torch.backends.mkldnn.flags(enabled=False):
-        yield
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nmt.corpus.batching import pad_source
+from nmt.config import SourceOrder
+from nmt.corpus.batching import collate, pad_source
 from nmt.linear import dequantize, quantize
 from nmt.model.decoder import DecoderState
 from nmt.model.inference import FastDecoder, FastEncoder, FastModel, prepare_for_inference
 from nmt.model.recurrent import RecurrentState
 from nmt.model.seq2seq import Seq2Seq
 from tests.hardware import needs_int8
-from tests.models import MODEL, tiny_model
+from tests.models import MODEL, PAIRS, Pair, tiny_model
 
 CPU = torch.device("cpu")
 
@@ -38,6 +39,26 @@ def test_a_fast_fp32_step_is_a_step(num_layers: int) -> None:
     fast_logits_NV, fast_after = FastDecoder(model.decoder, "fp32").step(prev_N, state)
     torch.testing.assert_close(fast_logits_NV, logits_NV, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(fast_after.recurrent, after.recurrent, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 4])
+@pytest.mark.parametrize("source_order", list(SourceOrder))
+@pytest.mark.parametrize("pairs", [PAIRS, PAIRS[:1], [PAIRS[4]]], ids=["unequal", "one", "empty"])
+@torch.no_grad()
+def test_steps_from_the_source_on_are_the_whole_sequence(
+    pairs: list[Pair], source_order: SourceOrder, num_layers: int
+) -> None:
+    """In float32 laid out for speed, as the plain model in float64 computes it teacher-forced."""
+    config = replace(MODEL, num_layers=num_layers, source_order=source_order)
+    model, exact = (tiny_model(config, dtype=dtype).eval() for dtype in (torch.float32, torch.float64))
+    batch = collate([src for src, _ in pairs], [tgt for _, tgt in pairs])
+    hidden_TBH = exact.decoder(batch.tgt_in_BT, exact.decoder.start(exact.encode(batch.src_BS, batch.src_len_B)))
+    fast = prepare_for_inference(model, device=CPU, precision="fp32")
+    assert isinstance(fast, FastModel)
+    state = fast.decoder.start(fast.encode(batch.src_BS, batch.src_len_B))
+    for prev_B, expected_BV in zip(batch.tgt_in_BT.t(), exact.decoder.output(hidden_TBH), strict=True):
+        logits_BV, state = fast.decoder.step(prev_B, state)
+        torch.testing.assert_close(logits_BV.double(), expected_BV, rtol=0, atol=1e-5)
 
 
 @torch.no_grad()

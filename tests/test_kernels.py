@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.linear import dequantize, quantize
+from nmt.linear import dequantize
 from nmt.model import compiled_kernels, kernels
 from nmt.model.kernels import add_rows, log_sum_exp, lstm_cell, rank, softmax_, top_k
 from nmt.text.subword import BOS_ID, PAD_ID
@@ -109,12 +109,6 @@ def test_a_cell_is_the_equations(hidden_dim: int, quantized: bool) -> None:
         torch.testing.assert_close(dequantize(h_NH).double(), expected_h_NH, atol=0.5001 / 127, rtol=0.0)
     else:
         torch.testing.assert_close(h_NH.double(), expected_h_NH, atol=1e-6, rtol=1e-5)
-
-
-def test_quantizing_keeps_the_multiples_of_the_grid() -> None:
-    grid = torch.arange(-127, 128) / 127
-    assert quantize(grid).tolist() == list(range(1, 256))
-    assert torch.equal(quantize(dequantize(quantize(grid))), quantize(grid))
 
 
 @pytest.mark.usefixtures("both")
