@@ -151,6 +151,7 @@ def test_a_second_signal_ends_at_once(digits: Path, tmp_path: Path, monkeypatch:
 def test_limits_may_change_on_resuming(digits: Path, copied_run: Path) -> None:
     done = _train(digits, copied_run, "resume=true", "training.max_updates=8", "training.log_every=1", "threads=2")
     assert done.status == 0, done.err
+    assert ", 2 CPU threads" in done.err
     assert load_checkpoint(copied_run / "checkpoints" / "last").info.update == 8
 
 

@@ -6,15 +6,19 @@ import os
 import re
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 
 from nmt.commands import translate
 from nmt.commands.settings import compose_settings, quote_paths, to_settings
 from nmt.commands.translate import write_aside
 from nmt.errors import DataError
+from nmt.model.decoder import DecoderState
+from nmt.search.scorer import EncodedSource, ModelScorer
 from tests.commands import data_settings, error, nmt, train_settings, write_digits
 
 
@@ -61,6 +65,28 @@ def test_files_and_pipes_give_the_same(checkpoint: Path, digits: Path, tmp_path:
 def test_the_log_says_how_many_lines_how_fast_and_by_what(checkpoint: Path) -> None:
     done = nmt("translate", f"checkpoints={checkpoint}", "threads=1", "search=greedy", "device=cpu", stdin=b"one\n\n")
     assert re.search(r" 2 lines translated in \d+\.\d s, \d+ a second, in (fp32|bf16) on cpu with 1 thread$", done.err)
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, [1]), (2, [1, 1]), (5, [2, 3])])
+def test_threads_are_divided_among_searches_side_by_side(
+    checkpoint: Path, threads: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """512 rows make two searches, if there are threads for them."""
+    threads_by_search: dict[int, int] = {}
+    start = ModelScorer.start
+
+    def spy(scorer: ModelScorer, sources: Sequence[EncodedSource]) -> DecoderState:
+        threads_by_search[threading.get_ident()] = torch.get_num_threads()
+        both.wait(timeout=20)  # so that no search takes all sources before another has begun
+        return start(scorer, sources)
+
+    both = threading.Barrier(len(expected))
+    monkeypatch.setattr(ModelScorer, "start", spy)
+    settings = ["search=greedy", "search.batch_rows=512", f"threads={threads}", "device=cpu"]
+    done = nmt("translate", f"checkpoints={checkpoint}", *settings, stdin=b"one two\n" * 32)
+    assert done.status == 0, done.err
+    assert sorted(threads_by_search.values()) == expected
+    assert done.err.rstrip().endswith(f" on cpu with {threads} thread{'s' if threads > 1 else ''}")
 
 
 def test_a_translation_never_takes_the_place_of_its_source(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
