@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nmt.corpus.batching import collate
+from nmt.device import InferencePrecision, bf16_failure, choose_float32_products, resolve_precision
 from nmt.search.scorer import ModelScorer
 from nmt.search.translator import Translation, Translator
 from nmt.training.loss import token_loss
@@ -27,15 +28,44 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 @pytest.fixture(autouse=True)
-def _no_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # cuDNN would round what it multiplies to 10 bits
+def _no_tf32() -> None:
+    choose_float32_products("fp32", GPU)
 
 
-def _loss_and_gradients(device: torch.device) -> tuple[float, dict[str, Tensor]]:
+def _product_error() -> float:
+    """Multiply on the GPU in float32; returns the largest error, in sizes of what is added up."""
+    generator = torch.Generator().manual_seed(1)
+    a, b = (torch.randn(256, 256, generator=generator) for _ in range(2))
+    error = (a.to(GPU) @ b.to(GPU)).cpu().double() - a.double() @ b.double()
+    return float(error.abs().max()) / 16
+
+
+def test_products_are_exact_in_fp32_and_may_be_rounded_in_bf16() -> None:
+    assert _product_error() < 1e-6
+    choose_float32_products("bf16", GPU)
+    if torch.cuda.get_device_capability() >= (8, 0):
+        assert 1e-5 < _product_error() < 1e-2
+
+
+def test_bf16_works_where_the_gpu_has_it() -> None:
+    if torch.cuda.get_device_capability() < (8, 0):
+        pytest.skip("the GPU has no bf16")
+    assert bf16_failure(GPU) is None
+    assert resolve_precision("auto", GPU) == "bf16"
+
+
+def test_a_factor_on_the_objective_multiplies_all_gradients() -> None:
+    _, gradients = _loss_and_gradients(GPU)
+    _, scaled = _loss_and_gradients(GPU, factor=-2.5)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(scaled[name], -2.5 * gradient, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def _loss_and_gradients(device: torch.device, *, factor: float = 1.0) -> tuple[float, dict[str, Tensor]]:
     model = tiny_model(dtype=torch.float32).to(device)
     batch = collate([src for src, _ in PAIRS], [tgt for _, tgt in PAIRS]).to(device)
     loss = token_loss(model(batch), model.decoder.output, batch.tgt_token_M, label_smoothing=0.1, scale=0.1)
-    loss.objective.backward()  # type: ignore[no-untyped-call]
+    (factor * loss.objective).backward()  # type: ignore[no-untyped-call]
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     assert {gradient.device.type for gradient in gradients.values() if gradient is not None} == {device.type}
     return float(loss.nll), {name: gradient.cpu() for name, gradient in gradients.items() if gradient is not None}
@@ -49,12 +79,12 @@ def test_loss_and_gradients_are_those_of_the_cpu() -> None:
         torch.testing.assert_close(gpu_gradients[name], gradient, rtol=1e-4, atol=1e-5, msg=name)
 
 
-def _translations(device: torch.device, *, beam_size: int) -> list[Translation]:
+def _translations(device: torch.device, *, beam_size: int, precision: InferencePrecision = "fp32") -> list[Translation]:
     subword = tiny_subword()
     config = replace(MODEL, init_range=1.5)  # far from uniform, so that rounding decides nothing
     size = subword.vocab_size
     model = tiny_model(config, src_vocab_size=size, tgt_vocab_size=size, dtype=torch.float32).eval()
-    scorer = ModelScorer(model, src_subword=subword, tgt_subword=subword, device=device, precision="fp32")
+    scorer = ModelScorer(model, src_subword=subword, tgt_subword=subword, device=device, precision=precision)
     lines = [f"{n} {n * n} {n**3}" for n in range(20)]
     return list(Translator(scorer, subword, search_config(beam_size, n_best=beam_size)).translate(lines))
 
@@ -65,6 +95,17 @@ def test_search_finds_the_translations_of_the_cpu(beam_size: int) -> None:
     for expected, found in zip(on_cpu, on_gpu, strict=True):
         assert [one.text for one in found.hypotheses] == [one.text for one in expected.hypotheses]
         assert [one.score for one in found.hypotheses] == pytest.approx([one.score for one in expected.hypotheses])
+
+
+def test_a_search_in_bf16_comes_near_that_of_the_cpu() -> None:
+    if bf16_failure(GPU):
+        pytest.skip("the GPU has no bf16")
+    on_cpu, on_gpu = _translations(CPU, beam_size=1), _translations(GPU, beam_size=1, precision="bf16")
+    for expected, found in zip(on_cpu, on_gpu, strict=True):
+        if found.text == expected.text:
+            tolerance = 0.05 * expected.hypotheses[0].num_tokens
+            assert found.hypotheses[0].score == pytest.approx(expected.hypotheses[0].score, abs=tolerance)
+    assert sum(found.text == expected.text for expected, found in zip(on_cpu, on_gpu, strict=True)) >= 10
 
 
 def _train(digits: Path, run_dir: Path, *overrides: str) -> Done:

@@ -28,9 +28,9 @@ def _write_task(folder: Path, *, step: int) -> None:
     No number of the test set is among those of training.
     """
     chance = random.Random(1)
-    drawn: list[Number] = [tuple(chance.choices(range(10), k=chance.randint(1, 4))) for _ in range(7000)]
-    splits = {"train": drawn[:6000], "dev": drawn[6000:6100]}
-    splits["test"] = [number for number in drawn[6100:] if number not in splits["train"]][:200]
+    drawn: list[Number] = [tuple(chance.choices(range(10), k=chance.randint(1, 4))) for _ in range(9000)]
+    splits = {"train": drawn[:8000], "dev": drawn[8000:8100]}
+    splits["test"] = [number for number in drawn[8100:] if number not in splits["train"]][:200]
     for split, numbers in splits.items():
         _write(folder / f"{split}.en", numbers, DIGITS)
         _write(folder / f"{split}.fr", [number[::step] for number in numbers], CHIFFRES)
@@ -52,8 +52,8 @@ def test_digits_are_learned_translated_and_evaluated(tmp_path: Path, step: int) 
         *("data.test.src=test.en", "data.test.tgt=test.fr"),
         *("model=lstm_tiny", "batching=sentences", "batching.size=64", "batching.min_sentences=16"),
         *("optimizer.lr=0.02", "optimizer.schedule.kind=halving", "optimizer.schedule.halve_from_epoch=4"),
-        *("training.max_updates=600", "training.max_epochs=null", "training.label_smoothing=0"),
-        *("training.validate_every=200", "training.bleu_every=3", "training.precision=fp32"),
+        *("training.max_updates=800", "training.max_epochs=null", "training.label_smoothing=0"),
+        *("training.validate_every=200", "training.bleu_every=4", "training.precision=fp32"),
         *("device=cpu", "threads=1", f"run_dir={tmp_path / 'run'}"),
     )
     best = f"checkpoints=[{tmp_path / 'run' / 'checkpoints' / 'best'}]"
