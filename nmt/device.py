@@ -178,11 +178,11 @@ def choose_float32_products(precision: Precision | InferencePrecision, device: t
     if device.type != "cuda":
         return
     allow_tf32 = precision == "bf16"
-    if hasattr(torch.backends.cudnn, "rnn"):  # torch 2.9; mixing both ways of setting it is an error
+    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):  # torch 2.9; mixing both ways of setting it is an error
         name = "tf32" if allow_tf32 else "ieee"
         torch.backends.cuda.matmul.fp32_precision = name
-        torch.backends.cudnn.conv.fp32_precision = name
-        torch.backends.cudnn.rnn.fp32_precision = name
+        torch.backends.cudnn.conv.fp32_precision = name  # type: ignore[attr-defined]
+        torch.backends.cudnn.rnn.fp32_precision = name  # type: ignore[attr-defined]
     else:
         torch.backends.cuda.matmul.allow_tf32 = allow_tf32
         torch.backends.cudnn.allow_tf32 = allow_tf32

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -138,7 +139,7 @@ def test_what_the_processor_promises_is_computed(
     features: tuple[str, ...], is_computed: Callable[[torch.device], bool]
 ) -> None:
     """Otherwise a mistake in the attempt would turn off a precision, and every test of it."""
-    if not torch.backends.mkldnn.is_available() or not any(_cpu_capabilities().get(name) for name in features):
+    if not torch._C._has_mkldnn or not any(_cpu_capabilities().get(name) for name in features):
         pytest.skip(f"the processor has none of {', '.join(features)}")
     assert is_computed(CPU)
 
@@ -179,16 +180,25 @@ def test_a_precision_that_is_asked_for_is_taken(
     assert caplog.text.count("no bf16 instructions on cpu: bf16 may well be slower than fp32") == (not fast)
 
 
+def float32_products() -> dict[str, Any]:
+    """Ask torch itself what a GPU does, whatever the name that Python sets it by."""
+    return {name: torch._C._get_fp32_precision_getter("cuda", name) for name in ("matmul", "conv", "rnn")}
+
+
 @pytest.fixture
 def _as_torch_was() -> Iterator[None]:
-    products = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
-    before = [product.fp32_precision for product in products]
+    before = float32_products()
     yield
-    for product, name in zip(products, before, strict=True):
-        product.fp32_precision = name
+    for name, value in before.items():
+        torch._C._set_fp32_precision_setter("cuda", name, value)
 
 
-@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "rnn"), reason="needs torch 2.9")
+needs_torch_2_9 = pytest.mark.skipif(
+    not hasattr(torch._C, "_get_fp32_precision_getter"), reason="torch before 2.9 sets TF32 otherwise"
+)
+
+
+@needs_torch_2_9
 @pytest.mark.usefixtures("_as_torch_was")
 @pytest.mark.parametrize(("precision", "expected"), [("fp32", "ieee"), ("bf16", "tf32")])
 def test_tf32_is_for_what_bf16_leaves_in_float32(
@@ -196,7 +206,7 @@ def test_tf32_is_for_what_bf16_leaves_in_float32(
 ) -> None:
     with caplog.at_level(logging.INFO, "nmt.device"):
         choose_float32_products(precision, torch.device("cuda"))
-    assert torch.backends.cuda.matmul.fp32_precision == torch.backends.cudnn.rnn.fp32_precision == expected
+    assert float32_products() == dict.fromkeys(("matmul", "conv", "rnn"), expected)
     rounded = {"ieee": "exact, without TF32", "tf32": "rounded to TF32"}[expected]
     assert [record.getMessage() for record in caplog.records] == [f"products of float32 on cuda are {rounded}"]
 
@@ -211,11 +221,12 @@ def test_tf32_is_chosen_in_the_way_of_torch_before_2_9(
     assert older.cudnn.allow_tf32 == older.cuda.matmul.allow_tf32 == expected
 
 
+@needs_torch_2_9
 def test_a_cpu_has_no_tf32_to_choose(caplog: pytest.LogCaptureFixture) -> None:
-    before = torch.backends.cuda.matmul.fp32_precision
+    before = float32_products()
     with caplog.at_level(logging.INFO, "nmt.device"):
         choose_float32_products("bf16", CPU)
-    assert (torch.backends.cuda.matmul.fp32_precision, caplog.text) == (before, "")
+    assert (float32_products(), caplog.text) == (before, "")
 
 
 def test_a_processor_says_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
