@@ -34,6 +34,7 @@ ORDER = [
     "training.loss",
     "training.optimizer",
     "training.checkpoint",
+    "training.checkpoint_store",
     "training.memory",
     "training.metrics_log",
     "training.trainer",

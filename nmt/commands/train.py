@@ -27,7 +27,8 @@ from nmt.search.scorer import ModelScorer
 from nmt.search.translator import Translator
 from nmt.text.parallel import read_pairs
 from nmt.text.subword import SubwordModel
-from nmt.training.checkpoint import find_last, load_checkpoint, read_config, read_info
+from nmt.training.checkpoint import load_checkpoint, read_config, read_info
+from nmt.training.checkpoint_store import find_last
 from nmt.training.trainer import RunFiles, Trainer
 
 logger = logging.getLogger(__name__)

@@ -27,10 +27,9 @@ from nmt.training.checkpoint import (
     CheckpointInfo,
     TrainingSnapshot,
     load_snapshot,
-    point_link,
-    prune_checkpoints,
     save_checkpoint,
 )
+from nmt.training.checkpoint_store import point_link, prune_checkpoints
 from nmt.training.loss import token_loss
 from nmt.training.memory import MemoryAccount
 from nmt.training.metrics_log import MetricsLog, Record
