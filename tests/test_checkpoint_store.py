@@ -89,7 +89,11 @@ def test_a_kill_at_any_point_leaves_a_loadable_last(
         with monkeypatch.context() as patch:
             for name in ("mkdir", "write_text", "write_bytes", "rename", "replace", "unlink", "symlink_to"):
                 patch.setattr(Path, name, dying(getattr(Path, name)))
-            for owner, name in ((checkpoint_module, "save_file"), (checkpoint_module, "_sync"), (shutil, "rmtree")):
+            for owner, name in (
+                (checkpoint_module, "save_tensors"),
+                (checkpoint_module, "hash_file"),
+                (shutil, "rmtree"),
+            ):
                 patch.setattr(owner, name, dying(getattr(owner, name)))
             try:
                 point_link(directory, "last", save(directory, update=update, seed=2))

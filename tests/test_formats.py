@@ -1,4 +1,4 @@
-"""Runs that older versions wrote load, translate as they did then, and go on to the same end: see fixtures/README.md."""
+"""Runs that older versions wrote load, translate as they did, and go on to the same end: see fixtures/README.md."""
 
 from __future__ import annotations
 
