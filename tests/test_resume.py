@@ -173,8 +173,8 @@ def test_a_position_that_the_corpus_does_not_have_is_one_line(
     done = nmt("train", *train_settings(digits), f"run_dir={copy}", "resume=true", "training.max_updates=8")
     assert done.status == 1
     assert re.search(
-        rf"training cannot be resumed from \(ValueError: {position[1]} batches of {position[2]} pairs are no part of this "
-        r"corpus's epochs\): start a new run_dir with training\.init_from=",
+        rf"training cannot be resumed from \(ValueError: {position[1]} batches of {position[2]} pairs are no part of "
+        r"this corpus's epochs\): start a new run_dir with training\.init_from=",
         done.last_line,
     )
 
