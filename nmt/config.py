@@ -4,13 +4,13 @@ The dataclasses hold types, conf/ holds values: a field without a value here mus
 number is written twice. Hydra checks every key and type against them; below the door they are plain dataclasses.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from nmt.errors import ConfigError
+from nmt.plain import PlainError, from_plain, problems, with_defaults
 
 MISSING: Any = "???"  # OmegaConf's mark of a value that must be given
 
@@ -303,16 +303,37 @@ def conf_dir() -> Path:
     raise ConfigError(f"conf/ must stand in {package} or beside it, but does not: install nmt again")
 
 
-def model_config(values: Mapping[str, Any]) -> ModelConfig:
+def model_config(values: object) -> ModelConfig:
     """Make a model's settings from the plain values of a saved configuration.
 
     Raises:
-        TypeError: where a key is unknown or missing.
-        ValueError: where a value is none of its choices.
+        ConfigError: a setting is unknown, missing or invalid; it lists all of them.
     """
-    config = ModelConfig(**values)
-    missing = [field.name for field in fields(config) if getattr(config, field.name) == MISSING]
-    if missing:
-        raise TypeError(f"no value for {', '.join(missing)}")
-    config.source_order = SourceOrder(config.source_order)
+    try:
+        config = from_plain(ModelConfig, values, "model")
+    except PlainError as error:
+        raise ConfigError(str(error)) from error
+    wrong = [
+        f"model.{name} must be at least 1, but is {getattr(config, name)}"
+        for name in ("embedding_dim", "hidden_dim", "num_layers")
+        if getattr(config, name) < 1
+    ]
+    if not 0 <= config.dropout < 1:
+        wrong.append(f"model.dropout must be at least 0 and below 1, but is {config.dropout}")
+    if wrong:
+        raise ConfigError("; ".join(wrong))
     return config
+
+
+def saved_config(values: dict[str, Any]) -> dict[str, Any]:
+    """Complete the configuration that a run has saved: a setting that it lacks has the default of its dataclass.
+
+    Raises:
+        ConfigError: a setting is unknown, as those of newer versions are, or is not of its type.
+    """
+    found = list(problems(TrainCommand, values))
+    if unknown := [problem.text for problem in found if problem.kind == "unknown"]:
+        raise ConfigError(f"{'; '.join(unknown)}: install the newer nmt that wrote it")
+    if wrong := [problem.text for problem in found if problem.kind == "wrong"]:
+        raise ConfigError("; ".join(wrong))
+    return with_defaults(TrainCommand, values)

@@ -42,11 +42,16 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, may_replace: bool = False) -> Iterator[Path]:
     """Make a temporary folder that is renamed to `path` if the block ends without an exception.
 
+    Args:
+        may_replace: what is at `path` already gives way. For a moment neither is there: until then the old one is kept
+            beside it, where `find_folder` finds it and `restore_folder` brings it back after a kill.
+
     Raises:
-        OSError: the folder cannot be made or renamed; a `path` that exists must be an empty folder.
+        OSError: the folder cannot be made or renamed; a `path` that exists must be an empty folder, unless it
+            may be replaced.
     """
     temporary = _temporary_name(path)
     try:
@@ -57,10 +62,34 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             for below in temporary.rglob("*"):
                 sync(below)
             sync(temporary)
+            if may_replace and os.path.lexists(path):
+                restore_folder(path)
+                path.rename(_old_name(path))
             temporary.rename(path)
             sync(path.parent)
     finally:
+        if may_replace:
+            restore_folder(path)
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def find_folder(path: Path) -> Path:
+    """Return where the folder `path` can be read while `atomic_folder` replaces it, or after it was killed there."""
+    old = _old_name(path)
+    return old if old.is_dir() and not path.exists() else path
+
+
+def restore_folder(path: Path) -> None:
+    """Bring back what `atomic_folder` had moved from `path`, or remove it where the new folder is complete."""
+    old = _old_name(path)
+    if not os.path.lexists(old):
+        return
+    if not os.path.lexists(path):
+        old.rename(path)
+    elif old.is_dir() and not old.is_symlink():
+        shutil.rmtree(old)
+    else:
+        old.unlink()
 
 
 def remove_temporaries(folder: Path, name: str) -> None:
@@ -98,6 +127,10 @@ def naming(path: Path, *, instead_of: Path | None = None) -> Iterator[None]:
         if error.filename is None or (instead_of is not None and error.filename == os.fspath(instead_of)):
             error.filename, error.filename2 = os.fspath(path), None
         raise
+
+
+def _old_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
 
 
 def _temporary_name(path: Path) -> Path:

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "nmt"
 ORDER = [
     "errors",
     "files",
+    "plain",
     "config",
     "linear",
     "device",
@@ -34,7 +35,10 @@ ORDER = [
     "model.inference",
     "training.loss",
     "training.optimizer",
+    "training.checkpoint_files",
     "training.checkpoint",
+    "training.checkpoint_store",
+    "training.resume",
     "training.memory",
     "training.metrics_log",
     "training.trainer",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from nmt.files import atomic_folder, atomic_write, remove_temporaries
+from nmt.files import atomic_folder, atomic_write, find_folder, remove_temporaries, restore_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -138,3 +139,54 @@ def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path) -> Non
     (tmp_path / "update_000002").mkdir()
     remove_temporaries(tmp_path, "update_*")
     assert names(tmp_path) == [".other.0a1b2c3d.tmp", "kept", "update_000002"]
+
+
+@pytest.mark.parametrize("old", ["folder", "file", "link"])
+def test_a_folder_takes_the_place_of_what_was_there(old: str, tmp_path: Path) -> None:
+    elsewhere, place = tmp_path / "elsewhere", tmp_path / "place"
+    elsewhere.mkdir()
+    (elsewhere / "mine").write_text("kept")
+    if old == "folder":
+        shutil.copytree(elsewhere, place)
+    elif old == "file":
+        place.write_text("old")
+    else:
+        place.symlink_to(elsewhere)
+    with atomic_folder(place, may_replace=True) as folder:
+        (folder / "new").write_text("new")
+        assert find_folder(place) == place
+    assert [path.name for path in place.iterdir()] == ["new"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "place"]
+    assert (elsewhere / "mine").read_text() == "kept"
+
+
+def test_a_folder_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "old").write_text("old")
+    rename = Path.rename
+
+    def refused(path: Path, target: Path) -> Path:
+        if path.name.endswith(".tmp"):
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(OSError, match="No space left"), atomic_folder(place, may_replace=True) as folder:
+        (folder / "new").write_text("new")
+    assert [path.name for path in place.iterdir()] == ["old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+
+
+def test_a_folder_is_found_while_it_is_replaced(tmp_path: Path) -> None:
+    place, old = tmp_path / "place", tmp_path / ".place.old"
+    restore_folder(place)  # nothing to do
+    assert find_folder(place) == place
+    old.mkdir()
+    assert find_folder(place) == old
+    restore_folder(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+    old.mkdir()
+    assert find_folder(place) == place
+    restore_folder(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]

@@ -497,3 +497,14 @@ def test_the_vocabularies_of_sutskever_et_al_can_be_learned() -> None:
     model = learn_subword(text, replace(SPEC, kind="word", vocab_size=160_000), lang="en")
     assert model.vocab_size == 160_000
     assert model.encode(lines[-1]) == [UNK_ID] * 100
+
+
+@pytest.mark.parametrize("piece", ["é", "⁇"], ids=["a piece", "what an unknown one shows as"])
+def test_a_model_whose_pieces_are_no_text_is_refused(tmp_path: Path, piece: str) -> None:
+    file = tmp_path / "a.subword"
+    learn_subword(["é a"], replace(SPEC, kind="char", normalization="identity"), lang="fr").save(file)
+    content = file.read_bytes()
+    assert piece.encode() in content
+    file.write_bytes(content.replace(piece.encode(), b"\xff" * len(piece.encode())))
+    with pytest.raises(DataError, match=r"a\.subword must be a subword model .*, but is damaged or something else"):
+        SubwordModel.load(file)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import yaml
 from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
 
 from nmt.commands.prepare import PreparedCorpus, prepare, split_files
 from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainCommand
@@ -27,30 +28,12 @@ from nmt.search.scorer import ModelScorer
 from nmt.search.translator import Translator
 from nmt.text.parallel import read_pairs
 from nmt.text.subword import SubwordModel
-from nmt.training.checkpoint import find_last, load_checkpoint, read_config, read_info
+from nmt.training.checkpoint import read_info, restore_checkpoints
+from nmt.training.checkpoint_store import find_last
+from nmt.training.resume import load_parameters, load_start, settings_to_resume
 from nmt.training.trainer import RunFiles, Trainer
 
 logger = logging.getLogger(__name__)
-
-# What may differ when a run goes on: limits, the course of the learning rate, logging, device, and where things lie
-# (fingerprints guard the contents).
-MAY_CHANGE = (
-    "optimizer.lr",
-    "optimizer.schedule.",
-    "training.max_",
-    "training.patience",
-    "training.log_every",
-    "training.keep_last",
-    "data.dir",
-    "data.prepared_dir",
-    "data.test",
-    "search.batch_rows",
-    "search.window_lines",
-    "device",
-    "threads",
-    "run_dir",
-    "resume",
-)
 
 # What each number must be, where it is not null; nan is none of these.
 RANGES: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
@@ -113,9 +96,18 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
     run_dir = Path(settings.run_dir)
     config_yaml = _with_absolute_data_dir(config_yaml)
     with _sole_user(run_dir):
-        last = _checkpoint_to_resume(run_dir, settings, config_yaml)
+        last = _checkpoint_to_resume(run_dir, settings)
+        changes: list[str] = []
+        if last is not None:
+            settings, config_yaml, changes = settings_to_resume(last, config_yaml, typed=_typed_settings())
         with _log_file(run_dir / "train.log"):
-            return _train(settings, last, config_yaml=config_yaml)
+            return _train(settings, last, changes, config_yaml=config_yaml)
+
+
+def _typed_settings() -> set[str]:
+    """Return the keys of the command line."""
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    return {override.lstrip("+~").partition("=")[0] for override in overrides}
 
 
 def _with_absolute_data_dir(config_yaml: str) -> str:
@@ -126,7 +118,7 @@ def _with_absolute_data_dir(config_yaml: str) -> str:
     return text
 
 
-def _train(settings: TrainCommand, last: Path | None, *, config_yaml: str) -> int:
+def _train(settings: TrainCommand, last: Path | None, changes: list[str], *, config_yaml: str) -> int:
     """Prepare, train or go on from the checkpoint `last`, and return the exit status."""
     run_dir = Path(settings.run_dir)
     start = None
@@ -137,13 +129,19 @@ def _train(settings: TrainCommand, last: Path | None, *, config_yaml: str) -> in
     with _graceful_stop() as stop_requested:
         trainer = _build_trainer(settings, corpus, config_yaml, stop_requested.is_set)
         if last is not None:
-            _load_parameters(trainer.model, last, corpus)
+            load_parameters(
+                trainer.model,
+                last,
+                corpus_fingerprint=corpus.fingerprint,
+                corpus=corpus.directory,
+                subwords=(trainer.files.src_subword, trainer.files.tgt_subword),
+            )
             trainer.resume(last)
             logger.info("resuming %s at update %d", run_dir, trainer.state.update)
-            for change in _changes(last, config_yaml).values():
+            for change in changes:
                 logger.info("resuming with another setting: %s", change)
         elif start is not None:
-            _load_start(trainer.model, start)
+            load_start(trainer.model, start)
         (run_dir / "config.yaml").write_text(config_yaml, encoding="utf-8")  # from here on there is a run
         reason = trainer.run()
     if reason == "stopped":
@@ -179,12 +177,11 @@ def _out_of_range(settings: TrainCommand) -> Iterator[str]:
                 yield f"{key} must be {wanted}, but is {value}"
 
 
-def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand, config_yaml: str) -> Path | None:
+def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand) -> Path | None:
     """Find where to go on.
 
     Raises:
         CheckpointError: where the directory holds a run and `resume` is false.
-        ConfigError: where the settings differ from the run's, by key.
     """
     if not settings.resume:
         if (run_dir / "config.yaml").exists():
@@ -192,36 +189,13 @@ def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand, config_yaml: st
                 f"{run_dir} holds a run already: add resume=true to go on with it, or name another run_dir"
             )
         return None
+    restore_checkpoints(run_dir / "checkpoints")
     last = find_last(run_dir / "checkpoints")
     if last is None:
         logger.info("%s holds no checkpoint: starting from the beginning", run_dir)
         return None
     read_info(last)  # explains what is no checkpoint
-    may_change = MAY_CHANGE if settings.training.best_by == BestBy.bleu else (*MAY_CHANGE, "search.")
-    forbidden = [change for key, change in _changes(last, config_yaml).items() if not key.startswith(may_change)]
-    if forbidden:
-        raise ConfigError(
-            f"{run_dir} cannot be resumed with other settings: {'; '.join(forbidden)} "
-            "(repeat the settings that it was started with)"
-        )
     return last
-
-
-def _changes(last: Path, config_yaml: str) -> dict[str, str]:
-    """Say of each setting that differs from the checkpoint's what it was and is; `resume` itself does not count."""
-    before, now = _flat(read_config(last)), _flat(yaml.safe_load(config_yaml))
-    return {
-        key: f"{key} was {before.get(key)} and is {now.get(key)}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and key != "resume"
-    }
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _take_subwords(settings: TrainCommand, start: Path) -> None:
@@ -231,30 +205,6 @@ def _take_subwords(settings: TrainCommand, start: Path) -> None:
     read_info(start)  # explains what is no checkpoint
     settings.subword.src_model = str(start / "src.subword")
     settings.subword.tgt_model = str(start / "tgt.subword")
-
-
-def _load_start(model: Seq2Seq, path: Path) -> None:
-    start = load_checkpoint(path)
-    shape = ("embedding_dim", "hidden_dim", "num_layers", "source_order")
-    differences = [
-        f"model.{key}={getattr(start.model_config, key)}"
-        for key in shape
-        if getattr(start.model_config, key) != getattr(model.config, key)
-    ]
-    if differences:
-        raise ConfigError(f"the model of training.init_from={start.path} is another one: set {' '.join(differences)}")
-    model.load_state_dict(start.model.state_dict())
-    logger.info("starting from the parameters of %s (update %d)", start.path, start.info.update)
-
-
-def _load_parameters(model: Seq2Seq, path: Path, corpus: PreparedCorpus) -> None:
-    last = load_checkpoint(path)
-    if last.info.corpus_fingerprint != corpus.fingerprint:
-        raise CheckpointError(
-            f"{last.path} was trained on other text (corpus {last.info.corpus_fingerprint[:12]}) than "
-            f"{corpus.directory}: restore the text, or start a new run_dir"
-        )
-    model.load_state_dict(last.model.state_dict())
 
 
 def _build_trainer(

@@ -164,6 +164,18 @@ class TrainingBatches:
     def fractional_epochs(self) -> float:
         return self.position.fractional_epochs(self.corpus.num_pairs)
 
+    def go_to(self, position: Position) -> None:
+        """Go on where an earlier stream over the same corpus has been.
+
+        Raises:
+            ValueError: no stream over this corpus comes to that position.
+        """
+        self.position, self._plan = position, None
+        self._plan = plan = self._plan_epoch()
+        num_pairs = sum(len(indices) for indices in plan[: position.batch])
+        if position.batch >= len(plan) or num_pairs != position.pairs:
+            raise ValueError(f"{position.batch} batches of {position.pairs} pairs are no part of this corpus's epochs")
+
     def __iter__(self) -> Iterator[Batch]:
         return self
 

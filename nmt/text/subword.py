@@ -98,6 +98,7 @@ class SubwordModel:
         self._header = header
         self._sp = SentencePieceProcessor()
         self._sp.load_from_serialized_proto(proto)
+        _check_pieces(self._sp)
         self._ours_of_sp, self._sp_of_ours = _renumber(self._sp)
         # A model from elsewhere may have pieces that reach over a space: SentencePiece segments its texts whole.
         self._words = None if header.kind is None else _WordTable(self._encode_words)
@@ -130,7 +131,7 @@ class SubwordModel:
             if not proto:
                 raise ValueError("empty")
             return cls(proto, header)
-        except (KeyError, RuntimeError, TypeError, ValueError):
+        except (KeyError, RecursionError, RuntimeError, TypeError, ValueError):
             raise DataError(
                 f"{path} must be a subword model (of nmt or of SentencePiece), but is damaged or something else"
             ) from None
@@ -385,6 +386,16 @@ def _explained(error: RuntimeError, spec: SubwordSpec, *, lang: str) -> DataErro
     if "sentences_.empty()" in message or "all_chars_count" in message:
         return DataError(f"the {lang} text to learn subwords from has no words: give training text")
     return DataError(f"{size} cannot be learned from the {lang} text: {message}")
+
+
+def _check_pieces(sp: "SentencePieceProcessor") -> None:
+    """Find out now, not when a text is decoded, whether a stranger's pieces are text.
+
+    Raises:
+        UnicodeDecodeError: they are not.
+    """
+    sp.id_to_piece(list(range(sp.get_piece_size())))
+    sp.decode([sp.unk_id()])
 
 
 def _renumber(sp: "SentencePieceProcessor") -> tuple[list[int], list[int]]:

@@ -1,7 +1,7 @@
 """Gradients -> parameters: the optimizer, gradient clipping and the learning rate."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +37,27 @@ def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig)
                 weight_decay=config.weight_decay,
                 fused=True,
             )
+
+
+def state_layout(parameters: Mapping[str, Tensor], config: OptimizerConfig) -> dict[str, Tensor]:
+    """Say what `build_optimizer`'s optimizer keeps of each parameter after an update: tensors without values.
+
+    Returns:
+        Tensors by name of the parameter, "/" and name in the optimizer.
+    """
+    match config.kind:
+        case OptimizerKind.sgd:
+            names = ["momentum_buffer"] if config.momentum else []
+        case OptimizerKind.rmsprop:
+            names = ["step", "square_avg", *(["momentum_buffer"] if config.momentum else [])]
+        case OptimizerKind.adam | OptimizerKind.adamw:
+            names = ["step", "exp_avg", "exp_avg_sq"]
+    count = torch.empty((), device="meta")
+    return {
+        f"{parameter}/{name}": count if name == "step" else torch.empty_like(value, device="meta")
+        for parameter, value in parameters.items()
+        for name in names
+    }
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:

@@ -22,19 +22,20 @@ from nmt.corpus.binarized import BinarizedCorpus
 from nmt.device import Precision
 from nmt.errors import CheckpointError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
+from nmt.plain import from_plain
 from nmt.text.subword import SubwordModel
 from nmt.training.checkpoint import (
     CheckpointInfo,
     TrainingSnapshot,
-    load_snapshot,
-    point_link,
-    prune_checkpoints,
     save_checkpoint,
 )
+from nmt.training.checkpoint_files import first_not_finite
+from nmt.training.checkpoint_store import point_link, prune_checkpoints
 from nmt.training.loss import token_loss
 from nmt.training.memory import MemoryAccount
 from nmt.training.metrics_log import MetricsLog, Record
 from nmt.training.optimizer import PlateauState, build_optimizer, clip_gradients, learning_rate
+from nmt.training.resume import read_snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -81,12 +82,7 @@ class TrainState:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "TrainState":
-        parts = {
-            "position": Position(**values["position"]),
-            "plateau": PlateauState(**values["plateau"]),
-            "interval": Interval(**values["interval"]),
-        }
-        return cls(**(values | parts))
+        return from_plain(cls, values)
 
 
 @dataclass(frozen=True)
@@ -182,9 +178,10 @@ class Trainer:
         Raises:
             CheckpointError: where the checkpoint is missing, damaged, or was written by another version.
         """
-        snapshot = load_snapshot(checkpoint)
+        snapshot = read_snapshot(checkpoint, model=self.model, optimizer=self.optimizer_config)
         try:
             self.state = TrainState.from_json(snapshot.state)
+            self.batches.go_to(self.state.position)
             self._restore_optimizer(snapshot.optimizer)
             torch.set_rng_state(snapshot.random["cpu"])
             if self.device.type == "cuda" and "cuda" in snapshot.random:
@@ -194,7 +191,6 @@ class Trainer:
                 f"{checkpoint / 'training'} cannot be resumed from ({type(error).__name__}: {error}): start a new "
                 f"run_dir with training.init_from={checkpoint}"
             ) from error
-        self.batches.position = self.state.position
         self._saved_at = self.state.update
         if self.state.scored_at == self.state.update:
             self._validated_at = self.state.update
@@ -392,6 +388,8 @@ class Trainer:
             scores=state.scores if state.scored_at == state.update else {},
         )
         parameters = {name: _copy(tensor) for name, tensor in self.model.state_dict().items()}
+        if first_not_finite(parameters) is not None:  # which the next update would find out
+            self._check_finite(math.nan, state.update)
         self._writing = self._writer.submit(self._write, info, parameters, self._snapshot(), is_best)
 
     def _write(

@@ -1,0 +1,159 @@
+"""The files of one checkpoint: read within bounds, and checked against the hashes that were written with them.
+
+Nothing here trusts a file: it may be cut, have flipped bits, or come from a stranger. Whatever is wrong ends in a
+DamagedCheckpointError of one line.
+"""
+
+import mmap
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import xxhash
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from nmt.errors import DamagedCheckpointError
+from nmt.plain import PlainError, check_regular, read_json, read_yaml, shown
+
+_MAX_HEADER_BYTES = 4 << 20  # of a safetensors file: some 30,000 tensors
+_READ_ERRORS = (OSError, PlainError, SafetensorError, TypeError, ValueError, RuntimeError)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Write tensors, readable to those to whom the umask allows it."""
+    file.touch()
+    mode = file.stat().st_mode
+    save_file(dict(tensors), file)
+    file.chmod(mode)  # safetensors lets nobody but the owner read
+
+
+def load_tensors(file: Path) -> dict[str, Tensor]:
+    """Map a safetensors file into memory: its bytes are read when they are used.
+
+    Raises:
+        DamagedCheckpointError: it is missing, cut, or no such file.
+    """
+    try:
+        check_regular(file)
+        with file.open("rb") as stream:
+            num_header_bytes = int.from_bytes(stream.read(8), "little")
+        if num_header_bytes > _MAX_HEADER_BYTES:
+            raise PlainError(f"a header of {num_header_bytes:,} bytes")
+        return load_file(file)
+    except _READ_ERRORS as error:
+        raise unreadable(file, error) from error
+
+
+def load_json(file: Path) -> object:
+    """Read a JSON file.
+
+    Raises:
+        DamagedCheckpointError: it is missing or damaged.
+    """
+    try:
+        return read_json(file)
+    except _READ_ERRORS as error:
+        raise unreadable(file, error) from error
+
+
+def load_yaml(file: Path) -> object:
+    """Read a YAML file.
+
+    Raises:
+        DamagedCheckpointError: it is missing or damaged.
+    """
+    try:
+        return read_yaml(file)
+    except _READ_ERRORS as error:
+        raise unreadable(file, error) from error
+
+
+def hash_file(file: Path) -> str:
+    """Hash the bytes of a file, by xxh3_128 in hex."""
+    check_regular(file)
+    with file.open("rb") as stream:
+        if stream.seek(0, 2) == 0:  # which cannot be mapped
+            return xxhash.xxh3_128_hexdigest(b"")
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return xxhash.xxh3_128_hexdigest(content)
+
+
+def check_hash(folder: Path, name: str, hashes: Mapping[str, str] | None) -> None:
+    """Compare a file with the hash that was written with it.
+
+    Args:
+        hashes: of each file by name; None for a format that had none.
+
+    Raises:
+        DamagedCheckpointError: the file is missing, or is not what was written.
+    """
+    file = folder / name
+    try:
+        found = hash_file(file)
+    except _READ_ERRORS as error:
+        raise unreadable(file, error) from error
+    if hashes is not None and hashes.get(name) != found:
+        raise DamagedCheckpointError(
+            f"{file} is damaged or was edited: its hash is not the one in {folder / 'checkpoint.json'}: "
+            "use another checkpoint of the run"
+        )
+
+
+def check_same_layout(file: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Compare names, shapes and dtypes of tensors with those of others.
+
+    Raises:
+        DamagedCheckpointError: they differ; it names the first tensor that does.
+    """
+    for name in sorted(tensors.keys() | expected.keys()):
+        if name not in expected:
+            raise DamagedCheckpointError(
+                f"{file} does not fit the settings: {shown(name)} is not a tensor of this model"
+            )
+        wanted = expected[name]
+        if name not in tensors:
+            raise DamagedCheckpointError(f"{file} does not fit the settings: {name} is missing")
+        found = tensors[name]
+        if found.shape != wanted.shape or found.dtype != wanted.dtype:
+            raise DamagedCheckpointError(
+                f"{file} does not fit the settings: {name} must be {_describe(wanted)}, but is {_describe(found)}"
+            )
+
+
+def check_finite(file: Path, tensors: Mapping[str, Tensor], *, what: str) -> None:
+    """Refuse NaN and infinity.
+
+    Args:
+        what: the tensors are called in the message.
+
+    Raises:
+        DamagedCheckpointError: there are some; it names the first tensor that has them.
+    """
+    if (name := first_not_finite(tensors)) is not None:
+        raise DamagedCheckpointError(
+            f"{file} holds {what} that are not finite, in {shown(name)}: use another checkpoint of the run"
+        )
+
+
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Name a tensor that holds NaN or infinity."""
+    for name, tensor in tensors.items():
+        # aminmax passes NaN on, makes no copy, and reads as fast as memory allows
+        if tensor.is_floating_point() and tensor.numel() and not torch.stack(tensor.aminmax()).isfinite().all():
+            return name
+    return None
+
+
+def unreadable(file: Path, error: BaseException) -> DamagedCheckpointError:
+    """Say that a file of a checkpoint cannot be read, and why."""
+    if isinstance(error, FileNotFoundError):
+        return DamagedCheckpointError(f"{file} is missing: use another checkpoint of the run")
+    problem = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())[:200]
+    return DamagedCheckpointError(f"{file} cannot be read ({problem}): use another checkpoint of the run")
+
+
+def _describe(tensor: Tensor) -> str:
+    shape = " x ".join(map(str, tensor.shape)) or "one number"
+    return f"{shape} of {str(tensor.dtype).removeprefix('torch.')}"

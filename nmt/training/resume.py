@@ -1,0 +1,165 @@
+"""What may change between two parts of a run, and what must be as it was.
+
+A run goes on with the settings that it was started with. A setting that came later than the version that started it
+keeps its default, which means "as before", whatever conf/ says for new runs.
+"""
+
+import logging
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from nmt.config import BestBy, OptimizerConfig, TrainCommand
+from nmt.errors import CheckpointError, ConfigError, DamagedCheckpointError
+from nmt.model.seq2seq import Seq2Seq
+from nmt.plain import flatten, from_plain, parse_yaml
+from nmt.text.subword import SubwordModel
+from nmt.training.checkpoint import TrainingSnapshot, load_checkpoint, load_snapshot, read_config, read_new_settings
+from nmt.training.checkpoint_files import check_finite, check_same_layout
+from nmt.training.optimizer import state_layout
+
+logger = logging.getLogger(__name__)
+
+# What may differ when a run goes on: limits, the course of the learning rate, logging, device, and where things lie
+# (fingerprints guard the contents).
+MAY_CHANGE = (
+    "optimizer.lr",
+    "optimizer.schedule.",
+    "training.max_",
+    "training.patience",
+    "training.log_every",
+    "training.keep_last",
+    "data.dir",
+    "data.prepared_dir",
+    "data.test",
+    "search.batch_rows",
+    "search.window_lines",
+    "device",
+    "threads",
+    "run_dir",
+    "resume",
+)
+
+
+class ResumedSettings(NamedTuple):
+    """The settings of a run that goes on, and what about them is to be said."""
+
+    settings: TrainCommand
+    config_yaml: str
+    changes: list[str]
+
+
+def settings_to_resume(checkpoint: Path, config_yaml: str, *, typed: Collection[str]) -> ResumedSettings:
+    """Compare the settings of a command with those of the run that it goes on with.
+
+    Args:
+        typed: the keys that the user has given; those that are newer than the run keep their default otherwise.
+
+    Raises:
+        ConfigError: settings differ that must not, by key.
+    """
+    now = parse_yaml(config_yaml)
+    assert isinstance(now, dict)
+    for key, value in read_new_settings(checkpoint).items():
+        if key not in typed:
+            _set(now, key, value)
+    settings = from_plain(TrainCommand, now)
+    before, after = flatten(read_config(checkpoint)), flatten(now)
+    changes = {
+        key: f"{key} was {before.get(key)} and is {after.get(key)}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) and key != "resume"
+    }
+    may_change = MAY_CHANGE if settings.training.best_by == BestBy.bleu else (*MAY_CHANGE, "search.")
+    if forbidden := [change for key, change in changes.items() if not key.startswith(may_change)]:
+        raise ConfigError(
+            f"{settings.run_dir} cannot be resumed with other settings: {'; '.join(forbidden)} "
+            "(repeat the settings that it was started with)"
+        )
+    text: str = yaml.safe_dump(now, sort_keys=False, allow_unicode=True)
+    return ResumedSettings(settings, text, list(changes.values()))
+
+
+def load_parameters(
+    model: Seq2Seq, path: Path, *, corpus_fingerprint: str, corpus: Path, subwords: tuple[SubwordModel, SubwordModel]
+) -> None:
+    """Give a model the parameters of a checkpoint of the same run.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged, or the run was trained on other text or subwords.
+    """
+    last = load_checkpoint(path)
+    if last.info.corpus_fingerprint != corpus_fingerprint:
+        raise CheckpointError(
+            f"{last.path} was trained on other text (corpus {last.info.corpus_fingerprint[:12]}) than "
+            f"{corpus}: restore the text, or start a new run_dir"
+        )
+    if [model.fingerprint for model in subwords] != [last.src_subword.fingerprint, last.tgt_subword.fingerprint]:
+        raise CheckpointError(
+            f"{last.path} was trained with other subword models than those in {corpus}: restore that folder, or copy "
+            "the checkpoint's src.subword and tgt.subword to it"
+        )
+    model.load_state_dict(last.model.state_dict())
+
+
+def load_start(model: Seq2Seq, path: Path) -> None:
+    """Give a model the parameters that fine-tuning starts from.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged.
+        ConfigError: its model is another one.
+    """
+    start = load_checkpoint(path)
+    shape = ("embedding_dim", "hidden_dim", "num_layers", "source_order")
+    differences = [
+        f"model.{key}={getattr(start.model_config, key)}"
+        for key in shape
+        if getattr(start.model_config, key) != getattr(model.config, key)
+    ]
+    if differences:
+        raise ConfigError(f"the model of training.init_from={start.path} is another one: set {' '.join(differences)}")
+    model.load_state_dict(start.model.state_dict())
+    logger.info("starting from the parameters of %s (update %d)", start.path, start.info.update)
+
+
+def read_snapshot(path: Path, *, model: nn.Module, optimizer: OptimizerConfig) -> TrainingSnapshot:
+    """Read what resuming needs besides the parameters, and check that it fits them.
+
+    Raises:
+        CheckpointError: it is missing or damaged, or belongs to another model or optimizer.
+    """
+    snapshot = load_snapshot(path)
+    file = path / "training" / "optimizer.safetensors"
+    check_same_layout(file, snapshot.optimizer, state_layout(dict(model.named_parameters()), optimizer))
+    check_finite(file, snapshot.optimizer, what="values")
+    _check_random(path / "training" / "random.safetensors", snapshot.random)
+    _check_counts(path / "training" / "state.json", snapshot.state)
+    return snapshot
+
+
+def _check_random(file: Path, random: Mapping[str, Tensor]) -> None:
+    """A generator takes a state of its own size; torch reads one of another dtype or size beyond its end."""
+    states = {"cpu": torch.get_rng_state()}
+    if "cuda" in random:
+        states["cuda"] = torch.empty(16, dtype=torch.uint8)  # seed and offset
+    check_same_layout(file, random, states)
+
+
+def _check_counts(file: Path, values: Mapping[str, Any]) -> None:
+    """All that training counts and measures starts at 0 and grows; NaN is none of it."""
+    for key, value in flatten(values).items():
+        if isinstance(value, int | float) and not value >= 0:
+            raise DamagedCheckpointError(
+                f"{file} is damaged: {key} must be at least 0, but is {value}: use another checkpoint of the run"
+            )
+
+
+def _set(config: dict[str, Any], key: str, value: object) -> None:
+    *groups, name = key.split(".")
+    for group in groups:
+        config = config[group]
+    config[name] = value

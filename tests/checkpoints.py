@@ -1,0 +1,48 @@
+"""Checkpoints that somebody has edited, with hashes to match."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nmt.training.checkpoint import _hash_of
+from nmt.training.checkpoint_files import hash_file
+
+
+def edit_json(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    values = json.loads(file.read_text(encoding="utf-8"))
+    change(values)
+    file.write_text(json.dumps(values), encoding="utf-8")
+
+
+def edit_config(checkpoint: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a checkpoint's settings as a stranger would who knows the format."""
+    file = checkpoint / "config.yaml"
+    config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    change(config)
+    file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    rehash(checkpoint)
+
+
+def rehash(checkpoint: Path, *, fingerprints: bool = True, files: object = ...) -> None:
+    """Write the hashes of a checkpoint's files as they are now, so that only what they hold can be wrong.
+
+    Args:
+        fingerprints: those of the subword models as well.
+        files: what stands in the place of the hashes.
+    """
+
+    def change(values: dict[str, Any]) -> None:
+        del values["hash"]
+        present = {str(file.relative_to(checkpoint)) for file in checkpoint.rglob("*") if file.is_file()}
+        hashes = {name: hash_file(checkpoint / name) for name in sorted(present - {"checkpoint.json"})}
+        values["files"] = hashes if files is ... else files
+        for side in ("src", "tgt") if fingerprints else ():
+            content = (checkpoint / f"{side}.subword").read_bytes()
+            values[f"{side}_subword_fingerprint"] = hashlib.sha256(content).hexdigest()
+        values["hash"] = _hash_of(values)
+
+    edit_json(checkpoint / "checkpoint.json", change)
