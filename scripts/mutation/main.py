@@ -1,0 +1,99 @@
+"""The command line of scripts/mutants."""
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mutation.mutate import Mutant, sample
+from mutation.results import Result, append_result, format_report, read_explanations, read_results
+from mutation.run import Copy
+from mutation.targets import chosen_modules, module_path, tests_of
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / "build" / "mutants"
+LIMIT_S, LIMIT_FACTOR = 10.0, 6.0  # seconds a mutant may take: these and so many times its tests' own
+
+DESCRIPTION = """
+Make small changes to modules of nmt, one at a time, and run the tests of the module on each: a change that no test
+notices (a survivor) shows a rule that no test states. Works on a copy; your files stay as they are.
+Survivors that are equal to what was there are explained in scripts/mutation/explained.toml.
+Outcomes are kept, so that a run that was cut short goes on where it was, and after new tests only survivors run again.
+"""
+
+
+def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/mutants", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help="search.beam, search, …; all without any")
+    parser.add_argument("--size", type=int, default=16, help="mutants of each module (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="chooses the mutants (default: %(default)s)")
+    parser.add_argument("--results", type=Path, default=WORK / "results.jsonl", help="(default: build/mutants)")
+    parser.add_argument("--report-only", action="store_true", help="run nothing; report what is known of this sample")
+    return parser.parse_args(arguments)
+
+
+def fingerprint(paths: Sequence[Path]) -> str:
+    return hashlib.sha256(b"\0".join((ROOT / path).read_bytes() for path in paths)).hexdigest()[:16]
+
+
+def test_module(copy: Copy, module: str, mutants: Sequence[Mutant], results: Path) -> None:
+    """Test the mutants of one module and write each outcome down."""
+    paths = tests_of(module, ROOT)
+    baseline = copy.test(paths, limit_s=600, writes_bytecode=True)
+    if baseline.killed_by:
+        raise ValueError(f"the tests of {module} must pass before it is changed, but fail: {baseline.killed_by}")
+    tests = fingerprint(paths)
+    for mutant in mutants:
+        with copy.changed(module_path(module), mutant.source):
+            outcome = copy.test(paths, limit_s=LIMIT_S + LIMIT_FACTOR * baseline.wall_s)
+        result = Result(
+            id=mutant.id,
+            module=module,
+            kind=mutant.kind,
+            line=mutant.line,
+            before=mutant.before,
+            after=mutant.after,
+            diff=mutant.diff,
+            tests=tests,
+            killed_by=outcome.killed_by,
+            wall_s=round(outcome.wall_s, 2),
+        )
+        append_result(results, result)
+        verdict = f"killed by {outcome.killed_by}" if outcome.killed_by else "SURVIVED"
+        print(f"{module}:{mutant.line} {mutant.kind}, {outcome.wall_s:.1f} s: {verdict}", file=sys.stderr, flush=True)
+
+
+def is_known(mutant: Mutant, known: dict[str, Result], tests: str) -> bool:
+    result = known.get(mutant.id)
+    return result is not None and (not result.survived or result.tests == tests)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the command line asks for; returns the exit status, 1 if there are survivors that nothing explains."""
+    options = read_arguments(arguments)
+    try:
+        modules = chosen_modules(options.modules, ROOT)
+        mutants = {
+            module: sample(module, (ROOT / module_path(module)).read_text("utf-8"), options.size, seed=options.seed)
+            for module in modules
+        }
+        if not options.report_only:
+            known = read_results(options.results)
+            with Copy(ROOT, WORK / "copy") as copy:
+                for module, own in mutants.items():
+                    tests = fingerprint(tests_of(module, ROOT))
+                    to_do = [mutant for mutant in own if not is_known(mutant, known, tests)]
+                    if to_do:
+                        test_module(copy, module, to_do, options.results)
+    except ValueError as error:
+        print(f"mutants: {error}", file=sys.stderr)
+        return 1
+    results = read_results(options.results)
+    chosen = [results[mutant.id] for own in mutants.values() for mutant in own if mutant.id in results]
+    explanations = read_explanations()
+    print(format_report(chosen, explanations))
+    is_explained = [any(explanation.fits(result) for explanation in explanations) for result in chosen]
+    return int(any(result.survived and not known for result, known in zip(chosen, is_explained, strict=True)))
