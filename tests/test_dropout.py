@@ -44,5 +44,17 @@ def test_gradients_pass_where_values_pass() -> None:
     torch.testing.assert_close(values.grad * values, result)
 
 
+def test_on_a_cpu_a_probability_is_a_multiple_of_1_in_65536() -> None:
+    torch.manual_seed(1)
+    # 0.1 · 65536 = 6553.6, so that 6554 of 65536 levels fall
+    kept = dropout(ONES, 0.1, training=True)
+    assert set(kept.unique().tolist()) == {0.0, 65536 / (65536 - 6554)}
+
+
+def test_at_probability_one_nothing_is_left() -> None:
+    torch.manual_seed(1)
+    assert not dropout(ONES, 1.0, training=True).any()
+
+
 def test_a_probability_close_to_one_stays_finite() -> None:
     assert torch.isfinite(dropout(ONES, 0.999999, training=True)).all()

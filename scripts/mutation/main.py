@@ -35,17 +35,17 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def fingerprint(paths: Sequence[Path]) -> str:
-    return hashlib.sha256(b"\0".join((ROOT / path).read_bytes() for path in paths)).hexdigest()[:16]
+def fingerprint(paths: Sequence[Path], folder: Path) -> str:
+    return hashlib.sha256(b"\0".join((folder / path).read_bytes() for path in paths)).hexdigest()[:16]
 
 
-def test_module(copy: Copy, module: str, mutants: Sequence[Mutant], results: Path) -> None:
-    """Test the mutants of one module and write each outcome down."""
-    paths = tests_of(module, ROOT)
+def test_mutants(copy: Copy, module: str, mutants: Sequence[Mutant], results: Path) -> None:
+    """Test mutants of one module and write each outcome down."""
+    paths = tests_of(module, copy.folder)
     baseline = copy.test(paths, limit_s=600, writes_bytecode=True)
     if baseline.killed_by:
         raise ValueError(f"the tests of {module} must pass before it is changed, but fail: {baseline.killed_by}")
-    tests = fingerprint(paths)
+    tests = fingerprint(paths, copy.folder)
     for mutant in mutants:
         with copy.changed(module_path(module), mutant.source):
             outcome = copy.test(paths, limit_s=LIMIT_S + LIMIT_FACTOR * baseline.wall_s)
@@ -71,23 +71,32 @@ def is_known(mutant: Mutant, known: dict[str, Result], tests: str) -> bool:
     return result is not None and (not result.survived or result.tests == tests)
 
 
+def choose(modules: Sequence[str], folder: Path, options: argparse.Namespace) -> dict[str, list[Mutant]]:
+    return {
+        module: sample(module, (folder / module_path(module)).read_text("utf-8"), options.size, seed=options.seed)
+        for module in modules
+    }
+
+
+def test_all(modules: Sequence[str], options: argparse.Namespace) -> dict[str, list[Mutant]]:
+    """Test the chosen mutants whose outcome is not known yet; returns all that were chosen."""
+    known = read_results(options.results)
+    with Copy(ROOT, WORK / "copy") as copy:  # from here on the checkout may change
+        mutants = choose(modules, copy.folder, options)
+        for module, own in mutants.items():
+            tests = fingerprint(tests_of(module, copy.folder), copy.folder)
+            to_do = [mutant for mutant in own if not is_known(mutant, known, tests)]
+            if to_do:
+                test_mutants(copy, module, to_do, options.results)
+    return mutants
+
+
 def run(arguments: Sequence[str]) -> int:
     """Do what the command line asks for; returns the exit status, 1 if there are survivors that nothing explains."""
     options = read_arguments(arguments)
     try:
         modules = chosen_modules(options.modules, ROOT)
-        mutants = {
-            module: sample(module, (ROOT / module_path(module)).read_text("utf-8"), options.size, seed=options.seed)
-            for module in modules
-        }
-        if not options.report_only:
-            known = read_results(options.results)
-            with Copy(ROOT, WORK / "copy") as copy:
-                for module, own in mutants.items():
-                    tests = fingerprint(tests_of(module, ROOT))
-                    to_do = [mutant for mutant in own if not is_known(mutant, known, tests)]
-                    if to_do:
-                        test_module(copy, module, to_do, options.results)
+        mutants = choose(modules, ROOT, options) if options.report_only else test_all(modules, options)
     except ValueError as error:
         print(f"mutants: {error}", file=sys.stderr)
         return 1

@@ -8,6 +8,7 @@ import ast
 import difflib
 import hashlib
 import random
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -62,8 +63,14 @@ def _shorter_calls(node: cst.Call) -> Iterator[cst.Call]:
     mutmut's other changes to calls, None for an argument and another order of arguments, fail at once in typed code.
     """
     for position, argument in enumerate(node.args):
-        if argument.keyword is not None or (position == len(node.args) - 1 and not argument.star):
+        is_last = position == len(node.args) - 1 and not argument.star
+        if not _is_for_readers(argument) and (argument.keyword is not None or is_last):
             yield node.with_changes(args=[*node.args[:position], *node.args[position + 1 :]])
+
+
+def _changed_lambda(node: cst.Lambda) -> Iterator[cst.Lambda]:
+    if not isinstance(node.body, cst.Name):  # mutmut turns None into 0, which callers seldom tell apart
+        yield from mutators.operator_lambda(node)
 
 
 def _one_string(node: cst.BaseString) -> Iterator[cst.BaseString]:
@@ -114,7 +121,7 @@ KINDS: list[tuple[str, type | tuple[type, ...], Callable[..., Iterable[cst.CSTNo
     ("argument left out", cst.Call, _shorter_calls),
     ("string method", cst.Call, mutators.operator_symmetric_string_methods_swap),
     ("split", cst.Call, mutators.operator_unsymmetrical_string_methods_swap),
-    ("lambda", cst.Lambda, mutators.operator_lambda),
+    ("lambda", cst.Lambda, _changed_lambda),
     ("keyword", cst.CSTNode, mutators.operator_keywords),
     ("operator", cst.CSTNode, mutators.operator_swap_op),
     ("case left out", cst.Match, mutators.operator_match),
@@ -135,6 +142,8 @@ def _is_for_readers(node: cst.CSTNode) -> bool:
         case cst.If(test=cst.Name("TYPE_CHECKING")):
             return True
         case cst.Call(func=cst.Name("TypeVar" | "cast")):
+            return True
+        case cst.Arg(keyword=cst.Name("strict")):  # of zip: a guard against mistakes in the code itself
             return True
         case cst.Assign(value=cst.Subscript(value=cst.Name("Literal") | cst.Attribute(attr=cst.Name("NDArray")))):
             return True
@@ -183,7 +192,9 @@ def sample(module: str, source: str, size: int, *, seed: int) -> list[Mutant]:
 def _meaning(source: str) -> str | None:
     """Return the syntax tree as text, which neither layout nor parentheses change; None if Python refuses it."""
     try:
-        compile(source, "mutant", "exec")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what Python warns of is a mistake that needs no test
+            compile(source, "mutant", "exec")
         return ast.dump(ast.parse(source))
     except SyntaxError:
         return None

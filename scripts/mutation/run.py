@@ -94,11 +94,14 @@ class Copy:
     @contextlib.contextmanager
     def changed(self, path: Path, source: str) -> Iterator[None]:
         """Give a file of the copy another content for a while."""
-        (self.folder / path).write_text(source, "utf-8")
+        changed = self.folder / path
+        original = changed.with_suffix(".original")
+        shutil.copy2(changed, original)
+        changed.write_text(source, "utf-8")
         try:
             yield
         finally:
-            shutil.copy2(self.root / path, self.folder / path)
+            original.replace(changed)  # with its old time, so that its bytecode holds
 
     def test(self, paths: list[Path], *, limit_s: float, writes_bytecode: bool = False) -> Outcome:
         """Run the fast tests of some files up to the first failure."""
