@@ -18,6 +18,7 @@ from nmt.search.beam import (
     check_search_config,
     length_penalty,
     max_len_subwords,
+    max_read_at_once,
     search_as_found,
 )
 from nmt.search.scorer import Candidates, EncodedSource
@@ -110,6 +111,28 @@ class TableScorer(ToyScorer):
         return log_prob_V
 
 
+class CountScorer(ToyScorer):
+    """Says A as often as the source subword says, then EOS; knows how many rows each step had and each start read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows_by_step: list[int] = []
+        self.read_at_once: list[int] = []
+
+    def log_probs(self, history: History) -> Floats:
+        log_prob_V = np.full(self.tgt_vocab_size, -math.inf)
+        log_prob_V[A if len(history) - 1 < history[0] else EOS_ID] = 0.0
+        return log_prob_V
+
+    def start(self, sources: Sequence[EncodedSource]) -> list[History]:
+        self.read_at_once.append(len(sources))
+        return super().start(sources)
+
+    def step(self, prev_N: Tensor, state: list[History], num_candidates: int) -> Candidates[list[History]]:
+        self.rows_by_step.append(len(state))
+        return super().step(prev_N, state, num_candidates)
+
+
 def sources(*subwords: int) -> list[EncodedSource]:
     return [EncodedSource(([subword],)) for subword in subwords]
 
@@ -180,6 +203,41 @@ def test_sentences_enter_while_others_are_under_way() -> None:
     assert ages != sorted(ages[: len(ages) // 2]) + sorted(ages[len(ages) // 2 :])
 
 
+def test_a_place_that_falls_free_goes_to_the_next_sentence() -> None:
+    scorer = CountScorer()
+    config = replace(search_config(1, max_len=9), batch_rows=2)
+    results = beam_search(scorer, sources(4, 0, 0, 0, 0), config)
+    assert [len(hypothesis.ids) for (hypothesis,) in results] == [4, 0, 0, 0, 0]
+    # beside the five steps of the first sentence, the four others take one each
+    assert scorer.rows_by_step == [2, 2, 2, 2, 1]
+
+
+def test_sentences_enter_when_an_eighth_of_the_places_is_free() -> None:
+    config = replace(search_config(1, max_len=9), batch_rows=16)
+    scorer = CountScorer()
+    beam_search(scorer, sources(*[0, 0], *[3] * 14, *[3] * 2), config)
+    assert scorer.rows_by_step == [16, 16, 16, 16, 2]  # two of 16 places: the last two sentences enter at once
+    scorer = CountScorer()
+    beam_search(scorer, sources(*[0], *[3] * 15, *[3] * 2), config)
+    assert scorer.rows_by_step == [16, 15, 15, 15, 2, 2, 2, 2]  # one of 16 is too few: they wait
+
+
+@pytest.mark.parametrize(
+    ("beam_size", "batch_rows", "expected"),
+    [(5, 512, 128), (12, 512, 128), (12, 60, 60), (1, 512, 512), (2, 300, 150), (2, 256, 128), (1, 100, 100)],
+)
+def test_how_many_sources_are_read_at_once(beam_size: int, batch_rows: int, expected: int) -> None:
+    assert max_read_at_once(replace(search_config(beam_size), batch_rows=batch_rows)) == expected
+
+
+def test_sources_are_read_ahead_of_their_places() -> None:
+    scorer = CountScorer()
+    results = beam_search(scorer, sources(*range(10)), replace(search_config(2, max_len=20), batch_rows=4))
+    assert [len(hypotheses[0].ids) for hypotheses in results] == list(range(10))
+    assert scorer.read_at_once == [4, 4, 2]
+    assert max(scorer.rows_by_step) == 2  # two places, each with the only hypothesis that is possible
+
+
 def test_finished_hypothesis_is_never_extended() -> None:
     scorer = ToyScorer(eos_bias=1.0)
     beam_search(scorer, sources(*range(20)), search_config(4, n_best=4, max_len=8))
@@ -213,6 +271,29 @@ def test_hopeless_hypotheses_leave_the_batch() -> None:
     ((hypothesis,),) = beam_search(scorer, sources(0), search_config(2, max_len=10))
     assert hypothesis == Hypothesis((), math.log(0.6), math.log(0.6), True)
     assert scorer.num_steps == 1
+
+
+def test_a_hypothesis_that_could_only_equal_the_worst_of_the_best_is_hopeless() -> None:
+    scorer = TableScorer({(): {EOS_ID: 0.5, A: 0.5}, (A,): {EOS_ID: 1.0}})
+    ((hypothesis,),) = beam_search(scorer, sources(0), search_config(2, max_len=10))
+    assert hypothesis.ids == ()
+    assert scorer.num_steps == 1
+
+
+def test_of_equal_scores_the_one_that_finished_first_is_better() -> None:
+    scorer = TableScorer({(): {EOS_ID: 0.5, A: 0.5}, (A,): {EOS_ID: 1.0}})
+    for n_best, stop_early in itertools.product((1, 2), (False, True)):
+        ((_, found),) = search_as_found(scorer, sources(0), search_config(2, n_best=n_best), stop_early=stop_early)
+        assert [hypothesis.ids for hypothesis in found] == [(), (A,)][:n_best]
+
+
+def test_of_equal_continuations_that_of_the_better_hypothesis_comes_first() -> None:
+    # log 0.5 + log 0.5 and log 0.25 + log 1 are the same number
+    table: Table = {(): {A: 0.5, B: 0.25}, (A,): {EOS_ID: 0.5, A: 0.25, B: 0.25}, (B,): {EOS_ID: 1.0}}
+    table |= {(A, A): {EOS_ID: 1.0}, (A, B): {EOS_ID: 1.0}}
+    for n_best in (1, 2):
+        (found,) = beam_search(TableScorer(table), sources(0), search_config(2, n_best=n_best))
+        assert [hypothesis.ids for hypothesis in found] == [(A,), (B,)][:n_best]
 
 
 def test_eos_below_the_top_k_does_not_finish() -> None:
@@ -273,6 +354,16 @@ def test_minimum_length_holds_back_eos() -> None:
                 assert hypothesis.log_prob == pytest.approx(forced_log_prob(scorer, source, hypothesis.ids))
 
 
+@pytest.mark.parametrize("beam_size", [1, 2, 3])
+def test_minimum_length_by_hand(beam_size: int) -> None:
+    histories = [ids for length in range(4) for ids in itertools.product((A, B), repeat=length)]
+    table: Table = {ids: {EOS_ID: 0.75, A: 0.2, B: 0.05} for ids in histories}
+    config = replace(search_config(beam_size, max_len=3), min_len=2)
+    ((hypothesis,),) = beam_search(TableScorer(table), sources(0), config)
+    assert hypothesis.ids == (A, A)
+    assert hypothesis.log_prob == pytest.approx(math.log(0.2 * 0.2 * 0.75))
+
+
 def test_maximum_length_by_hand() -> None:
     config = replace(search_config(1, max_len=3), max_len_ratio=1.5)
     assert max_len_subwords(EncodedSource(([7, 7, 7],)), config) == 7
@@ -291,6 +382,7 @@ def test_unfinished_hypotheses_are_flagged_and_scored_without_eos() -> None:
     table: Table = {(): {A: 0.7, B: 0.3}, (A,): {A: 1.0}, (B,): {B: 1.0}, (A, A): {A: 1.0}, (B, B): {B: 1.0}}
     (hypotheses,) = beam_search(TableScorer(table), sources(0), search_config(2, n_best=2, alpha=1.0, max_len=2))
     assert [(h.ids, h.finished) for h in hypotheses] == [((A, A), False), ((B, B), False)]
+    assert {type(token) for h in hypotheses for token in h.ids} == {int}  # no numpy below
     assert [h.log_prob for h in hypotheses] == pytest.approx([math.log(0.7), math.log(0.3)])
     assert [h.score for h in hypotheses] == pytest.approx([math.log(0.7) * 6 / 7, math.log(0.3) * 6 / 7])
 

@@ -102,6 +102,23 @@ def test_empty_lines_are_not_searched(subword: SubwordModel) -> None:
         assert (text, score, log_prob, num_tokens, finished) == ("", 0.0, 0.0, 0, True)
 
 
+def test_a_line_of_which_no_subword_is_left_is_empty_and_not_searched(subword: SubwordModel) -> None:
+    class Dropping(CopyScorer):
+        def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
+            return super().encode_sources([line.strip("~") for line in lines])
+
+    scorer = Dropping(subword)
+    translations = list(Translator(scorer, subword, search_config()).translate(["fox", "~~", "dog"]))
+    assert [translation.text for translation in translations] == ["fox", "", "dog"]
+    assert translations[1].hypotheses[0].finished
+    assert len(scorer.searched) == 2
+    assert 0 not in scorer.searched
+
+
+def test_before_any_line_no_translation_is_unfinished(subword: SubwordModel) -> None:
+    assert Translator(CopyScorer(subword), subword, search_config()).num_unfinished == 0
+
+
 def test_no_lines_give_none(subword: SubwordModel) -> None:
     assert list(Translator(CopyScorer(subword), subword, search_config()).translate([])) == []
 
