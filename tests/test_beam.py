@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from nmt.config import EnsembleAverage, LengthPenaltyConfig, LengthPenaltyKind, SearchConfig, SearchPrecision
@@ -153,6 +155,32 @@ def exhaustive(scorer: ToyScorer, source: int, config: SearchConfig, *, max_len:
     return sorted(found, key=lambda hypothesis: -hypothesis.score)
 
 
+def by_definition(scorer: ToyScorer, source: int, config: SearchConfig) -> list[Hypothesis]:
+    """Search one sentence as Sutskever et al. 2014, §3.2 describe it: slowly, with lists, and never stopping early."""
+    live: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
+    finished: list[Hypothesis] = []
+    max_len = max_len_subwords(EncodedSource(([source],)), config)
+    for length in range(max_len + 1):
+        grown = [
+            ((*ids, token), log_prob + float(token_log_prob))
+            for ids, log_prob in live
+            for token, token_log_prob in enumerate(scorer.log_probs((source, *ids)))
+            if token_log_prob > -math.inf and not (token == EOS_ID and length < config.min_len)
+        ]
+        grown.sort(key=lambda hypothesis: -hypothesis[1])
+        for (*ids, token), log_prob in grown[: config.beam_size]:
+            if token == EOS_ID:
+                score = log_prob / float(length_penalty(length + 1, config))
+                finished.append(Hypothesis(tuple(ids), log_prob, score, True))
+        if length == max_len or (config.beam_size == 1 and finished):
+            break
+        live = [hypothesis for hypothesis in grown if hypothesis[0][-1] != EOS_ID][: config.beam_size]
+    if finished:
+        return sorted(finished, key=lambda hypothesis: -hypothesis.score)[: config.n_best]
+    penalty = float(length_penalty(max_len, config))
+    return [Hypothesis(ids, log_prob, log_prob / penalty, False) for ids, log_prob in live[: config.n_best]]
+
+
 def assert_same(found: Sequence[Hypothesis], expected: Sequence[Hypothesis]) -> None:
     assert [(h.ids, h.finished) for h in found] == [(h.ids, h.finished) for h in expected]
     assert [h.log_prob for h in found] == pytest.approx([h.log_prob for h in expected], abs=1e-12)
@@ -178,6 +206,27 @@ def test_beam_as_wide_as_the_space_is_exhaustive_search(alpha: float) -> None:
     for source in range(10):
         (found,) = beam_search(scorer, sources(source), config)
         assert_same(found, exhaustive(scorer, source, config, max_len=3)[:10])
+
+
+@settings(max_examples=30, deadline=None, database=None, derandomize=True)
+@given(data=st.data())
+def test_search_is_what_its_definition_says(data: st.DataObject) -> None:
+    beam_size = data.draw(st.integers(1, 5), "beam size")
+    n_best = data.draw(st.integers(1, beam_size), "n best")
+    alpha = data.draw(st.sampled_from([0.0, 0.6, 1.0, 2.0]), "alpha")
+    config = replace(
+        search_config(beam_size, n_best=n_best, alpha=alpha, max_len=data.draw(st.integers(0, 6), "maximum length")),
+        min_len=data.draw(st.integers(0, 3), "minimum length"),
+        batch_rows=data.draw(st.integers(beam_size, 6 * beam_size), "rows"),
+    )
+    scorer = ToyScorer(
+        tgt_vocab_size=data.draw(st.integers(4, 9), "vocabulary"),
+        eos_bias=data.draw(st.sampled_from([-4.0, -1.0, 0.0, 2.0]), "bias of EOS"),
+    )
+    first = data.draw(st.integers(0, 1000), "first source")
+    found = beam_search(scorer, sources(*range(first, first + 5)), config)
+    for number, hypotheses in enumerate(found):
+        assert_same(hypotheses, by_definition(scorer, first + number, config))
 
 
 def test_batch_of_n_is_n_singles() -> None:
