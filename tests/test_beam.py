@@ -392,6 +392,29 @@ def test_greedy_search_stops_at_its_first_eos_under_a_length_penalty() -> None:
     assert scorer.num_steps == 1
 
 
+def test_greedy_search_stops_at_its_first_eos_where_a_minimum_length_shows_it_another_way() -> None:
+    # log(0.9·0.51) / (7/6) = -0.667 for A, and log(0.9·0.49) / (8/6) = -0.614 for A A, which greed never sees
+    table: Table = {(): {A: 0.9, B: 0.1}, (A,): {EOS_ID: 0.51, A: 0.49}, (A, A): {EOS_ID: 1.0}}
+    scorer = TableScorer(table)
+    config = replace(search_config(1, alpha=1.0, max_len=2), min_len=1)
+    ((hypothesis,),) = beam_search(scorer, sources(0), config)
+    assert hypothesis.ids == (A,)
+    assert scorer.num_steps == 2
+
+
+@pytest.mark.parametrize(("beam_size", "min_len", "expected"), [(1, 0, 1), (1, 2, 2), (2, 0, 3), (5, 0, 6), (5, 2, 6)])
+def test_no_more_candidates_are_ranked_than_can_matter(beam_size: int, min_len: int, expected: int) -> None:
+    asked = set[int]()
+
+    class Asked(ToyScorer):
+        def step(self, prev_N: Tensor, state: list[History], num_candidates: int) -> Candidates[list[History]]:
+            asked.add(num_candidates)
+            return super().step(prev_N, state, num_candidates)
+
+    beam_search(Asked(tgt_vocab_size=12), sources(0, 1), replace(search_config(beam_size, max_len=4), min_len=min_len))
+    assert asked == {expected}
+
+
 def test_minimum_length_holds_back_eos() -> None:
     scorer = ToyScorer(eos_bias=6.0)
     for beam_size in (1, 3):

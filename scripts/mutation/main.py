@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mutation.mutate import Mutant, sample
-from mutation.results import Result, append_result, format_report, read_explanations, read_results
+from mutation.results import Result, alive, append_result, format_report, read_explanations, read_results
 from mutation.run import Copy
 from mutation.targets import chosen_modules, module_path, tests_of
 
@@ -104,5 +104,4 @@ def run(arguments: Sequence[str]) -> int:
     chosen = [results[mutant.id] for own in mutants.values() for mutant in own if mutant.id in results]
     explanations = read_explanations()
     print(format_report(chosen, explanations))
-    is_explained = [any(explanation.fits(result) for explanation in explanations) for result in chosen]
-    return int(any(result.survived and not known for result, known in zip(chosen, is_explained, strict=True)))
+    return int(bool(alive(chosen, explanations)))

@@ -6,7 +6,7 @@ only for as long as its tests are the same, too.
 
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -85,23 +85,29 @@ def read_explanations(path: Path = EXPLAINED) -> list[Explanation]:
     return [Explanation(**{key: value.strip("\n") for key, value in entry.items()}) for entry in entries]
 
 
-def format_report(results: Iterable[Result], explanations: list[Explanation]) -> str:
-    """Count by package, then list the survivors that nothing explains.
+def format_report(results: Sequence[Result], explanations: Sequence[Explanation]) -> str:
+    """List the survivors that nothing explains, then count by package.
 
     An explained mutant counts neither as killed nor as a survivor.
     """
-    by_package: dict[str, list[Result]] = {}
-    for result in results:
-        by_package.setdefault(result.package, []).append(result)
+    packages = dict.fromkeys(result.package for result in results)
     rows = [("package", "mutants", "killed", "survived", "explained", "share killed")]
-    survivors: list[Result] = []
-    for package, own in [*by_package.items(), ("all", [result for own in by_package.values() for result in own])]:
-        explained = [r for r in own if r.survived and any(explanation.fits(r) for explanation in explanations)]
-        alive = [r for r in own if r.survived and r not in explained]
-        num_killed = len(own) - len(explained) - len(alive)
-        share = f"{num_killed / (num_killed + len(alive)):.1%}" if num_killed + len(alive) else "-"
-        rows.append((package, str(len(own)), str(num_killed), str(len(alive)), str(len(explained)), share))
-        survivors = alive  # those of the last row: all
+    for package in packages:
+        rows.append(_count(package, [result for result in results if result.package == package], explanations))
+    rows.append(_count("all", results, explanations))
     table = "\n".join(f"{row[0]:<12}" + "".join(f"{cell:>13}" for cell in row[1:]) for row in rows)
-    lists = [f"nmt/{r.module.replace('.', '/')}.py:{r.line}  {r.kind}\n{r.diff}" for r in survivors]
+    lists = [f"nmt/{r.module.replace('.', '/')}.py:{r.line}  {r.kind}\n{r.diff}" for r in alive(results, explanations)]
     return "\n\n".join([*lists, table])
+
+
+def alive(results: Sequence[Result], explanations: Sequence[Explanation]) -> list[Result]:
+    """Return the survivors that nothing explains."""
+    return [result for result in results if result.survived and not any(known.fits(result) for known in explanations)]
+
+
+def _count(name: str, results: Sequence[Result], explanations: Sequence[Explanation]) -> tuple[str, ...]:
+    num_survived = sum(result.survived for result in results)
+    num_alive = len(alive(results, explanations))
+    num_killed = len(results) - num_survived
+    share = f"{num_killed / (num_killed + num_alive):.1%}" if num_killed + num_alive else "-"
+    return name, str(len(results)), str(num_killed), str(num_alive), str(num_survived - num_alive), share

@@ -43,7 +43,9 @@ def chosen_modules(names: list[str], root: Path) -> list[str]:
     for name in names:
         found = [module for module in modules if module == name or module.split(".")[0] == name]
         if not found:
-            raise ValueError(f"MODULE must be a module or a package of nmt such as search.beam or search, but is {name}")
+            raise ValueError(
+                f"MODULE must be a module or a package of nmt such as search.beam or search, but is {name}"
+            )
         chosen += [
             module
             for module in found
