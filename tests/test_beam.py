@@ -17,11 +17,13 @@ from nmt.errors import ConfigError
 from nmt.search.beam import (
     Floats,
     Hypothesis,
+    Supply,
     check_search_config,
     length_penalty,
     max_len_subwords,
     max_read_at_once,
     search_as_found,
+    search_by_step,
 )
 from nmt.search.scorer import Candidates, EncodedSource
 from nmt.search.workers import beam_search
@@ -320,6 +322,7 @@ def test_hopeless_hypotheses_leave_the_batch() -> None:
     ((hypothesis,),) = beam_search(scorer, sources(0), search_config(2, max_len=10))
     assert hypothesis == Hypothesis((), math.log(0.6), math.log(0.6), True)
     assert scorer.num_steps == 1
+    assert len(list(search_by_step(scorer, sources(0), Supply(1, 1), search_config(2, max_len=10)))) == 1
 
 
 def test_a_hypothesis_that_could_only_equal_the_worst_of_the_best_is_hopeless() -> None:
@@ -361,6 +364,7 @@ def test_a_beam_finds_what_greed_misses() -> None:
     assert greedy.log_prob == pytest.approx(math.log(0.36))
     beam = beam_search(TableScorer(table), sources(0), search_config(2))[0][0]
     assert beam.ids == (B,)
+    assert type(beam.ids[0]) is int  # no numpy below
     assert beam.log_prob == pytest.approx(math.log(0.4))
 
 
@@ -454,7 +458,7 @@ def test_unfinished_hypotheses_are_flagged_and_scored_without_eos() -> None:
     table: Table = {(): {A: 0.7, B: 0.3}, (A,): {A: 1.0}, (B,): {B: 1.0}, (A, A): {A: 1.0}, (B, B): {B: 1.0}}
     (hypotheses,) = beam_search(TableScorer(table), sources(0), search_config(2, n_best=2, alpha=1.0, max_len=2))
     assert [(h.ids, h.finished) for h in hypotheses] == [((A, A), False), ((B, B), False)]
-    assert {type(token) for h in hypotheses for token in h.ids} == {int}  # no numpy below
+    assert {type(token) for h in hypotheses for token in h.ids} == {int}
     assert [h.log_prob for h in hypotheses] == pytest.approx([math.log(0.7), math.log(0.3)])
     assert [h.score for h in hypotheses] == pytest.approx([math.log(0.7) * 6 / 7, math.log(0.3) * 6 / 7])
 

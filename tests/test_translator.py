@@ -115,8 +115,20 @@ def test_a_line_of_which_no_subword_is_left_is_empty_and_not_searched(subword: S
     assert 0 not in scorer.searched
 
 
-def test_before_any_line_no_translation_is_unfinished(subword: SubwordModel) -> None:
-    assert Translator(CopyScorer(subword), subword, search_config()).num_unfinished == 0
+def test_a_line_of_one_subword_is_searched(subword: SubwordModel) -> None:
+    class First(CopyScorer):
+        def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
+            return [EncodedSource((source.ids_by_member[0][1:2],)) for source in super().encode_sources(lines)]
+
+    scorer = First(subword)
+    (translation,) = Translator(scorer, subword, search_config()).translate(["x"])
+    assert translation.text == "x"
+    assert scorer.searched == [1]
+
+
+def test_a_new_translator_has_one_worker_and_nothing_unfinished(subword: SubwordModel) -> None:
+    translator = Translator(CopyScorer(subword), subword, search_config())
+    assert (translator.workers, translator.num_unfinished) == (1, 0)
 
 
 def test_no_lines_give_none(subword: SubwordModel) -> None:
@@ -188,6 +200,7 @@ def test_unfinished_translations_are_counted_and_warned_of_once(
     assert [translation.hypotheses[0].finished for translation in translations] == [False, True, True, False, True]
     assert translations[0].hypotheses[0].num_tokens == 4
     assert translator.num_unfinished == 2
+    assert [record.name for record in caplog.records] == ["nmt.search.translator"]
     assert [record.getMessage() for record in caplog.records] == [
         "2 translations reached the maximum length and were cut short: raise search.max_len_ratio or "
         "search.max_len_extra if they ought to be longer"

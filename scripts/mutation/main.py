@@ -9,11 +9,11 @@ from pathlib import Path
 from mutation.mutate import Mutant, sample
 from mutation.results import Result, alive, append_result, format_report, read_explanations, read_results
 from mutation.run import Copy
-from mutation.targets import chosen_modules, module_path, tests_of
+from mutation.targets import chosen_modules, module_path, files_of_tests
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "mutants"
-LIMIT_S, LIMIT_FACTOR = 10.0, 6.0  # seconds a mutant may take: these and so many times its tests' own
+LIMIT_FACTOR = 6.0  # a mutant may take so many times as long as its tests take without it, and --limit more
 
 DESCRIPTION = """
 Make small changes to modules of nmt, one at a time, and run the tests of the module on each: a change that no test
@@ -30,6 +30,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("modules", nargs="*", metavar="MODULE", help="search.beam, search, …; all without any")
     parser.add_argument("--size", type=int, default=16, help="mutants of each module (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="chooses the mutants (default: %(default)s)")
+    parser.add_argument("--limit", type=float, default=10.0, help="seconds beyond the usual that kill a mutant")
     parser.add_argument("--results", type=Path, default=WORK / "results.jsonl", help="(default: build/mutants)")
     parser.add_argument("--report-only", action="store_true", help="run nothing; report what is known of this sample")
     return parser.parse_args(arguments)
@@ -39,16 +40,16 @@ def fingerprint(paths: Sequence[Path], folder: Path) -> str:
     return hashlib.sha256(b"\0".join((folder / path).read_bytes() for path in paths)).hexdigest()[:16]
 
 
-def test_mutants(copy: Copy, module: str, mutants: Sequence[Mutant], results: Path) -> None:
+def test_mutants(copy: Copy, module: str, mutants: Sequence[Mutant], options: argparse.Namespace) -> None:
     """Test mutants of one module and write each outcome down."""
-    paths = tests_of(module, copy.folder)
+    paths = files_of_tests(module, copy.folder)
     baseline = copy.test(paths, limit_s=600, writes_bytecode=True)
     if baseline.killed_by:
         raise ValueError(f"the tests of {module} must pass before it is changed, but fail: {baseline.killed_by}")
     tests = fingerprint(paths, copy.folder)
     for mutant in mutants:
         with copy.changed(module_path(module), mutant.source):
-            outcome = copy.test(paths, limit_s=LIMIT_S + LIMIT_FACTOR * baseline.wall_s)
+            outcome = copy.test(paths, limit_s=options.limit + LIMIT_FACTOR * baseline.wall_s)
         result = Result(
             id=mutant.id,
             module=module,
@@ -61,7 +62,7 @@ def test_mutants(copy: Copy, module: str, mutants: Sequence[Mutant], results: Pa
             killed_by=outcome.killed_by,
             wall_s=round(outcome.wall_s, 2),
         )
-        append_result(results, result)
+        append_result(options.results, result)
         verdict = f"killed by {outcome.killed_by}" if outcome.killed_by else "SURVIVED"
         print(f"{module}:{mutant.line} {mutant.kind}, {outcome.wall_s:.1f} s: {verdict}", file=sys.stderr, flush=True)
 
@@ -84,10 +85,10 @@ def test_all(modules: Sequence[str], options: argparse.Namespace) -> dict[str, l
     with Copy(ROOT, WORK / "copy") as copy:  # from here on the checkout may change
         mutants = choose(modules, copy.folder, options)
         for module, own in mutants.items():
-            tests = fingerprint(tests_of(module, copy.folder), copy.folder)
+            tests = fingerprint(files_of_tests(module, copy.folder), copy.folder)
             to_do = [mutant for mutant in own if not is_known(mutant, known, tests)]
             if to_do:
-                test_mutants(copy, module, to_do, options.results)
+                test_mutants(copy, module, to_do, options)
     return mutants
 
 

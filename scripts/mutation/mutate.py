@@ -172,15 +172,17 @@ def sample(module: str, source: str, size: int, *, seed: int) -> list[Mutant]:
     by_kind: dict[str, list[Change]] = {}
     for change in changes(tree):
         by_kind.setdefault(change.kind, []).append(change)
-    for kind in by_kind.values():
-        rng.shuffle(kind)
+    kinds = sorted(by_kind)
+    rng.shuffle(kinds)
+    for kind in kinds:
+        rng.shuffle(by_kind[kind])
     seen = {ast.dump(ast.parse(source))}
     mutants: list[Mutant] = []
-    while by_kind and len(mutants) < size:
-        for kind in sorted(by_kind):
-            change = by_kind[kind].pop()
+    while len(mutants) < size and any(by_kind.values()):
+        for kind in kinds:
             if not by_kind[kind]:
-                del by_kind[kind]
+                continue
+            change = by_kind[kind].pop()
             mutated = tree.deep_replace(change.node, change.mutated).code
             meaning = _meaning(mutated)
             if meaning is not None and meaning not in seen and len(mutants) < size:

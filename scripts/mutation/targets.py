@@ -58,7 +58,7 @@ def module_path(module: str) -> Path:
     return Path("nmt", *module.split(".")).with_suffix(".py")
 
 
-def tests_of(module: str, root: Path) -> list[Path]:
+def files_of_tests(module: str, root: Path) -> list[Path]:
     """Return the files of a module's tests, the most specific first, as paths below `root`."""
     names = (module.split(".")[1], *OTHER_TESTS.get(module, ()))
     paths = [Path("tests", f"test_{name}.py") for name in names]
