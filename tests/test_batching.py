@@ -179,7 +179,7 @@ LENGTHS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1
 def test_whatever_the_lengths_each_pair_comes_once_and_no_batch_is_too_large(
     lengths: list[tuple[int, int]], unit: BatchUnit, size: int, min_sentences: int, seed: int
 ) -> None:
-    src_len_P, tgt_len_P = (np.array(side, dtype=np.int32) for side in zip(*lengths, strict=True))
+    src_len_P, tgt_len_P = (np.array(side, dtype=np.int64) for side in zip(*lengths, strict=True))
     config = BatchingConfig(unit=unit, size=size, min_sentences=min_sentences)
     batches = plan_epoch(src_len_P, tgt_len_P, config, seed=seed, epoch=0)
     assert sorted(pair for batch in batches for pair in batch.tolist()) == list(range(len(lengths)))

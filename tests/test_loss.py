@@ -165,7 +165,7 @@ def test_gradients_of_the_whole_model_are_finite_differences(
 
 def objective_after(parameter: nn.Parameter, change: Tensor, objective: Callable[[], Tensor]) -> Tensor:
     before = parameter.clone()
-    parameter += change
+    parameter.add_(change)
     value = objective()
     parameter.copy_(before)
     return value

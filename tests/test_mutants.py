@@ -22,7 +22,7 @@ from mutation.results import (
     read_explanations,
     read_results,
 )
-from mutation.targets import LEFT_OUT, OTHER_TESTS, all_modules, chosen_modules, module_path, files_of_tests
+from mutation.targets import LEFT_OUT, OTHER_TESTS, all_modules, chosen_modules, files_of_tests, module_path
 
 if TYPE_CHECKING:
     from mutation.mutate import Mutant
@@ -118,6 +118,9 @@ def test_an_explanation_holds_for_its_change_alone() -> None:
     assert not explanation.fits(KILLED)  # another module
     assert not explanation.fits(replace(SURVIVOR, after="a = 4"))
     assert not explanation.fits(replace(SURVIVOR, before="b = 1"))
+    of_the_line = replace(explanation, after=None)
+    assert of_the_line.fits(replace(SURVIVOR, after="a = 4"))
+    assert not of_the_line.fits(replace(SURVIVOR, before="b = 1"))
 
 
 def test_every_explanation_is_of_code_that_is_still_there() -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -206,31 +207,31 @@ def trajectory(config: OptimizerConfig, theta: float) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "setting", "value"),
+    ("kind", "changes"),
     [
-        (OptimizerKind.sgd, "lr", 0.02),
-        (OptimizerKind.sgd, "momentum", 0.6),
-        (OptimizerKind.sgd, "weight_decay", 0.3),
-        (OptimizerKind.rmsprop, "lr", 0.02),
-        (OptimizerKind.rmsprop, "beta2", 0.7),
-        (OptimizerKind.rmsprop, "eps", 0.1),
-        (OptimizerKind.rmsprop, "momentum", 0.6),
-        (OptimizerKind.rmsprop, "weight_decay", 0.3),
-        (OptimizerKind.adam, "lr", 0.02),
-        (OptimizerKind.adam, "beta1", 0.5),
-        (OptimizerKind.adam, "beta2", 0.7),
-        (OptimizerKind.adam, "eps", 0.1),
-        (OptimizerKind.adam, "weight_decay", 0.3),
-        (OptimizerKind.adamw, "lr", 0.02),
-        (OptimizerKind.adamw, "beta1", 0.5),
-        (OptimizerKind.adamw, "beta2", 0.7),
-        (OptimizerKind.adamw, "eps", 0.1),
-        (OptimizerKind.adamw, "weight_decay", 0.3),
+        (OptimizerKind.sgd, {"lr": 0.02}),
+        (OptimizerKind.sgd, {"momentum": 0.6}),
+        (OptimizerKind.sgd, {"weight_decay": 0.3}),
+        (OptimizerKind.rmsprop, {"lr": 0.02}),
+        (OptimizerKind.rmsprop, {"beta2": 0.7}),
+        (OptimizerKind.rmsprop, {"eps": 0.1}),
+        (OptimizerKind.rmsprop, {"momentum": 0.6}),
+        (OptimizerKind.rmsprop, {"weight_decay": 0.3}),
+        (OptimizerKind.adam, {"lr": 0.02}),
+        (OptimizerKind.adam, {"beta1": 0.5}),
+        (OptimizerKind.adam, {"beta2": 0.7}),
+        (OptimizerKind.adam, {"eps": 0.1}),
+        (OptimizerKind.adam, {"weight_decay": 0.3}),
+        (OptimizerKind.adamw, {"lr": 0.02}),
+        (OptimizerKind.adamw, {"beta1": 0.5}),
+        (OptimizerKind.adamw, {"beta2": 0.7}),
+        (OptimizerKind.adamw, {"eps": 0.1}),
+        (OptimizerKind.adamw, {"weight_decay": 0.3}),
     ],
 )
-def test_every_setting_has_the_effect_of_its_equation(kind: OptimizerKind, setting: str, value: float) -> None:
+def test_every_setting_has_the_effect_of_its_equation(kind: OptimizerKind, changes: dict[str, Any]) -> None:
     before = replace(SGD, kind=kind, lr=0.1, eps=1e-3)
-    after = replace(before, **{setting: value})
+    after = replace(before, **changes)
     positions = trajectory(after, 2.0)
     assert positions == pytest.approx(list(EQUATIONS[kind](after, 2.0, GRADIENTS)), rel=1e-12)
     assert trajectory(before, 2.0) == pytest.approx(list(EQUATIONS[kind](before, 2.0, GRADIENTS)), rel=1e-12)

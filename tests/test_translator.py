@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from nmt.config import EnsembleAverage, LengthPenaltyConfig, LengthPenaltyKind, SearchConfig, SearchPrecision
 from nmt.errors import ConfigError
+from nmt.search.beam import Hypothesis
 from nmt.search.scorer import Candidates, EncodedSource
 from nmt.search.translator import Translator
+from nmt.search.workers import beam_search
 from nmt.text.subword import BOS_ID, EOS_ID, SubwordModel, SubwordSpec, learn_subword
 
 
@@ -177,6 +180,19 @@ def test_progress_counts_every_line_once(subword: SubwordModel) -> None:
     list(translator.translate(LINES, progress=steps.append))
     assert sum(steps) == len(LINES)
     assert min(steps) >= 0
+
+
+def test_all_workers_of_a_translator_search(subword: SubwordModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def search(*arguments: Any, workers: int, **settings: Any) -> list[tuple[Hypothesis, ...]]:
+        asked.append(workers)
+        return beam_search(*arguments, workers=workers, **settings)
+
+    monkeypatch.setattr("nmt.search.translator.beam_search", search)
+    translations = list(Translator(CopyScorer(subword), subword, search_config(), workers=3).translate(LINES))
+    assert [translation.text for translation in translations] == [line.strip() for line in LINES]
+    assert asked == [3]
 
 
 def test_n_best_come_with_their_scores(subword: SubwordModel) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from mutation.mutate import Mutant, sample
 from mutation.results import Result, alive, append_result, format_report, read_explanations, read_results
 from mutation.run import Copy
-from mutation.targets import chosen_modules, module_path, files_of_tests
+from mutation.targets import chosen_modules, files_of_tests, module_path
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "mutants"

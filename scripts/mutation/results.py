@@ -65,15 +65,16 @@ def append_result(path: Path, result: Result) -> None:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why no test can notice a change, or why none should."""
+    """Why no test can notice a change, or why none should; `after` is None for every change of those lines."""
 
     module: str
     before: str
-    after: str
+    after: str | None
     reason: str
 
     def fits(self, result: Result) -> bool:
-        return (self.module, self.before, self.after) == (result.module, result.before, result.after)
+        is_there = (self.module, self.before) == (result.module, result.before)
+        return is_there and self.after in (None, result.after)
 
 
 def read_explanations(path: Path = EXPLAINED) -> list[Explanation]:
@@ -82,7 +83,7 @@ def read_explanations(path: Path = EXPLAINED) -> list[Explanation]:
     A change reads as in a diff without indentation, several lines joined by line ends.
     """
     entries = tomllib.loads(path.read_text("utf-8")).get("mutant", [])
-    return [Explanation(**{key: value.strip("\n") for key, value in entry.items()}) for entry in entries]
+    return [Explanation(**({"after": None} | entry)) for entry in entries]
 
 
 def format_report(results: Sequence[Result], explanations: Sequence[Explanation]) -> str:
@@ -91,7 +92,7 @@ def format_report(results: Sequence[Result], explanations: Sequence[Explanation]
     An explained mutant counts neither as killed nor as a survivor.
     """
     packages = dict.fromkeys(result.package for result in results)
-    rows = [("package", "mutants", "killed", "survived", "explained", "share killed")]
+    rows: list[tuple[str, ...]] = [("package", "mutants", "killed", "survived", "explained", "share killed")]
     for package in packages:
         rows.append(_count(package, [result for result in results if result.package == package], explanations))
     rows.append(_count("all", results, explanations))
