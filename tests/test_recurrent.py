@@ -203,6 +203,20 @@ def test_the_own_layer_runs_where_it_is_faster(
             assert not recurrent_module._own_layer_pays(input_TBE, is_packed=is_packed)
 
 
+def test_the_layer_is_chosen_by_whether_sentences_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def pays(_input_TBE: Tensor, *, is_packed: bool) -> bool:
+        asked.append(is_packed)
+        return True
+
+    monkeypatch.setattr(recurrent_module, "_own_layer_pays", pays)
+    rnn, input_TBE = stacked(), randn(3, 2, 4)
+    rnn(input_TBE)
+    rnn(input_TBE, lengths_B=torch.tensor([3, 2]))
+    assert asked == [False, True]
+
+
 def test_rows_of_a_state_are_taken_in_any_order_and_more_than_once() -> None:
     state = state_of(4)
     taken = state.select(torch.tensor([3, 0, 3]))
