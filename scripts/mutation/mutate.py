@@ -183,7 +183,7 @@ def sample(module: str, source: str, size: int, *, seed: int) -> list[Mutant]:
             if not by_kind[kind]:
                 continue
             change = by_kind[kind].pop()
-            mutated = tree.deep_replace(change.node, change.mutated).code
+            mutated = cst.ensure_type(tree.deep_replace(change.node, change.mutated), cst.Module).code
             meaning = _meaning(mutated)
             if meaning is not None and meaning not in seen and len(mutants) < size:
                 seen.add(meaning)
