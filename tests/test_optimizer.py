@@ -244,6 +244,14 @@ def test_all_parameters_are_stepped_by_few_calls(kind: OptimizerKind) -> None:
     assert optimizer.defaults["foreach" if kind == OptimizerKind.rmsprop else "fused"] is True
 
 
+def test_after_a_reduction_a_plateau_waits_its_whole_patience_again() -> None:
+    plateau, reductions = PlateauState(), []
+    for nats_per_token in (1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0):
+        plateau.observe(nats_per_token, replace(SCHEDULE, plateau_patience=3))
+        reductions.append(plateau.num_reductions)
+    assert reductions == [0, 0, 0, 1, 1, 1, 2]
+
+
 def test_sgd_takes_the_gradient_times_the_learning_rate() -> None:
     parameters = with_gradients([1.0, -2.0])
     build_optimizer(parameters, SGD).step()
