@@ -7,6 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nmt.config import BatchingConfig, BatchUnit
 from nmt.corpus.batching import (
@@ -145,6 +147,42 @@ def test_source_lengths_are_equal_in_all_but_merged_leftovers(config: BatchingCo
     for batch in mixed:  # of neighbouring lengths: none between them is missing
         lengths = sorted(set(src_len_P[batch].tolist()))
         assert not [length for length in leftovers if lengths[0] < length < lengths[-1] and length not in lengths]
+
+
+def test_a_full_batch_is_large_enough_however_few_sentences_it_may_have() -> None:
+    """Batches of four sentences are not leftovers for want of `min_sentences=8`: they stay of one length."""
+    src_len_P, tgt_len_P = np.array([3] * 6 + [5] * 6), np.arange(12)
+    batches = plan_epoch(src_len_P, tgt_len_P, replace(SENTENCES, size=4, min_sentences=8), seed=1, epoch=0)
+    assert sorted(sorted(batch.tolist()) for batch in batches) == [[0, 1, 2, 3], [4, 5, 10, 11], [6, 7, 8, 9]]
+    # three of a length are too few for a batch: they merge
+    src_len_P = np.array([3, 3, 3, 5, 5, 5, 9, 9, 9])
+    batches = plan_epoch(src_len_P, np.arange(9), replace(SENTENCES, size=4, min_sentences=8), seed=1, epoch=0)
+    assert sorted(sorted(batch.tolist()) for batch in batches) == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
+
+
+LENGTHS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1, max_size=60)
+
+
+@settings(max_examples=100, deadline=None, database=None, derandomize=True)
+@given(
+    lengths=LENGTHS,
+    unit=st.sampled_from(list(BatchUnit)),
+    size=st.integers(1, 40),
+    min_sentences=st.integers(1, 8),
+    seed=st.integers(0, 5),
+)
+def test_whatever_the_lengths_each_pair_comes_once_and_no_batch_is_too_large(
+    lengths: list[tuple[int, int]], unit: BatchUnit, size: int, min_sentences: int, seed: int
+) -> None:
+    src_len_P, tgt_len_P = (np.array(side, dtype=np.int64) for side in zip(*lengths, strict=True))
+    config = BatchingConfig(unit=unit, size=size, min_sentences=min_sentences)
+    batches = plan_epoch(src_len_P, tgt_len_P, config, seed=seed, epoch=0)
+    assert sorted(pair for batch in batches for pair in batch.tolist()) == list(range(len(lengths)))
+    for batch in batches:
+        longest = 1 + int(max(src_len_P[batch].max(), tgt_len_P[batch].max()))
+        cost = len(batch) * (longest if unit == BatchUnit.tokens else 1)
+        assert len(batch) == 1 or cost <= size
+        assert (np.diff(src_len_P[batch]) >= 0).all()  # shorter sources first, leftovers of several lengths included
 
 
 def test_padding_is_a_small_share() -> None:

@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from nmt.config import EnsembleAverage, LengthPenaltyConfig, LengthPenaltyKind, SearchConfig, SearchPrecision
@@ -15,10 +17,13 @@ from nmt.errors import ConfigError
 from nmt.search.beam import (
     Floats,
     Hypothesis,
+    Supply,
     check_search_config,
     length_penalty,
     max_len_subwords,
+    max_read_at_once,
     search_as_found,
+    search_by_step,
 )
 from nmt.search.scorer import Candidates, EncodedSource
 from nmt.search.workers import beam_search
@@ -110,6 +115,28 @@ class TableScorer(ToyScorer):
         return log_prob_V
 
 
+class CountScorer(ToyScorer):
+    """Says A as often as the source subword says, then EOS; knows how many rows each step had and each start read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows_by_step: list[int] = []
+        self.read_at_once: list[int] = []
+
+    def log_probs(self, history: History) -> Floats:
+        log_prob_V = np.full(self.tgt_vocab_size, -math.inf)
+        log_prob_V[A if len(history) - 1 < history[0] else EOS_ID] = 0.0
+        return log_prob_V
+
+    def start(self, sources: Sequence[EncodedSource]) -> list[History]:
+        self.read_at_once.append(len(sources))
+        return super().start(sources)
+
+    def step(self, prev_N: Tensor, state: list[History], num_candidates: int) -> Candidates[list[History]]:
+        self.rows_by_step.append(len(state))
+        return super().step(prev_N, state, num_candidates)
+
+
 def sources(*subwords: int) -> list[EncodedSource]:
     return [EncodedSource(([subword],)) for subword in subwords]
 
@@ -128,6 +155,32 @@ def exhaustive(scorer: ToyScorer, source: int, config: SearchConfig, *, max_len:
             log_prob = forced_log_prob(scorer, source, ids)
             found.append(Hypothesis(ids, log_prob, log_prob / float(length_penalty(num + 1, config)), True))
     return sorted(found, key=lambda hypothesis: -hypothesis.score)
+
+
+def by_definition(scorer: ToyScorer, source: int, config: SearchConfig) -> list[Hypothesis]:
+    """Search one sentence as Sutskever et al. 2014, §3.2 describe it: slowly, with lists, and never stopping early."""
+    live: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
+    finished: list[Hypothesis] = []
+    max_len = max_len_subwords(EncodedSource(([source],)), config)
+    for length in range(max_len + 1):
+        grown = [
+            ((*ids, token), log_prob + float(token_log_prob))
+            for ids, log_prob in live
+            for token, token_log_prob in enumerate(scorer.log_probs((source, *ids)))
+            if token_log_prob > -math.inf and not (token == EOS_ID and length < config.min_len)
+        ]
+        grown.sort(key=lambda hypothesis: -hypothesis[1])
+        for (*ids, token), log_prob in grown[: config.beam_size]:
+            if token == EOS_ID:
+                score = log_prob / float(length_penalty(length + 1, config))
+                finished.append(Hypothesis(tuple(ids), log_prob, score, True))
+        if length == max_len or (config.beam_size == 1 and finished):
+            break
+        live = [hypothesis for hypothesis in grown if hypothesis[0][-1] != EOS_ID][: config.beam_size]
+    if finished:
+        return sorted(finished, key=lambda hypothesis: -hypothesis.score)[: config.n_best]
+    penalty = float(length_penalty(max_len, config))
+    return [Hypothesis(ids, log_prob, log_prob / penalty, False) for ids, log_prob in live[: config.n_best]]
 
 
 def assert_same(found: Sequence[Hypothesis], expected: Sequence[Hypothesis]) -> None:
@@ -157,6 +210,27 @@ def test_beam_as_wide_as_the_space_is_exhaustive_search(alpha: float) -> None:
         assert_same(found, exhaustive(scorer, source, config, max_len=3)[:10])
 
 
+@settings(max_examples=30, deadline=None, database=None, derandomize=True)
+@given(data=st.data())
+def test_search_is_what_its_definition_says(data: st.DataObject) -> None:
+    beam_size = data.draw(st.integers(1, 5), "beam size")
+    n_best = data.draw(st.integers(1, beam_size), "n best")
+    alpha = data.draw(st.sampled_from([0.0, 0.6, 1.0, 2.0]), "alpha")
+    config = replace(
+        search_config(beam_size, n_best=n_best, alpha=alpha, max_len=data.draw(st.integers(0, 6), "maximum length")),
+        min_len=data.draw(st.integers(0, 3), "minimum length"),
+        batch_rows=data.draw(st.integers(beam_size, 6 * beam_size), "rows"),
+    )
+    scorer = ToyScorer(
+        tgt_vocab_size=data.draw(st.integers(4, 9), "vocabulary"),
+        eos_bias=data.draw(st.sampled_from([-4.0, -1.0, 0.0, 2.0]), "bias of EOS"),
+    )
+    first = data.draw(st.integers(0, 1000), "first source")
+    found = beam_search(scorer, sources(*range(first, first + 5)), config)
+    for number, hypotheses in enumerate(found):
+        assert_same(hypotheses, by_definition(scorer, first + number, config))
+
+
 def test_batch_of_n_is_n_singles() -> None:
     scorer, config = ToyScorer(tgt_vocab_size=20), search_config(4, n_best=3, alpha=0.6, max_len=12)
     together = beam_search(scorer, sources(*range(25)), config)
@@ -178,6 +252,41 @@ def test_sentences_enter_while_others_are_under_way() -> None:
     assert sorted(sentence for sentence, _ in found) == list(range(8))
     ages = [len(history) for history in scorer.stepped]
     assert ages != sorted(ages[: len(ages) // 2]) + sorted(ages[len(ages) // 2 :])
+
+
+def test_a_place_that_falls_free_goes_to_the_next_sentence() -> None:
+    scorer = CountScorer()
+    config = replace(search_config(1, max_len=9), batch_rows=2)
+    results = beam_search(scorer, sources(4, 0, 0, 0, 0), config)
+    assert [len(hypothesis.ids) for (hypothesis,) in results] == [4, 0, 0, 0, 0]
+    # beside the five steps of the first sentence, the four others take one each
+    assert scorer.rows_by_step == [2, 2, 2, 2, 1]
+
+
+def test_sentences_enter_when_an_eighth_of_the_places_is_free() -> None:
+    config = replace(search_config(1, max_len=9), batch_rows=16)
+    scorer = CountScorer()
+    beam_search(scorer, sources(*[0, 0], *[3] * 14, *[3] * 2), config)
+    assert scorer.rows_by_step == [16, 16, 16, 16, 2]  # two of 16 places: the last two sentences enter at once
+    scorer = CountScorer()
+    beam_search(scorer, sources(*[0], *[3] * 15, *[3] * 2), config)
+    assert scorer.rows_by_step == [16, 15, 15, 15, 2, 2, 2, 2]  # one of 16 is too few: they wait
+
+
+@pytest.mark.parametrize(
+    ("beam_size", "batch_rows", "expected"),
+    [(5, 512, 128), (12, 512, 128), (12, 60, 60), (1, 512, 512), (2, 300, 150), (2, 256, 128), (1, 100, 100)],
+)
+def test_how_many_sources_are_read_at_once(beam_size: int, batch_rows: int, expected: int) -> None:
+    assert max_read_at_once(replace(search_config(beam_size), batch_rows=batch_rows)) == expected
+
+
+def test_sources_are_read_ahead_of_their_places() -> None:
+    scorer = CountScorer()
+    results = beam_search(scorer, sources(*range(10)), replace(search_config(2, max_len=20), batch_rows=4))
+    assert [len(hypotheses[0].ids) for hypotheses in results] == list(range(10))
+    assert scorer.read_at_once == [4, 4, 2]
+    assert max(scorer.rows_by_step) == 2  # two places, each with the only hypothesis that is possible
 
 
 def test_finished_hypothesis_is_never_extended() -> None:
@@ -213,6 +322,30 @@ def test_hopeless_hypotheses_leave_the_batch() -> None:
     ((hypothesis,),) = beam_search(scorer, sources(0), search_config(2, max_len=10))
     assert hypothesis == Hypothesis((), math.log(0.6), math.log(0.6), True)
     assert scorer.num_steps == 1
+    assert len(list(search_by_step(scorer, sources(0), Supply(1, 1), search_config(2, max_len=10)))) == 1
+
+
+def test_a_hypothesis_that_could_only_equal_the_worst_of_the_best_is_hopeless() -> None:
+    scorer = TableScorer({(): {EOS_ID: 0.5, A: 0.5}, (A,): {EOS_ID: 1.0}})
+    ((hypothesis,),) = beam_search(scorer, sources(0), search_config(2, max_len=10))
+    assert hypothesis.ids == ()
+    assert scorer.num_steps == 1
+
+
+def test_of_equal_scores_the_one_that_finished_first_is_better() -> None:
+    scorer = TableScorer({(): {EOS_ID: 0.5, A: 0.5}, (A,): {EOS_ID: 1.0}})
+    for n_best, stop_early in itertools.product((1, 2), (False, True)):
+        ((_, found),) = search_as_found(scorer, sources(0), search_config(2, n_best=n_best), stop_early=stop_early)
+        assert [hypothesis.ids for hypothesis in found] == [(), (A,)][:n_best]
+
+
+def test_of_equal_continuations_that_of_the_better_hypothesis_comes_first() -> None:
+    # log 0.5 + log 0.5 and log 0.25 + log 1 are the same number
+    table: Table = {(): {A: 0.5, B: 0.25}, (A,): {EOS_ID: 0.5, A: 0.25, B: 0.25}, (B,): {EOS_ID: 1.0}}
+    table |= {(A, A): {EOS_ID: 1.0}, (A, B): {EOS_ID: 1.0}}
+    for n_best in (1, 2):
+        (found,) = beam_search(TableScorer(table), sources(0), search_config(2, n_best=n_best))
+        assert [hypothesis.ids for hypothesis in found] == [(A,), (B,)][:n_best]
 
 
 def test_eos_below_the_top_k_does_not_finish() -> None:
@@ -231,6 +364,7 @@ def test_a_beam_finds_what_greed_misses() -> None:
     assert greedy.log_prob == pytest.approx(math.log(0.36))
     beam = beam_search(TableScorer(table), sources(0), search_config(2))[0][0]
     assert beam.ids == (B,)
+    assert type(beam.ids[0]) is int  # no numpy below
     assert beam.log_prob == pytest.approx(math.log(0.4))
 
 
@@ -262,6 +396,29 @@ def test_greedy_search_stops_at_its_first_eos_under_a_length_penalty() -> None:
     assert scorer.num_steps == 1
 
 
+def test_greedy_search_stops_at_its_first_eos_where_a_minimum_length_shows_it_another_way() -> None:
+    # log(0.9·0.51) / (7/6) = -0.667 for A, and log(0.9·0.49) / (8/6) = -0.614 for A A, which greed never sees
+    table: Table = {(): {A: 0.9, B: 0.1}, (A,): {EOS_ID: 0.51, A: 0.49}, (A, A): {EOS_ID: 1.0}}
+    scorer = TableScorer(table)
+    config = replace(search_config(1, alpha=1.0, max_len=2), min_len=1)
+    ((hypothesis,),) = beam_search(scorer, sources(0), config)
+    assert hypothesis.ids == (A,)
+    assert scorer.num_steps == 2
+
+
+@pytest.mark.parametrize(("beam_size", "min_len", "expected"), [(1, 0, 1), (1, 2, 2), (2, 0, 3), (5, 0, 6), (5, 2, 6)])
+def test_no_more_candidates_are_ranked_than_can_matter(beam_size: int, min_len: int, expected: int) -> None:
+    asked = set[int]()
+
+    class Asked(ToyScorer):
+        def step(self, prev_N: Tensor, state: list[History], num_candidates: int) -> Candidates[list[History]]:
+            asked.add(num_candidates)
+            return super().step(prev_N, state, num_candidates)
+
+    beam_search(Asked(tgt_vocab_size=12), sources(0, 1), replace(search_config(beam_size, max_len=4), min_len=min_len))
+    assert asked == {expected}
+
+
 def test_minimum_length_holds_back_eos() -> None:
     scorer = ToyScorer(eos_bias=6.0)
     for beam_size in (1, 3):
@@ -271,6 +428,16 @@ def test_minimum_length_holds_back_eos() -> None:
                 assert len(hypothesis.ids) >= 3
                 assert hypothesis.finished
                 assert hypothesis.log_prob == pytest.approx(forced_log_prob(scorer, source, hypothesis.ids))
+
+
+@pytest.mark.parametrize("beam_size", [1, 2, 3])
+def test_minimum_length_by_hand(beam_size: int) -> None:
+    histories = [ids for length in range(4) for ids in itertools.product((A, B), repeat=length)]
+    table: Table = {ids: {EOS_ID: 0.75, A: 0.2, B: 0.05} for ids in histories}
+    config = replace(search_config(beam_size, max_len=3), min_len=2)
+    ((hypothesis,),) = beam_search(TableScorer(table), sources(0), config)
+    assert hypothesis.ids == (A, A)
+    assert hypothesis.log_prob == pytest.approx(math.log(0.2 * 0.2 * 0.75))
 
 
 def test_maximum_length_by_hand() -> None:
@@ -291,6 +458,7 @@ def test_unfinished_hypotheses_are_flagged_and_scored_without_eos() -> None:
     table: Table = {(): {A: 0.7, B: 0.3}, (A,): {A: 1.0}, (B,): {B: 1.0}, (A, A): {A: 1.0}, (B, B): {B: 1.0}}
     (hypotheses,) = beam_search(TableScorer(table), sources(0), search_config(2, n_best=2, alpha=1.0, max_len=2))
     assert [(h.ids, h.finished) for h in hypotheses] == [((A, A), False), ((B, B), False)]
+    assert {type(token) for h in hypotheses for token in h.ids} == {int}
     assert [h.log_prob for h in hypotheses] == pytest.approx([math.log(0.7), math.log(0.3)])
     assert [h.score for h in hypotheses] == pytest.approx([math.log(0.7) * 6 / 7, math.log(0.3) * 6 / 7])
 

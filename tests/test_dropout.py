@@ -44,5 +44,36 @@ def test_gradients_pass_where_values_pass() -> None:
     torch.testing.assert_close(values.grad * values, result)
 
 
-def test_a_probability_close_to_one_stays_finite() -> None:
-    assert torch.isfinite(dropout(ONES, 0.999999, training=True)).all()
+def test_on_a_cpu_a_probability_is_a_multiple_of_1_in_65536() -> None:
+    torch.manual_seed(1)
+    # 0.1 · 65536 = 6553.6, so that 6554 of 65536 levels fall
+    kept = dropout(ONES, 0.1, training=True)
+    assert set(kept.flatten().tolist()) == {0.0, 65536 / (65536 - 6554)}
+
+
+def test_at_probability_one_nothing_is_left() -> None:
+    torch.manual_seed(1)
+    assert not dropout(ONES, 1.0, training=True).any()
+
+
+def test_a_probability_close_to_one_keeps_one_level() -> None:
+    torch.manual_seed(1)
+    assert set(dropout(ONES, 0.999999, training=True).flatten().tolist()) == {0.0, 65536.0}
+
+
+def test_the_smallest_probabilities_are_exact() -> None:
+    torch.manual_seed(1)
+    num_fallen = int((dropout(torch.ones(2**22), 2 / 65536, training=True) == 0).sum())
+    assert abs(num_fallen - 128) < 4 * 128**0.5  # 128 are expected of 4,194,304; one level more would make 192
+
+
+def test_four_values_share_64_random_bits_and_none_are_drawn_for_nothing() -> None:
+    torch.manual_seed(3)
+    torch.empty(2, dtype=torch.int64).random_(-(2**63), None)
+    expected = torch.get_rng_state()
+    torch.manual_seed(3)
+    dropout(torch.ones(7), 0.5, training=True)
+    assert torch.equal(torch.get_rng_state(), expected)
+    dropout(torch.ones(7), 0.0, training=True)
+    dropout(torch.ones(7), 0.5, training=False)
+    assert torch.equal(torch.get_rng_state(), expected)

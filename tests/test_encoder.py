@@ -31,16 +31,17 @@ def test_reversing_twice_gives_the_source_back() -> None:
     assert torch.equal(reverse_source(reverse_source(src_BS, lengths_B), lengths_B), src_BS)
 
 
+@pytest.mark.parametrize("sources", [SOURCES, [[4, 5, 6], [7, 8, 9], [6, 4, 4]], [[4, 5, 6]]], ids=len)
 @torch.no_grad()
-def test_reversed_order_reads_what_forward_order_reads_of_reversed_sentences() -> None:
+def test_reversed_order_reads_what_forward_order_reads_of_reversed_sentences(sources: list[list[int]]) -> None:
     reversing = tiny_model(replace(MODEL, source_order=SourceOrder.reversed)).encoder
     forward = tiny_model(replace(MODEL, source_order=SourceOrder.forward)).encoder
-    encoding = reversing(*pad_source(SOURCES))
-    expected = forward(*pad_source([src[::-1] for src in SOURCES]))
+    encoding = reversing(*pad_source(sources))
+    expected = forward(*pad_source([src[::-1] for src in sources]))
     assert torch.equal(encoding.final.h_LNH, expected.final.h_LNH)
     assert torch.equal(encoding.final.c_LNH, expected.final.c_LNH)
     assert torch.equal(encoding.output_SBH, expected.output_SBH)
-    unreversed = forward(*pad_source(SOURCES))
+    unreversed = forward(*pad_source(sources))
     assert not torch.allclose(unreversed.final.h_LNH, expected.final.h_LNH)
 
 

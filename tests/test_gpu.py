@@ -15,6 +15,7 @@ from nmt.device import InferencePrecision, bf16_failure, choose_float32_products
 from nmt.search.scorer import ModelScorer
 from nmt.search.translator import Translation, Translator
 from nmt.training.loss import token_loss
+from nmt.training.optimizer import clip_gradients
 from tests.commands import Done, nmt, train_settings
 from tests.models import MODEL, PAIRS, tiny_model, tiny_subword
 from tests.test_scorer import search_config
@@ -77,6 +78,18 @@ def test_loss_and_gradients_are_those_of_the_cpu() -> None:
     assert gpu_gradients.keys() == gradients.keys() == dict(tiny_model().named_parameters()).keys()
     for name, gradient in gradients.items():
         torch.testing.assert_close(gpu_gradients[name], gradient, rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("max_norm", [0.5, 1000.0], ids=["clipped", "untouched"])
+def test_gradients_are_clipped_as_on_the_cpu(max_norm: float) -> None:
+    clipped: list[list[Tensor]] = []
+    for device in (CPU, GPU):
+        parameters = [torch.nn.Parameter(torch.zeros(size, device=device)) for size in (2, 1)]
+        for parameter, gradient in zip(parameters, ([6.0, 0.0], [-8.0]), strict=True):
+            parameter.grad = torch.tensor(gradient, device=device)
+        assert float(clip_gradients(parameters, max_norm)) == pytest.approx(10)
+        clipped.append([parameter.grad.cpu() for parameter in parameters if parameter.grad is not None])
+    torch.testing.assert_close(clipped[1], clipped[0])
 
 
 def _translations(device: torch.device, *, beam_size: int, precision: InferencePrecision = "fp32") -> list[Translation]:

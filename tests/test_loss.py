@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from nmt.corpus.batching import collate
 from nmt.training import loss as loss_module
 from nmt.training.loss import token_loss
-from tests.models import PAIRS, tiny_model
+from tests.models import MODEL, PAIRS, tiny_model
 
 M, H, V = 23, 6, 11
 ChunkOf = Callable[[int], None]
@@ -135,6 +136,40 @@ def test_padding_pays_nothing() -> None:
         loss = token_loss(model(batch), model.decoder.output, batch.tgt_token_M, label_smoothing=0.0, scale=1.0)
         sums[1] += float(loss.nll)
     assert sums[0] == pytest.approx(sums[1], rel=1e-12)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("own", [True, False], ids=["own layer", "torch's layer"])
+def test_gradients_of_the_whole_model_are_finite_differences(
+    own: bool, dropout: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nmt.model.recurrent._own_layer_pays", lambda *_args, **_settings: own)
+    model = tiny_model(replace(MODEL, dropout=dropout)).train()
+    batch = collate([src for src, _ in PAIRS], [tgt for _, tgt in PAIRS])
+
+    def objective() -> Tensor:
+        torch.manual_seed(1)  # the same dropout each time
+        hidden_MH = model(batch)
+        return token_loss(hidden_MH, model.decoder.output, batch.tgt_token_M, label_smoothing=0.1, scale=0.3).objective
+
+    objective().backward()  # type: ignore[no-untyped-call]
+    generator, step = torch.Generator().manual_seed(2), 1e-5
+    for name, parameter in model.named_parameters():
+        direction = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+        with torch.no_grad():
+            above = float(objective_after(parameter, step * direction, objective))
+            below = float(objective_after(parameter, -step * direction, objective))
+        assert parameter.grad is not None
+        slope = float((parameter.grad * direction).sum())
+        assert (above - below) / (2 * step) == pytest.approx(slope, rel=1e-6, abs=1e-8), name
+
+
+def objective_after(parameter: nn.Parameter, change: Tensor, objective: Callable[[], Tensor]) -> Tensor:
+    before = parameter.clone()
+    parameter.add_(change)
+    value = objective()
+    parameter.copy_(before)
+    return value
 
 
 def test_nll_is_neither_smoothed_nor_scaled_and_carries_no_gradient() -> None:

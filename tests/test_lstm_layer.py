@@ -122,3 +122,12 @@ def test_an_input_without_gradient_gets_none() -> None:
     output_TBH.sum().backward()  # type: ignore[no-untyped-call]
     assert case.input_TBE.grad is None
     assert all(parameter.grad is not None for parameter in case.lstm.parameters())
+
+
+def test_an_input_with_gradient_gets_it_from_a_state_without() -> None:
+    case = problem(MIXED)
+    expected = torch.autograd.grad(run_torch(case, MIXED)[0].sum(), case.input_TBE)
+    case.h_BH.requires_grad_(False)
+    case.c_BH.requires_grad_(False)
+    own = torch.autograd.grad(run_own(case, MIXED)[0].sum(), case.input_TBE)
+    torch.testing.assert_close(own, expected, rtol=1e-12, atol=1e-12)

@@ -1,7 +1,9 @@
-"""Clipping, learning-rate schedules traced by hand, and one step of each optimizer."""
+"""Clipping, learning-rate schedules traced by hand, and the update equations of each optimizer."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -125,6 +127,129 @@ def test_plateau_reduces_after_its_patience() -> None:
         rates.append(learning_rate(config, update=1, epochs=0.0, plateau=plateau))
     assert rates == pytest.approx([0.7, 0.7, 0.7, 0.35, 0.35, 0.35, 0.35, 0.35, 0.175])
     assert plateau.best_nats_per_token == 1.8
+
+
+def test_warm_up_and_schedule_multiply() -> None:
+    halving = scheduled(ScheduleKind.halving, warmup_updates=4)
+    assert rate(halving, update=2, epochs=5.5) == pytest.approx(0.7 * 2 / 4 * 0.25)
+    plateau = scheduled(ScheduleKind.plateau, warmup_updates=4)
+    assert rate(plateau, update=1, num_reductions=2) == pytest.approx(0.7 * 1 / 4 * 0.25)
+
+
+def test_halving_begins_and_repeats_when_it_is_told() -> None:
+    schedule = replace(SCHEDULE, kind=ScheduleKind.halving, halve_from_epoch=2.0, halve_every_epochs=3.0)
+    config = replace(SGD, lr=0.8, schedule=schedule)
+    assert [rate(config, epochs=epochs) for epochs in (1.9, 2.0, 4.9, 5.0, 8.0)] == [0.8, 0.4, 0.4, 0.2, 0.1]
+
+
+def test_a_plateau_reduces_by_its_factor() -> None:
+    config = replace(SGD, lr=0.8, schedule=replace(SCHEDULE, kind=ScheduleKind.plateau, plateau_factor=0.1))
+    rates = [rate(config, num_reductions=reductions) for reductions in range(3)]
+    assert rates == pytest.approx([0.8, 0.08, 0.008])
+
+
+GRADIENTS = [0.5, -0.2, 0.03, 0.4, -0.6]
+
+
+def sgd(config: OptimizerConfig, theta: float, gradients: Sequence[float]) -> Iterator[float]:
+    """v ← μ·v + g, θ ← θ - lr·v; weight decay λ makes g + λ·θ of the gradient g."""
+    velocity = 0.0
+    for gradient in gradients:
+        velocity = config.momentum * velocity + gradient + config.weight_decay * theta
+        theta -= config.lr * velocity
+        yield theta
+
+
+def rmsprop(config: OptimizerConfig, theta: float, gradients: Sequence[float]) -> Iterator[float]:
+    """s ← β₂·s + (1 - β₂)·g², v ← μ·v + g / (√s + ε), θ ← θ - lr·v; weight decay as above."""
+    square = velocity = 0.0
+    for gradient in gradients:
+        gradient += config.weight_decay * theta
+        square = config.beta2 * square + (1 - config.beta2) * gradient**2
+        velocity = config.momentum * velocity + gradient / (math.sqrt(square) + config.eps)
+        theta -= config.lr * velocity
+        yield theta
+
+
+def adam(config: OptimizerConfig, theta: float, gradients: Sequence[float]) -> Iterator[float]:
+    """Kingma & Ba (2015), algorithm 1; AdamW (Loshchilov & Hutter 2019) takes the decay off the parameters."""
+    mean = square = 0.0
+    for step, gradient in enumerate(gradients, start=1):
+        if config.kind == OptimizerKind.adamw:
+            theta -= config.lr * config.weight_decay * theta
+        else:
+            gradient += config.weight_decay * theta
+        mean = config.beta1 * mean + (1 - config.beta1) * gradient
+        square = config.beta2 * square + (1 - config.beta2) * gradient**2
+        unbiased_mean, unbiased_square = mean / (1 - config.beta1**step), square / (1 - config.beta2**step)
+        theta -= config.lr * unbiased_mean / (math.sqrt(unbiased_square) + config.eps)
+        yield theta
+
+
+EQUATIONS = {
+    OptimizerKind.sgd: sgd,
+    OptimizerKind.rmsprop: rmsprop,
+    OptimizerKind.adam: adam,
+    OptimizerKind.adamw: adam,
+}
+
+
+def trajectory(config: OptimizerConfig, theta: float) -> list[float]:
+    """Return the parameter after each update, computed in float64."""
+    parameter = nn.Parameter(torch.tensor([theta], dtype=torch.float64))
+    optimizer = build_optimizer([parameter], config)
+    positions = []
+    for gradient in GRADIENTS:
+        parameter.grad = torch.tensor([gradient], dtype=torch.float64)
+        optimizer.step()
+        positions.append(parameter.item())
+    return positions
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        (OptimizerKind.sgd, {"lr": 0.02}),
+        (OptimizerKind.sgd, {"momentum": 0.6}),
+        (OptimizerKind.sgd, {"weight_decay": 0.3}),
+        (OptimizerKind.rmsprop, {"lr": 0.02}),
+        (OptimizerKind.rmsprop, {"beta2": 0.7}),
+        (OptimizerKind.rmsprop, {"eps": 0.1}),
+        (OptimizerKind.rmsprop, {"momentum": 0.6}),
+        (OptimizerKind.rmsprop, {"weight_decay": 0.3}),
+        (OptimizerKind.adam, {"lr": 0.02}),
+        (OptimizerKind.adam, {"beta1": 0.5}),
+        (OptimizerKind.adam, {"beta2": 0.7}),
+        (OptimizerKind.adam, {"eps": 0.1}),
+        (OptimizerKind.adam, {"weight_decay": 0.3}),
+        (OptimizerKind.adamw, {"lr": 0.02}),
+        (OptimizerKind.adamw, {"beta1": 0.5}),
+        (OptimizerKind.adamw, {"beta2": 0.7}),
+        (OptimizerKind.adamw, {"eps": 0.1}),
+        (OptimizerKind.adamw, {"weight_decay": 0.3}),
+    ],
+)
+def test_every_setting_has_the_effect_of_its_equation(kind: OptimizerKind, changes: dict[str, Any]) -> None:
+    before = replace(SGD, kind=kind, lr=0.1, eps=1e-3)
+    after = replace(before, **changes)
+    positions = trajectory(after, 2.0)
+    assert positions == pytest.approx(list(EQUATIONS[kind](after, 2.0, GRADIENTS)), rel=1e-12)
+    assert trajectory(before, 2.0) == pytest.approx(list(EQUATIONS[kind](before, 2.0, GRADIENTS)), rel=1e-12)
+    assert all(abs(one - other) > 1e-4 for one, other in zip(positions[1:], trajectory(before, 2.0)[1:], strict=True))
+
+
+@pytest.mark.parametrize("kind", list(OptimizerKind))
+def test_all_parameters_are_stepped_by_few_calls(kind: OptimizerKind) -> None:
+    optimizer = build_optimizer(with_gradients([1.0]), replace(SGD, kind=kind))
+    assert optimizer.defaults["foreach" if kind == OptimizerKind.rmsprop else "fused"] is True
+
+
+def test_after_a_reduction_a_plateau_waits_its_whole_patience_again() -> None:
+    plateau, reductions = PlateauState(), []
+    for nats_per_token in (1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0):
+        plateau.observe(nats_per_token, replace(SCHEDULE, plateau_patience=3))
+        reductions.append(plateau.num_reductions)
+    assert reductions == [0, 0, 0, 1, 1, 1, 2]
 
 
 def test_sgd_takes_the_gradient_times_the_learning_rate() -> None:

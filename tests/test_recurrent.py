@@ -180,6 +180,45 @@ def test_bf16_stays_within_its_precision(lengths: list[int] | None) -> None:
     torch.testing.assert_close(output_TBH.float(), expected_TBH, rtol=0, atol=0.05)  # |h| < 1; bf16 has 8 bits
 
 
+@pytest.mark.parametrize(
+    ("num_steps", "is_packed", "with_grad", "on_intel", "own"),
+    [
+        (2, False, True, True, True),  # training on an Intel processor
+        (2, False, True, False, False),  # oneDNN is faster on others
+        (1, False, True, True, False),  # a single step leaves nothing to gather
+        (2, False, False, True, False),  # without gradients torch's layer is faster
+        (2, True, False, False, True),  # packed sequences it takes slowly everywhere
+        (1, True, True, False, True),
+    ],
+)
+def test_the_own_layer_runs_where_it_is_faster(
+    num_steps: int, is_packed: bool, with_grad: bool, on_intel: bool, own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurrent_module, "is_intel_cpu", lambda: on_intel)
+    input_TBE = randn(num_steps, 2, 4, dtype=torch.float32)
+    with torch.set_grad_enabled(with_grad):
+        assert recurrent_module._own_layer_pays(input_TBE, is_packed=is_packed) == own
+        # bf16 and other devices are torch's, whatever else holds
+        assert not recurrent_module._own_layer_pays(input_TBE.bfloat16(), is_packed=is_packed)
+        assert not recurrent_module._own_layer_pays(input_TBE.to("meta"), is_packed=is_packed)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert not recurrent_module._own_layer_pays(input_TBE, is_packed=is_packed)
+
+
+def test_the_layer_is_chosen_by_whether_sentences_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def pays(_input_TBE: Tensor, *, is_packed: bool) -> bool:
+        asked.append(is_packed)
+        return True
+
+    monkeypatch.setattr(recurrent_module, "_own_layer_pays", pays)
+    rnn, input_TBE = stacked(), randn(3, 2, 4)
+    rnn(input_TBE)
+    rnn(input_TBE, lengths_B=torch.tensor([3, 2]))
+    assert asked == [False, True]
+
+
 def test_rows_of_a_state_are_taken_in_any_order_and_more_than_once() -> None:
     state = state_of(4)
     taken = state.select(torch.tensor([3, 0, 3]))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from nmt.config import SourceOrder
@@ -72,6 +73,22 @@ def test_log_probs_are_those_of_the_softmax() -> None:
     torch.testing.assert_close(model.log_probs(batch).double(), expected_M, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=["f64", "f32", "bf16"])
+@torch.no_grad()
+def test_log_probs_are_taken_in_float32_whatever_the_model_computes_in(dtype: torch.dtype) -> None:
+    model, batch = tiny_model(dtype=dtype), batch_of(PAIRS)
+    log_prob_M = model.log_probs(batch)
+    assert log_prob_M.dtype == torch.float32
+    logits_MV = model.decoder.output(model(batch)).float()
+    expected_M = F.log_softmax(logits_MV, dim=1)[torch.arange(len(logits_MV)), batch.tgt_token_M]
+    torch.testing.assert_close(log_prob_M, expected_M, rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+def test_a_batch_of_one_token_has_one_log_prob() -> None:
+    assert tiny_model().log_probs(batch_of([([4], [])])).shape == (1,)
+
+
 @torch.no_grad()
 def test_a_uniform_model_gives_each_token_minus_log_v() -> None:
     model = tiny_model(replace(MODEL, init_range=0.0), tgt_vocab_size=12)
@@ -118,6 +135,8 @@ def test_the_forget_bias_is_added_to_the_forget_gates_alone() -> None:
     biased.config = replace(MODEL, forget_bias=1.0)
     initialize(biased, generator=torch.Generator().manual_seed(1))
     H = MODEL.hidden_dim
+    first_bias_G = dict(plain.encoder.rnn.lstm.named_parameters())["bias_ih_l0"]
+    assert len(set(first_bias_G[H : 2 * H].tolist())) == H  # without it they are like any other
     for (name, before), after in zip(plain.named_parameters(), biased.parameters(), strict=True):
         expected = before.detach().clone()
         if "bias_ih" in name:

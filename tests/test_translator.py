@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from nmt.config import EnsembleAverage, LengthPenaltyConfig, LengthPenaltyKind, SearchConfig, SearchPrecision
 from nmt.errors import ConfigError
+from nmt.search.beam import Hypothesis
 from nmt.search.scorer import Candidates, EncodedSource
 from nmt.search.translator import Translator
+from nmt.search.workers import beam_search
 from nmt.text.subword import BOS_ID, EOS_ID, SubwordModel, SubwordSpec, learn_subword
 
 
@@ -102,6 +105,35 @@ def test_empty_lines_are_not_searched(subword: SubwordModel) -> None:
         assert (text, score, log_prob, num_tokens, finished) == ("", 0.0, 0.0, 0, True)
 
 
+def test_a_line_of_which_no_subword_is_left_is_empty_and_not_searched(subword: SubwordModel) -> None:
+    class Dropping(CopyScorer):
+        def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
+            return super().encode_sources([line.strip("~") for line in lines])
+
+    scorer = Dropping(subword)
+    translations = list(Translator(scorer, subword, search_config()).translate(["fox", "~~", "dog"]))
+    assert [translation.text for translation in translations] == ["fox", "", "dog"]
+    assert translations[1].hypotheses[0].finished
+    assert len(scorer.searched) == 2
+    assert 0 not in scorer.searched
+
+
+def test_a_line_of_one_subword_is_searched(subword: SubwordModel) -> None:
+    class First(CopyScorer):
+        def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
+            return [EncodedSource((source.ids_by_member[0][1:2],)) for source in super().encode_sources(lines)]
+
+    scorer = First(subword)
+    (translation,) = Translator(scorer, subword, search_config()).translate(["x"])
+    assert translation.text == "x"
+    assert scorer.searched == [1]
+
+
+def test_a_new_translator_has_one_worker_and_nothing_unfinished(subword: SubwordModel) -> None:
+    translator = Translator(CopyScorer(subword), subword, search_config())
+    assert (translator.workers, translator.num_unfinished) == (1, 0)
+
+
 def test_no_lines_give_none(subword: SubwordModel) -> None:
     assert list(Translator(CopyScorer(subword), subword, search_config()).translate([])) == []
 
@@ -150,6 +182,19 @@ def test_progress_counts_every_line_once(subword: SubwordModel) -> None:
     assert min(steps) >= 0
 
 
+def test_all_workers_of_a_translator_search(subword: SubwordModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def search(*arguments: Any, workers: int, **settings: Any) -> list[tuple[Hypothesis, ...]]:
+        asked.append(workers)
+        return beam_search(*arguments, workers=workers, **settings)
+
+    monkeypatch.setattr("nmt.search.translator.beam_search", search)
+    translations = list(Translator(CopyScorer(subword), subword, search_config(), workers=3).translate(LINES))
+    assert [translation.text for translation in translations] == [line.strip() for line in LINES]
+    assert asked == [3]
+
+
 def test_n_best_come_with_their_scores(subword: SubwordModel) -> None:
     translator = Translator(CopyScorer(subword), subword, search_config(2, n_best=2))
     (translation,) = translator.translate(["dog"])
@@ -171,6 +216,7 @@ def test_unfinished_translations_are_counted_and_warned_of_once(
     assert [translation.hypotheses[0].finished for translation in translations] == [False, True, True, False, True]
     assert translations[0].hypotheses[0].num_tokens == 4
     assert translator.num_unfinished == 2
+    assert [record.name for record in caplog.records] == ["nmt.search.translator"]
     assert [record.getMessage() for record in caplog.records] == [
         "2 translations reached the maximum length and were cut short: raise search.max_len_ratio or "
         "search.max_len_extra if they ought to be longer"

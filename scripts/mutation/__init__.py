@@ -1,0 +1,1 @@
+"""Mutation testing: are there changes to the code that no test notices?"""

@@ -1,0 +1,108 @@
+"""The command line of scripts/mutants."""
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mutation.mutate import Mutant, sample
+from mutation.results import Result, alive, append_result, format_report, read_explanations, read_results
+from mutation.run import Copy
+from mutation.targets import chosen_modules, files_of_tests, module_path
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / "build" / "mutants"
+LIMIT_FACTOR = 6.0  # a mutant may take so many times as long as its tests take without it, and --limit more
+
+DESCRIPTION = """
+Make small changes to modules of nmt, one at a time, and run the tests of the module on each: a change that no test
+notices (a survivor) shows a rule that no test states. Works on a copy; your files stay as they are.
+Survivors that are equal to what was there are explained in scripts/mutation/explained.toml.
+Outcomes are kept, so that a run that was cut short goes on where it was, and after new tests only survivors run again.
+"""
+
+
+def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/mutants", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help="search.beam, search, …; all without any")
+    parser.add_argument("--size", type=int, default=16, help="mutants of each module (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="chooses the mutants (default: %(default)s)")
+    parser.add_argument("--limit", type=float, default=10.0, help="seconds beyond the usual that kill a mutant")
+    parser.add_argument("--results", type=Path, default=WORK / "results.jsonl", help="(default: build/mutants)")
+    parser.add_argument("--report-only", action="store_true", help="run nothing; report what is known of this sample")
+    return parser.parse_args(arguments)
+
+
+def fingerprint(paths: Sequence[Path], folder: Path) -> str:
+    return hashlib.sha256(b"\0".join((folder / path).read_bytes() for path in paths)).hexdigest()[:16]
+
+
+def test_mutants(copy: Copy, module: str, mutants: Sequence[Mutant], options: argparse.Namespace) -> None:
+    """Test mutants of one module and write each outcome down."""
+    paths = files_of_tests(module, copy.folder)
+    baseline = copy.test(paths, limit_s=600, writes_bytecode=True)
+    if baseline.killed_by:
+        raise ValueError(f"the tests of {module} must pass before it is changed, but fail: {baseline.killed_by}")
+    tests = fingerprint(paths, copy.folder)
+    for mutant in mutants:
+        with copy.changed(module_path(module), mutant.source):
+            outcome = copy.test(paths, limit_s=options.limit + LIMIT_FACTOR * baseline.wall_s)
+        result = Result(
+            id=mutant.id,
+            module=module,
+            kind=mutant.kind,
+            line=mutant.line,
+            before=mutant.before,
+            after=mutant.after,
+            diff=mutant.diff,
+            tests=tests,
+            killed_by=outcome.killed_by,
+            wall_s=round(outcome.wall_s, 2),
+        )
+        append_result(options.results, result)
+        verdict = f"killed by {outcome.killed_by}" if outcome.killed_by else "SURVIVED"
+        print(f"{module}:{mutant.line} {mutant.kind}, {outcome.wall_s:.1f} s: {verdict}", file=sys.stderr, flush=True)
+
+
+def is_known(mutant: Mutant, known: dict[str, Result], tests: str) -> bool:
+    result = known.get(mutant.id)
+    return result is not None and (not result.survived or result.tests == tests)
+
+
+def choose(modules: Sequence[str], folder: Path, options: argparse.Namespace) -> dict[str, list[Mutant]]:
+    return {
+        module: sample(module, (folder / module_path(module)).read_text("utf-8"), options.size, seed=options.seed)
+        for module in modules
+    }
+
+
+def test_all(modules: Sequence[str], options: argparse.Namespace) -> dict[str, list[Mutant]]:
+    """Test the chosen mutants whose outcome is not known yet; returns all that were chosen."""
+    known = read_results(options.results)
+    with Copy(ROOT, WORK / "copy") as copy:  # from here on the checkout may change
+        mutants = choose(modules, copy.folder, options)
+        for module, own in mutants.items():
+            tests = fingerprint(files_of_tests(module, copy.folder), copy.folder)
+            to_do = [mutant for mutant in own if not is_known(mutant, known, tests)]
+            if to_do:
+                test_mutants(copy, module, to_do, options)
+    return mutants
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the command line asks for; returns the exit status, 1 if there are survivors that nothing explains."""
+    options = read_arguments(arguments)
+    try:
+        modules = chosen_modules(options.modules, ROOT)
+        mutants = choose(modules, ROOT, options) if options.report_only else test_all(modules, options)
+    except ValueError as error:
+        print(f"mutants: {error}", file=sys.stderr)
+        return 1
+    results = read_results(options.results)
+    chosen = [results[mutant.id] for own in mutants.values() for mutant in own if mutant.id in results]
+    explanations = read_explanations()
+    print(format_report(chosen, explanations))
+    return int(bool(alive(chosen, explanations)))

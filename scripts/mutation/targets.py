@@ -1,0 +1,65 @@
+"""Which modules are changed, and which tests are to notice."""
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+PACKAGES = ("text", "corpus", "model", "training", "search", "evaluation")
+
+# Taken only if asked for by name.
+LEFT_OUT = {
+    "text.phrasebook*": "a lexicon and a grammar: what is wrong in them is wrong French, not a wrong program",
+    "model.compiled_kernels": "numba would compile each mutant anew, half a minute each",
+}
+
+# A module's tests are those named after it and these: the most specific first, and none that takes long.
+OTHER_TESTS: dict[str, tuple[str, ...]] = {
+    "corpus.binarized": ("prepare",),
+    "model.dropout": ("encoder", "decoder"),
+    "model.lstm_layer": ("recurrent",),
+    "model.recurrent": ("encoder", "decoder"),
+    "model.encoder": ("seq2seq", "inference"),
+    "model.decoder": ("seq2seq", "inference"),
+    "model.kernels": ("scorer",),
+    "model.inference": ("scorer",),
+    "search.beam": ("workers", "translator"),
+    "search.workers": ("translator",),
+    "text.subword_process": ("prepare",),
+    "evaluation.metrics": ("evaluate",),
+}
+
+
+def all_modules(root: Path) -> list[str]:
+    """Name the modules of all packages in which mutants are made, such as `search.beam`."""
+    paths = (path for package in PACKAGES for path in sorted((root / "nmt" / package).glob("*.py")))
+    return [f"{path.parent.name}.{path.stem}" for path in paths if path.stem != "__init__"]
+
+
+def chosen_modules(names: list[str], root: Path) -> list[str]:
+    """Resolve what was asked for, modules or packages; without any, all that is not left out."""
+    modules = all_modules(root)
+    if not names:
+        return [module for module in modules if not any(fnmatchcase(module, pattern) for pattern in LEFT_OUT)]
+    chosen = []
+    for name in names:
+        found = [module for module in modules if module == name or module.split(".")[0] == name]
+        if not found:
+            raise ValueError(
+                f"MODULE must be a module or a package of nmt such as search.beam or search, but is {name}"
+            )
+        chosen += [
+            module
+            for module in found
+            if module == name or not any(fnmatchcase(module, pattern) for pattern in LEFT_OUT)
+        ]
+    return chosen
+
+
+def module_path(module: str) -> Path:
+    return Path("nmt", *module.split(".")).with_suffix(".py")
+
+
+def files_of_tests(module: str, root: Path) -> list[Path]:
+    """Return the files of a module's tests, the most specific first, as paths below `root`."""
+    names = (module.split(".")[1], *OTHER_TESTS.get(module, ()))
+    paths = [Path("tests", f"test_{name}.py") for name in names]
+    return [path for path in paths if (root / path).exists()]
