@@ -2,12 +2,12 @@
 
 import json
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from nmt.commands.output import check_output, open_output, read_files
 from nmt.config import EvaluateCommand, PairedTest
 from nmt.errors import ConfigError, DataError
 from nmt.evaluation.metrics import (
@@ -63,6 +63,7 @@ def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     _check(settings)
     if settings.checkpoints and settings.source is None:
         _take_test_set(settings)
+    _check_outputs(settings)
     references = [_read_text(name) for name in settings.reference]
     labels = _read_labels(settings, num_sentences=len(references[0]))
     if settings.checkpoints:
@@ -72,7 +73,6 @@ def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     else:
         options = _metric_options(settings)
         systems = {name: _read_text(name) for name in settings.hypothesis}
-    _warn(systems, dict(zip(settings.reference, references, strict=True)), options.bleu_tokenize)
     report = Report(
         references=settings.reference,
         systems=[
@@ -81,7 +81,10 @@ def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
         ],
         paired_test=_compare(systems, references, settings=settings, options=options),
     )
-    sys.stdout.write(_as_json(report) if settings.json else _as_text(report))
+    _warn(systems, dict(zip(settings.reference, references, strict=True)), options.bleu_tokenize)
+    with open_output(None) as stream:
+        text = _as_json(report) if settings.json else _as_text(report)
+        stream.write(text.encode("utf-8", "backslashreplace"))  # a file's name may hold any bytes
     return 0
 
 
@@ -117,6 +120,17 @@ def _check(settings: EvaluateCommand) -> None:
         raise ConfigError("; ".join(problems))
 
 
+def _check_outputs(settings: EvaluateCommand) -> None:
+    read = read_files(
+        source=settings.source,
+        reference=settings.reference,
+        hypothesis=settings.hypothesis,
+        groups=settings.groups,
+    )
+    for output in (None, settings.output):  # the scores go to stdout
+        check_output(output, read=read, checkpoints=settings.checkpoints)
+
+
 def _take_test_set(settings: EvaluateCommand) -> None:
     """Take `data.test` of the run that wrote the checkpoints as source and reference."""
     # imported here since scoring files needs no torch
@@ -149,7 +163,7 @@ def _read_text(name: str) -> list[str]:
 def _metric_options(settings: EvaluateCommand) -> MetricOptions:
     lang = settings.tgt_lang or _language_of_run(settings.checkpoints)
     tokenizer = resolve_tokenizer(settings.bleu_tokenize, lang=lang)
-    if settings.bleu_tokenize == AUTO and lang is not None:
+    if settings.bleu_tokenize == AUTO and tokenizer != SACREBLEU_DEFAULTS.bleu_tokenize:
         logger.info("BLEU with bleu_tokenize=%s, for tgt_lang=%s", tokenizer, lang)
     return MetricOptions(bleu_tokenize=tokenizer, lowercase=settings.lowercase)
 

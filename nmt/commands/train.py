@@ -22,7 +22,7 @@ from nmt.device import resolve_device, resolve_inference_precision, resolve_prec
 from nmt.errors import CheckpointError, ConfigError
 from nmt.evaluation.metrics import MetricOptions, bleu_signature, corpus_bleu
 from nmt.evaluation.plain_text import warn_of_odd_text
-from nmt.evaluation.tokenizer import AUTO, BleuTokenizer, resolve_tokenizer
+from nmt.evaluation.tokenizer import AUTO, TOKENIZERS, BleuTokenizer, resolve_tokenizer
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.search.beam import check_search_config
 from nmt.search.scorer import ModelScorer
@@ -121,12 +121,14 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
             return _train(settings, last, config_yaml=config_yaml)
 
 
-def _bleu_tokenizer(settings: TrainCommand) -> BleuTokenizer:
+def _bleu_tokenizer(settings: TrainCommand) -> str:
     """Resolve `training.bleu_tokenize=auto`: by the target language, on resuming as the run began."""
     name = settings.training.bleu_tokenize
     last = find_last(Path(settings.run_dir) / "checkpoints") if settings.resume else None
     if name == AUTO and last is not None:
         name = (read_config(last).get("training") or {}).get("bleu_tokenize", TrainingConfig.bleu_tokenize)
+    if settings.training.bleu_every is None and name in (AUTO, *TOKENIZERS):
+        return name  # and need not work here
     return resolve_tokenizer(name, lang=settings.data.tgt_lang)
 
 

@@ -82,7 +82,11 @@ def warn_of_blank_references(references: Mapping[str, Sequence[str]]) -> None:
     in_all = set.intersection(*blank.values())
     for name, rows in blank.items():
         if missing := len(rows - in_all):
-            _log.warning("%s: %d blank line%s, taken as missing references", name, missing, "s" * (missing > 1))
+            meaning = "missing references" if missing > 1 else "a missing reference"
+            _log.warning("%s: %s, taken as %s", name, _blank_lines(missing), meaning)
     if in_all:
-        names = ", ".join(references)
-        _log.warning("%s: %d blank line%s, matched by blank lines alone", names, len(in_all), "s" * (len(in_all) > 1))
+        _log.warning("%s: %s, matched by blank lines alone", ", ".join(references), _blank_lines(len(in_all)))
+
+
+def _blank_lines(number: int) -> str:
+    return "1 blank line" if number == 1 else f"{number} blank lines"
