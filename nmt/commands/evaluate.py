@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -69,12 +70,12 @@ def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     if settings.checkpoints:
         sources = _read_sources(settings, references)
         options = _metric_options(settings)
-        systems = {"+".join(settings.checkpoints): _translate(settings, sources)}
+        systems = {"+".join(map(_printable, settings.checkpoints)): _translate(settings, sources)}
     else:
         options = _metric_options(settings)
-        systems = {name: _read_text(name) for name in settings.hypothesis}
+        systems = {_printable(name): _read_text(name) for name in settings.hypothesis}
     report = Report(
-        references=settings.reference,
+        references=list(map(_printable, settings.reference)),
         systems=[
             _report_system(name, lines, references, settings=settings, options=options, labels=labels)
             for name, lines in systems.items()
@@ -83,8 +84,7 @@ def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     )
     _warn(systems, dict(zip(settings.reference, references, strict=True)), options.bleu_tokenize)
     with open_output(None) as stream:
-        text = _as_json(report) if settings.json else _as_text(report)
-        stream.write(text.encode("utf-8", "backslashreplace"))  # a file's name may hold any bytes
+        stream.write((_as_json(report) if settings.json else _as_text(report)).encode())
     return 0
 
 
@@ -158,6 +158,11 @@ def _read_text(name: str) -> list[str]:
     lines = list(read_lines(Path(name)))
     refuse_markup(lines, name=name)
     return lines
+
+
+def _printable(name: str) -> str:
+    """Return a file's name as text, whatever bytes it holds, and whatever the locale takes them for."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _metric_options(settings: EvaluateCommand) -> MetricOptions:
