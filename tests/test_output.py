@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nmt.commands import output as output_module
 from nmt.commands.output import Source, check_output, open_output, read_files, read_stdin
 from nmt.errors import ConfigError
 from tests.commands import error, nmt
@@ -212,7 +211,7 @@ def test_write_protection_is_respected(tmp_path: Path, monkeypatch: pytest.Monke
     file = tmp_path / "out"
     file.write_text("x")
     protected = file
-    monkeypatch.setattr(output_module.os, "access", lambda path, _: Path(path) != protected)  # root may do anything
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != protected)  # root may do anything
     assert refusal(file).endswith("is write-protected: name another file, or permit writing (chmod u+w)")
     protected = tmp_path
     assert refusal(file).endswith(f"write-protected: name another file, or permit writing in {tmp_path}")

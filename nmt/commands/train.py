@@ -123,13 +123,12 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
 
 def _bleu_tokenizer(settings: TrainCommand) -> str:
     """Resolve `training.bleu_tokenize=auto`: by the target language, on resuming as the run began."""
-    name = settings.training.bleu_tokenize
-    last = find_last(Path(settings.run_dir) / "checkpoints") if settings.resume else None
-    if name == AUTO and last is not None:
-        name = (read_config(last).get("training") or {}).get("bleu_tokenize", TrainingConfig.bleu_tokenize)
+    name, run_dir = settings.training.bleu_tokenize, Path(settings.run_dir)
+    if name == AUTO and settings.resume and (run_dir / "config.yaml").exists():
+        name = (read_config(run_dir).get("training") or {}).get("bleu_tokenize", TrainingConfig.bleu_tokenize)
     if settings.training.bleu_every is None and name in (AUTO, *TOKENIZERS):
         return name  # and need not work here
-    return resolve_tokenizer(name, lang=settings.data.tgt_lang)
+    return resolve_tokenizer(name, lang=settings.data.tgt_lang, setting="training.bleu_tokenize")
 
 
 def _settled(config_yaml: str, *, bleu_tokenize: str) -> str:
@@ -224,7 +223,8 @@ def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand, config_yaml: st
 
 def _changes(last: Path, config_yaml: str) -> dict[str, str]:
     """Say of each setting that differs from the checkpoint's what it was and is; `resume` itself does not count."""
-    before, now = _flat(read_config(last)), _flat(yaml.safe_load(config_yaml))
+    added_later = {"training.bleu_tokenize": TrainingConfig.bleu_tokenize}
+    before, now = added_later | _flat(read_config(last)), _flat(yaml.safe_load(config_yaml))
     return {
         key: f"{key} was {before.get(key)} and is {now.get(key)}"
         for key in sorted(before.keys() | now.keys())

@@ -40,31 +40,30 @@ _BY_LANGUAGE = {code: tokenizers for codes, tokenizers in _SUITABLE for code in 
 _SPACED_SCRIPTS = {"latn", "cyrl"}  # zh-Latn is Pinyin
 
 
-def resolve_tokenizer(name: str, *, lang: str | None) -> BleuTokenizer:
+def resolve_tokenizer(name: str, *, lang: str | None, setting: str = "bleu_tokenize") -> BleuTokenizer:
     """Return the tokenizer of that name, or for `auto` the best one for `lang` that works here (13a if `lang` is None).
 
     Raises:
-        ConfigError: there is no such tokenizer, or it does not work here.
+        ConfigError: there is no such tokenizer, or it does not work here; it names `setting`.
     """
     if name == AUTO:
         return next(tokenizer for tokenizer in _candidates(lang) if _problem(tokenizer) is None)
-    for tokenizer in TOKENIZERS:
-        if tokenizer == name:
-            check_tokenizer(tokenizer)
-            return tokenizer
-    raise ConfigError(f"bleu_tokenize must be one of {', '.join((AUTO, *TOKENIZERS))}, but is {name}")
+    if name not in TOKENIZERS:
+        raise ConfigError(f"{setting} must be one of {', '.join((AUTO, *TOKENIZERS))}, but is {name}")
+    check_tokenizer(name, setting=setting)
+    return name
 
 
-def check_tokenizer(tokenizer: BleuTokenizer) -> None:
+def check_tokenizer(tokenizer: BleuTokenizer, *, setting: str = "bleu_tokenize") -> None:
     """Refuse a tokenizer that does not exist or does not work here.
 
     Raises:
-        ConfigError: saying what to install.
+        ConfigError: saying what to install; it names `setting`.
     """
     if tokenizer not in TOKENIZERS:
-        raise ConfigError(f"bleu_tokenize must be one of {', '.join(TOKENIZERS)}, but is {tokenizer}")
+        raise ConfigError(f"{setting} must be one of {', '.join(TOKENIZERS)}, but is {tokenizer}")
     if problem := _problem(tokenizer):
-        raise ConfigError(f"bleu_tokenize={tokenizer} {problem}; or take char, which needs nothing")
+        raise ConfigError(f"{setting}={tokenizer} {problem}; or take char, which needs nothing")
 
 
 def _problem(tokenizer: BleuTokenizer) -> str | None:
