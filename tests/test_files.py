@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,6 @@ from nmt.files import atomic_folder, atomic_write, remove_abandoned, remove_temp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -153,6 +153,19 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_no
         assert remove_abandoned(tmp_path / name) == []
     assert (tmp_path / name).read_text() == "x"
     assert set(names(tmp_path)) == {*others, name}
+
+
+def test_a_file_is_not_abandoned_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace = Path.replace
+
+    def late(temporary: Path, target: Path) -> Path:
+        assert remove_abandoned(target) == []
+        return replace(temporary, target)
+
+    monkeypatch.setattr(Path, "replace", late)
+    with atomic_write(tmp_path / "a") as stream:
+        stream.write(b"x")
+    assert (tmp_path / "a").read_text() == "x"
 
 
 def test_no_link_is_taken_for_abandoned(tmp_path: Path) -> None:

@@ -382,6 +382,26 @@ def test_a_full_stdout_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     disk.is_full = False  # for the end of the test
 
 
+class Narrow(Full):
+    """Takes three bytes at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+
+    def write(self, data: object) -> int:
+        self.written += bytes(memoryview(data)[:3])  # type: ignore[arg-type]
+        return min(3, len(memoryview(data)))  # type: ignore[arg-type]
+
+
+def test_nothing_is_lost_where_python_does_not_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = Narrow()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(narrow, write_through=True))  # type: ignore[arg-type]
+    for _ in range(2):
+        write(None, "one two three\n")
+    assert narrow.written == b"one two three\n" * 2
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_device_is_one_line(checkpoint: Path) -> None:
     line = error("translate", f"checkpoints={checkpoint}", "threads=1", "output=/dev/full", stdin=b"one\n")
@@ -389,11 +409,15 @@ def test_a_full_device_is_one_line(checkpoint: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_stdout_is_one_line_and_no_more_at_exit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_stdout_is_one_line_and_no_more_at_exit(tmp_path: Path, unbuffered: str) -> None:
     (tmp_path / "a").write_text("one two three four\n")
     command = [*NMT, "evaluate", f"hypothesis={tmp_path / 'a'}", f"reference={tmp_path / 'a'}", "bootstrap_samples=0"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300, check=False
+        )
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("nmt: stdout: No space left on device")

@@ -6,6 +6,7 @@ run's own text is never overwritten by accident. Other files that exist are repl
 
 import bz2
 import gzip
+import io
 import logging
 import lzma
 import os
@@ -248,7 +249,9 @@ def _stdout() -> Iterator[BinaryIO]:
     """Give stdout as bytes, whatever encoding the terminal has, and flush it, so that a full disk is noticed here."""
     _check_stdout()
     sys.stdout.flush()
-    stream = sys.stdout.buffer
+    raw = sys.stdout.buffer
+    # PYTHONUNBUFFERED leaves out the buffer, and with it the care for writes that take only a part
+    stream = io.BufferedWriter(raw) if isinstance(raw, io.RawIOBase) else raw
     try:
         with naming(Path("stdout")):
             yield stream
@@ -256,6 +259,9 @@ def _stdout() -> Iterator[BinaryIO]:
     except OSError:
         _give_up(stream)
         raise
+    finally:
+        if stream is not raw:
+            stream.detach()
 
 
 def _give_up(stream: BinaryIO) -> None:
