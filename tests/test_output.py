@@ -396,7 +396,7 @@ class Narrow(Full):
 
 def test_nothing_is_lost_where_python_does_not_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = Narrow()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(narrow, write_through=True))  # type: ignore[arg-type]
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(narrow, write_through=True))  # type: ignore[type-var]
     for _ in range(2):
         write(None, "one two three\n")
     assert narrow.written == b"one two three\n" * 2

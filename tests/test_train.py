@@ -370,12 +370,13 @@ CHINESE = (
     "subword.vocab_size=40",
     "training.bleu_every=1",
     "training.max_updates=4",
+    "search.precision=fp32",
 )
 
 
 def test_development_bleu_is_that_of_nmt_evaluate(chinese: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    search = ("search=greedy", "search.min_len=6")
+    search = ("search=greedy", "search.min_len=6", "search.precision=fp32")
     enough = ("training.max_updates=60", "training.validate_every=60", "optimizer.lr=0.05")  # for some words to match
     done = _train(chinese, run_dir, *CHINESE, *search, *enough)
     assert done.status == 0, done.err

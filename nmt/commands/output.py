@@ -249,9 +249,9 @@ def _stdout() -> Iterator[BinaryIO]:
     """Give stdout as bytes, whatever encoding the terminal has, and flush it, so that a full disk is noticed here."""
     _check_stdout()
     sys.stdout.flush()
-    raw = sys.stdout.buffer
-    # PYTHONUNBUFFERED leaves out the buffer, and with it the care for writes that take only a part
-    stream = io.BufferedWriter(raw) if isinstance(raw, io.RawIOBase) else raw
+    stream, buffer = sys.stdout.buffer, None
+    if isinstance(stream, io.RawIOBase):  # PYTHONUNBUFFERED: a write may take only a part, and nobody notices
+        stream = buffer = io.BufferedWriter(stream)
     try:
         with naming(Path("stdout")):
             yield stream
@@ -260,8 +260,8 @@ def _stdout() -> Iterator[BinaryIO]:
         _give_up(stream)
         raise
     finally:
-        if stream is not raw:
-            stream.detach()
+        if buffer is not None:
+            buffer.detach()
 
 
 def _give_up(stream: BinaryIO) -> None:
