@@ -221,6 +221,7 @@ class TrainingConfig:
     checkpoint_every: int = MISSING
     keep_last: int = MISSING
     init_from: str | None = MISSING
+    bleu_tokenize: str = "13a"  # as in runs of 0.1.0
 
 
 @dataclass
@@ -280,6 +281,7 @@ class EvaluateCommand:
     by_length: bool = MISSING
     metrics: list[str] = MISSING
     bleu_tokenize: str = MISSING
+    tgt_lang: str | None = MISSING
     lowercase: bool = MISSING
     bootstrap_samples: int = MISSING
     paired_test: PairedTest = MISSING

@@ -3,9 +3,14 @@
 Both are written under a temporary name beside their place, synced to the disk and renamed, so that neither a kill nor
 a power cut nor a full disk leaves half of one, or loses what was there before. Permissions follow the umask; a file
 that is replaced keeps those that it had.
+
+Whoever writes a temporary file holds a lock on it until it has its name, so that what killed processes have left is
+known from what living ones write.
 """
 
 import errno
+import fcntl
+import glob
 import os
 import secrets
 import shutil
@@ -26,16 +31,15 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         OSError: the file cannot be written; it names `path`.
     """
     target = path.resolve()
-    temporary = _temporary_name(target)
+    temporary, stream = _open_temporary(target, path)
     try:
-        with naming(path, instead_of=temporary), temporary.open("xb") as stream:
+        with naming(path, instead_of=temporary), stream:
             yield stream
             stream.flush()
             with suppress(FileNotFoundError):
                 os.fchmod(stream.fileno(), stat.S_IMODE(target.stat().st_mode))
             os.fsync(stream.fileno())
-        with naming(path, instead_of=temporary):
-            temporary.replace(target)
+            temporary.replace(target)  # before closing, which gives the lock back
             sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
@@ -106,6 +110,22 @@ def remove_temporaries(folder: Path, name: str) -> None:
                 path.unlink()
 
 
+def remove_abandoned(path: Path) -> list[Path]:
+    """Remove the temporary files that killed processes left while they wrote `path`; return their names.
+
+    Those of living processes are locked, and stay.
+    """
+    target, removed = path.resolve(), []
+    for temporary in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 8}.tmp"):
+        with suppress(OSError):
+            if not temporary.is_symlink() and temporary.is_file():
+                with temporary.open("rb+") as stream:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    temporary.unlink()
+                removed.append(temporary)
+    return removed
+
+
 def sync(path: Path) -> None:
     """Bring a file, or the list of names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -131,6 +151,22 @@ def naming(path: Path, *, instead_of: Path | None = None) -> Iterator[None]:
 
 def _old_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.old")
+
+
+def _open_temporary(target: Path, path: Path) -> tuple[Path, BinaryIO]:
+    """Open a new temporary file beside `target` and lock it; errors name `path`."""
+    while True:
+        temporary = _temporary_name(target)
+        with naming(path, instead_of=temporary):
+            stream = temporary.open("xb")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            taken = not temporary.exists()
+        except OSError as error:
+            taken = isinstance(error, BlockingIOError)  # else a file system without locks
+        if not taken:
+            return temporary, stream
+        stream.close()  # another process took it for abandoned before it was locked
 
 
 def _temporary_name(path: Path) -> Path:

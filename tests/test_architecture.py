@@ -46,6 +46,8 @@ ORDER = [
     "search.beam",
     "search.workers",
     "search.translator",
+    "evaluation.tokenizer",
+    "evaluation.plain_text",
     "evaluation.metrics",
     "commands.*",
     "__main__",

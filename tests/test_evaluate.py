@@ -144,8 +144,8 @@ def test_systems_are_compared_with_the_first(test: str) -> None:
         (["hypothesis=good", "output=x"], "output is where translations by checkpoints go: it needs checkpoints"),
         (["hypothesis=good", "metrics=[bleu,rouge]"], "metrics must name some of bleu, chrf, chrf++, ter, each once"),
         (["hypothesis=good", "metrics=[]"], "metrics must name some of bleu, chrf, chrf++, ter"),
-        (["hypothesis=good", "bleu_tokenize=x"], "bleu_tokenize must be one of 13a, intl, char, zh, none, but is x"),
-        (["hypothesis=good", "bootstrap_samples=-1"], "bootstrap_samples must be 0 (no interval) or at least 2"),
+        (["hypothesis=good", "bleu_tokenize=x"], "bleu_tokenize must be one of auto, 13a, intl, char, zh,"),
+        (["hypothesis=good", "bootstrap_samples=-1"], "bootstrap_samples must be 0 (no interval) or from 2 to 100,000"),
         (
             ["hypothesis=[good,fair]", "paired_test=bootstrap", "bootstrap_samples=0"],
             "needs bootstrap_samples, which is 0",
@@ -155,7 +155,7 @@ def test_systems_are_compared_with_the_first(test: str) -> None:
             "checkpoints need source=FILE and reference=FILE, or neither for the test set of their run",
         ),
         (["checkpoints=x", "source=src", "metrics=[rouge]"], "metrics must name some of bleu, chrf, chrf++, ter"),
-        (["checkpoints=x", "source=src", "bleu_tokenize=x"], "bleu_tokenize must be one of 13a, intl"),
+        (["checkpoints=x", "source=src", "bleu_tokenize=x"], "bleu_tokenize must be one of auto, 13a, intl"),
         (["hypothesis=nothing"], "nothing does not exist: check the path"),
         (["hypothesis=."], ". must be a text file, but is a directory"),
         (["hypothesis=short"], "short must hold one line for each line of ref, but there are 1 against 4"),
@@ -241,3 +241,97 @@ def test_an_ensemble_is_one_system(checkpoint: Path, digits: Path) -> None:
     test_set = [f"source={digits / 'test.en'}", f"reference={digits / 'test.fr'}", "threads=1", "search=greedy"]
     report = json.loads(_evaluate(f"checkpoints=[{checkpoint},{checkpoint}]", *test_set, "json=true"))
     assert [system["name"] for system in report["systems"]] == [f"{checkpoint}+{checkpoint}"]
+
+
+# --- what is scored ---
+
+
+def _lines(folder: Path, name: str, lines: list[str]) -> None:
+    (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+CHINESE = ["猫坐在垫子上", "红车旁边有一只狗", "她读了一本长长的书", "我们晚上走路回家"]
+
+
+def test_the_target_language_chooses_the_words_of_bleu(files: Path) -> None:
+    _lines(files, "猫.zh", CHINESE)
+    texts = ("hypothesis=猫.zh", "reference=猫.zh")
+    for lang in ("zh", "ZH-cn"):
+        done = nmt("evaluate", "metrics=[bleu]", "bootstrap_samples=0", *texts, f"tgt_lang={lang}")
+        assert done.status == 0
+        assert re.search(rf"^\d\d:\d\d:\d\d BLEU with bleu_tokenize=zh, for tgt_lang={lang}\n$", done.err)
+        assert re.search(r"^猫.zh\n  BLEU 100.0 .*\n.*\|tok:zh\|", done.out)
+    done = nmt("evaluate", "metrics=[bleu]", "bootstrap_samples=0", *texts)
+    assert re.search(r"^猫.zh\n  BLEU 0.0 .*\n.*\|tok:13a\|", done.out)
+    assert (
+        "猫.zh: hardly any spaces, which separate words for BLEU with bleu_tokenize=13a: set bleu_tokenize=" in done.err
+    )
+    assert "|tok:char|" in _evaluate(*texts, "bleu_tokenize=char", "tgt_lang=zh")
+
+
+def test_the_language_of_the_run_chooses_the_words_of_bleu(
+    own_test_set: Callable[[list[str] | None], Path], digits: Path
+) -> None:
+    path = own_test_set(["test.en"])
+    settings = (path / "config.yaml").read_text()
+    (path / "config.yaml").write_text(settings.replace("tgt_lang: fr", "tgt_lang: zh"))
+    common = (f"checkpoints={path}", "metrics=[bleu]", "bootstrap_samples=0", "threads=1", "search=greedy")
+    for test_set in ((), (f"source={digits / 'test.en'}", f"reference={digits / 'test.fr'}")):
+        done = nmt("evaluate", *common, *test_set)
+        assert "|tok:zh|" in done.out
+        assert "BLEU with bleu_tokenize=zh, for tgt_lang=zh" in done.err
+    assert "|tok:13a|" in nmt("evaluate", *common, "tgt_lang=fr").out
+    assert "|tok:intl|" in nmt("evaluate", *common, "bleu_tokenize=intl").out
+
+
+def test_a_reference_with_blank_lines_beside_a_full_one_changes_nothing(files: Path) -> None:
+    _lines(files, "blank", ["", " ", "", ""])
+    _lines(files, "lazy", ["a cat sat here", "", "", ""])
+    for references in ("[ref,blank]", "[blank,ref]"):
+        done = nmt("evaluate", "metrics=[bleu]", "bootstrap_samples=0", "hypothesis=lazy", f"reference={references}")
+        assert done.err.endswith(" blank: 4 blank lines, taken as missing references\n")
+        assert done.out == _evaluate("hypothesis=lazy", "reference=ref")
+
+
+def test_a_blank_line_of_the_only_reference_is_counted(files: Path) -> None:
+    _lines(files, "blank", ["a cat sat here", "", "x", ""])
+    done = nmt("evaluate", "metrics=[ter]", "bootstrap_samples=0", "hypothesis=blank", "reference=blank")
+    assert done.err.endswith(" blank: 2 blank lines, matched by blank lines alone\n")
+    assert "  TER 0.0" in done.out
+
+
+@pytest.mark.parametrize("setting", ["hypothesis", "reference", "source"])
+def test_markup_is_refused_wherever_it_is_read(files: Path, setting: str) -> None:
+    _lines(files, "x.sgm", ["<refset>", *["<seg>a</seg>"] * 3])
+    names = {"reference": "ref", "source": "src"} | {setting: "x.sgm"}
+    if setting != "hypothesis":
+        names["checkpoints"] = "nothing"
+    line = error(
+        "evaluate", *(f"{key}={value}" for key, value in names.items() if setting != "hypothesis" or key != "source")
+    )
+    assert line.startswith("nmt: x.sgm must be plain text, one sentence a line, but is SGML or XML: take the text out")
+
+
+def test_tokenized_text_is_noticed_on_both_sides(files: Path) -> None:
+    _lines(files, "tokenized", ["it &apos;s a cat here", "a well @-@ known dog", "a b c d", "e f g h"])
+    done = nmt("evaluate", "metrics=[bleu]", "bootstrap_samples=0", "hypothesis=good", "reference=tokenized")
+    assert " tokenized: 2 of 4 lines look tokenized ('&apos;', for example): detokenize them, or the score" in done.err
+    done = nmt("evaluate", "metrics=[bleu]", "bootstrap_samples=0", "hypothesis=tokenized", "reference=ref")
+    assert " tokenized: 2 of 4 lines look tokenized" in done.err
+
+
+def test_labels_mean_the_same_with_spaces_and_carriage_returns(files: Path) -> None:
+    (files / "odd").write_bytes(b"pets\r\n pets , mats\r\n\r\nmats ,\r\n")
+    plain, odd = (_evaluate("hypothesis=good", "reference=ref", f"groups={name}") for name in ("groups", "odd"))
+    assert odd == plain
+
+
+def test_a_name_of_any_bytes_is_printed(files: Path) -> None:
+    name = "caf\udce9"  # as Python reads the byte e9 of Latin-1
+    try:
+        (files / name).write_text((files / "ref").read_text())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    assert _evaluate(f"hypothesis={name}", "reference=ref").startswith("caf\\xe9\n  BLEU 100.0 ")
+    report = json.loads(_evaluate(f"hypothesis={name}", "reference=ref", "json=true"))
+    assert report["systems"][0]["name"] == "caf\\xe9"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -10,7 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nmt.files import atomic_folder, atomic_write, find_folder, remove_temporaries, restore_folder
+from nmt.files import (
+    atomic_folder,
+    atomic_write,
+    find_folder,
+    remove_abandoned,
+    remove_temporaries,
+    restore_folder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,3 +198,62 @@ def test_a_folder_is_found_while_it_is_replaced(tmp_path: Path) -> None:
     assert find_folder(place) == place
     restore_folder(place)
     assert [path.name for path in tmp_path.iterdir()] == ["place"]
+
+
+@pytest.mark.parametrize("name", ["a", "a[1]*?"])
+def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path, name: str) -> None:
+    left = tmp_path / f".{name}.0a1b2c3d.tmp"
+    others = {".other.0a1b2c3d.tmp", f".{name}.part", f".{name}.0a1b2c3.tmp"}
+    for file in (left, *(tmp_path / other for other in others)):
+        file.touch()
+    with atomic_write(tmp_path / name) as stream:
+        stream.write(b"x")
+        assert remove_abandoned(tmp_path / name) == [left]
+        assert remove_abandoned(tmp_path / name) == []
+    assert (tmp_path / name).read_text() == "x"
+    assert set(names(tmp_path)) == {*others, name}
+
+
+def test_a_file_is_not_abandoned_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace = Path.replace
+
+    def late(temporary: Path, target: Path) -> Path:
+        assert remove_abandoned(target) == []
+        return replace(temporary, target)
+
+    monkeypatch.setattr(Path, "replace", late)
+    with atomic_write(tmp_path / "a") as stream:
+        stream.write(b"x")
+    assert (tmp_path / "a").read_text() == "x"
+
+
+def test_no_link_is_taken_for_abandoned(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("x")
+    (tmp_path / ".a.0a1b2c3d.tmp").symlink_to("kept")
+    assert remove_abandoned(tmp_path / "a") == []
+    assert names(tmp_path) == [".a.0a1b2c3d.tmp", "kept"]
+
+
+@pytest.mark.parametrize("problem", [None, BlockingIOError, OSError])
+def test_a_file_that_is_removed_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: type[OSError] | None
+) -> None:
+    flock, calls = fcntl.flock, 0
+
+    def late(stream: object, operation: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            for temporary in tmp_path.glob(".a.*.tmp"):
+                temporary.unlink()
+            if problem is not None:
+                raise problem
+        flock(stream, operation)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    if problem is OSError:  # a file system without locks: nobody can have taken the file
+        monkeypatch.setattr("pathlib.Path.unlink", lambda *_, **__: None)
+    with atomic_write(tmp_path / "a") as stream:
+        stream.write(b"x")
+    assert (tmp_path / "a").read_text() == "x"
+    assert calls == (1 if problem is OSError else 2)

@@ -19,7 +19,7 @@ from nmt.config import TrainCommand
 from nmt.search.scorer import ModelScorer
 from nmt.training.checkpoint import load_checkpoint
 from nmt.training.trainer import Trainer
-from tests.commands import Done, error, nmt, train_settings, write_digits
+from tests.commands import CHIFFRES, Done, error, nmt, train_settings, write_digits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -353,6 +353,84 @@ def test_development_bleu_is_measured(digits: Path, tmp_path: Path) -> None:
     assert done.status == 0, done.err
     [valid] = [record for record in _records(tmp_path / "run") if record["kind"] == "valid"]
     assert 0 <= valid["bleu"] <= 100
+
+
+@pytest.fixture
+def chinese(tmp_path: Path) -> Path:
+    """Digits, and Chinese ones without spaces."""
+    folder = write_digits(tmp_path / "chinese")
+    for split in ("train", "dev", "test"):
+        lines = [line.split() for line in (folder / f"{split}.fr").read_text().splitlines()]
+        text = "".join("".join("零一二三四五六七八九"[CHIFFRES.index(word)] for word in line) + "\n" for line in lines)
+        (folder / f"{split}.fr").write_text(text, encoding="utf-8")
+    return folder
+
+
+CHINESE = (
+    "data.tgt_lang=zh",
+    "subword=char",
+    "subword.vocab_size=40",
+    "training.bleu_every=1",
+    "training.max_updates=4",
+    "search.precision=fp32",
+)
+
+
+def test_development_bleu_is_that_of_nmt_evaluate(chinese: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    search = ("search=greedy", "search.min_len=6", "search.precision=fp32")
+    enough = ("training.max_updates=60", "training.validate_every=60", "optimizer.lr=0.05")  # for some words to match
+    done = _train(chinese, run_dir, *CHINESE, *search, *enough)
+    assert done.status == 0, done.err
+    [valid] = [record for record in _records(run_dir) if record["kind"] == "valid"]
+    source, reference, out = chinese / "dev.en", chinese / "dev.fr", tmp_path / "out"
+    alike = (f"checkpoints={run_dir}/checkpoints/last", *search, "device=cpu", "threads=1")
+    assert nmt("translate", *alike, f"input={source}", f"output={out}").status == 0
+    scoring = (f"reference={reference}", "metrics=[bleu]", "bootstrap_samples=0", "json=true")
+    for what in ((*alike, f"source={source}"), (f"hypothesis={out}", "tgt_lang=zh")):
+        [score] = json.loads(nmt("evaluate", *what, *scoring).out)["systems"][0]["scores"]
+        assert score["value"] == valid["bleu"] > 0
+        assert done.err.count(f"BLEU of 10 development sentences: {score['signature']}\n") == 1
+    assert "|tok:zh|" in score["signature"]
+    assert yaml.safe_load((run_dir / "config.yaml").read_text())["training"]["bleu_tokenize"] == "zh"
+
+
+def test_a_development_set_without_spaces_is_noticed(chinese: Path, tmp_path: Path) -> None:
+    done = _train(chinese, tmp_path / "run", *CHINESE, "data.tgt_lang=fr")
+    assert (
+        "the development set: hardly any spaces, which separate words for BLEU with training.bleu_tokenize=13a"
+        in done.err
+    )
+    assert "|tok:13a|" in done.err
+
+
+def test_a_run_goes_on_with_the_tokenizer_that_it_began_with(chinese: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    assert _train(chinese, run_dir, *CHINESE, "training.bleu_tokenize=char").status == 0
+    further = (*CHINESE, "resume=true", "training.max_updates=6")
+    line = _refusal(chinese, run_dir, *further, "training.bleu_tokenize=intl")
+    assert "training.bleu_tokenize was char and is intl" in line
+    done = _train(chinese, run_dir, *further)  # auto
+    assert done.status == 0, done.err
+    assert "|tok:char|" in done.err
+
+
+def test_a_run_of_a_version_without_tokenizers_goes_on_with_13a(chinese: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    assert _train(chinese, run_dir, *CHINESE, "training.bleu_tokenize=13a").status == 0
+    for file in (run_dir / "config.yaml", run_dir / "checkpoints" / "last" / "config.yaml"):
+        file.write_text(file.read_text().replace("  bleu_tokenize: 13a\n", ""))
+    done = _train(chinese, run_dir, *CHINESE, "resume=true", "training.max_updates=6")
+    assert done.status == 0, done.err
+    assert "|tok:13a|" in done.err
+
+
+def test_a_tokenizer_that_is_not_there_ends_a_run_before_it_begins(chinese: Path, tmp_path: Path) -> None:
+    line = _refusal(chinese, tmp_path / "run", *CHINESE, "training.bleu_tokenize=x")
+    assert line.startswith("nmt: training.bleu_tokenize must be one of auto, 13a, intl, char, zh, ")
+    assert not (tmp_path / "run" / "config.yaml").exists()
+    done = _train(chinese, tmp_path / "run", *CHINESE, "training.bleu_tokenize=ja-mecab", "training.bleu_every=null")
+    assert done.status == 0, done.err  # since nothing is measured
 
 
 def test_fine_tuning_starts_from_parameters_and_subwords_of_a_checkpoint(checkpoint: Path, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import re
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,6 @@ import torch
 
 from nmt.commands import translate
 from nmt.commands.settings import compose_settings, quote_paths, to_settings
-from nmt.commands.translate import write_aside
-from nmt.errors import DataError
 from nmt.model.decoder import DecoderState
 from nmt.search.scorer import EncodedSource, ModelScorer
 from tests.commands import data_settings, error, nmt, train_settings, write_digits
@@ -89,15 +86,6 @@ def test_threads_are_divided_among_searches_side_by_side(
     assert done.err.rstrip().endswith(f" on cpu with {threads} thread{'s' if threads > 1 else ''}")
 
 
-def test_a_translation_never_takes_the_place_of_its_source(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
-    file = tmp_path / "text"
-    file.write_bytes((digits / "test.en").read_bytes())
-    (tmp_path / "link").symlink_to(file)
-    line = error("translate", f"checkpoints={checkpoint}", f"input={file}", f"output={tmp_path / 'link'}")
-    assert line.endswith("is the text to translate, which it would overwrite: name another file")
-    assert file.read_bytes() == (digits / "test.en").read_bytes()
-
-
 def test_a_failure_leaves_the_earlier_output_as_it_was(checkpoint: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "in", tmp_path / "out"
     source.write_bytes(b"one\ntwo\nbad \xff\n")
@@ -120,8 +108,6 @@ def test_bytes_on_stdin_that_are_not_utf8_are_placed(checkpoint: Path) -> None:
     ("settings", "message"),
     [
         (["input=nothing.txt"], "nothing.txt does not exist: check the path"),
-        (["output=no/such/folder/out"], "no/such/folder/out cannot be written: No such file or directory"),
-        (["output=/"], "/ cannot be written: Is a directory"),
         (["search.beam_size=0"], "search.beam_size must be at least 1, but is 0"),
         (["threads=0"], "threads must be at least 1, but is 0"),
     ],
@@ -199,38 +185,6 @@ def test_each_window_is_written_before_the_next_is_read(checkpoint: Path, monkey
     assert seen == [0, 2, 4]
 
 
-def test_what_is_written_aside_takes_its_name_when_whole(tmp_path: Path) -> None:
-    target = tmp_path / "out"
-    with write_aside(str(target)) as stream:
-        stream.write("été\n")
-        assert not target.exists()
-    assert target.read_bytes() == "été\n".encode()
-    with suppress(RuntimeError), write_aside(str(target)) as stream:
-        stream.write("half")
-        raise RuntimeError
-    assert target.read_bytes() == "été\n".encode()
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to("target")
-    with write_aside(str(tmp_path / "link")) as stream:
-        stream.write("a\n")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "target").read_text() == "a\n"
-
-
-def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    with write_aside(str(pipe)) as stream:
-        stream.write("a\n")
-    assert os.read(reader, 10) == b"a\n"
-    os.close(reader)
-    assert pipe.is_fifo()
-
-
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -247,14 +201,6 @@ def test_a_pipe_is_read_but_once(checkpoint: Path, tmp_path: Path, monkeypatch: 
     assert translate.run(settings, config_yaml="") == 0
     assert out.read_bytes().count(b"\n") == 2
     writer.join()
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with (
-        pytest.raises(DataError, match=r"no/out cannot be written: No such file"),
-        write_aside(str(tmp_path / "no/out")),
-    ):
-        pass
 
 
 def test_data_settings_name_no_checkpoint(digits: Path) -> None:

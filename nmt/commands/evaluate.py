@@ -2,17 +2,18 @@
 
 import json
 import logging
-import sys
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from nmt.commands.output import check_output, open_output, read_files
 from nmt.config import EvaluateCommand, PairedTest
 from nmt.errors import ConfigError, DataError
 from nmt.evaluation.metrics import (
     LENGTH_BUCKETS,
-    BleuTokenizer,
+    SACREBLEU_DEFAULTS,
     GroupScore,
     MetricName,
     MetricOptions,
@@ -25,6 +26,8 @@ from nmt.evaluation.metrics import (
     score_corpus,
     score_groups,
 )
+from nmt.evaluation.plain_text import refuse_markup, warn_of_blank_references, warn_of_odd_text
+from nmt.evaluation.tokenizer import AUTO, BleuTokenizer, resolve_tokenizer
 from nmt.text.parallel import read_lines
 
 logger = logging.getLogger(__name__)
@@ -58,30 +61,35 @@ class Report:
 
 
 def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
-    options = MetricOptions(bleu_tokenize=cast("BleuTokenizer", settings.bleu_tokenize), lowercase=settings.lowercase)
-    _check(settings, options)
+    _check(settings)
     if settings.checkpoints and settings.source is None:
         _take_test_set(settings)
-    references = [list(read_lines(Path(name))) for name in settings.reference]
+    _check_outputs(settings)
+    references = [_read_text(name) for name in settings.reference]
     labels = _read_labels(settings, num_sentences=len(references[0]))
     if settings.checkpoints:
-        systems = {"+".join(settings.checkpoints): _translate(settings, references)}
+        sources = _read_sources(settings, references)
+        options = _metric_options(settings)
+        systems = {"+".join(map(_printable, settings.checkpoints)): _translate(settings, sources)}
     else:
-        systems = {name: list(read_lines(Path(name))) for name in settings.hypothesis}
+        options = _metric_options(settings)
+        systems = {_printable(name): _read_text(name) for name in settings.hypothesis}
     report = Report(
-        references=settings.reference,
+        references=list(map(_printable, settings.reference)),
         systems=[
             _report_system(name, lines, references, settings=settings, options=options, labels=labels)
             for name, lines in systems.items()
         ],
         paired_test=_compare(systems, references, settings=settings, options=options),
     )
-    sys.stdout.write(_as_json(report) if settings.json else _as_text(report))
+    _warn(systems, dict(zip(settings.reference, references, strict=True)), options.bleu_tokenize)
+    with open_output(None) as stream:
+        stream.write((_as_json(report) if settings.json else _as_text(report)).encode())
     return 0
 
 
-def _check(settings: EvaluateCommand, options: MetricOptions) -> None:
-    """Report all that cannot be, at once, and before anything is translated."""
+def _check(settings: EvaluateCommand) -> None:
+    """Report all that is wrong, at once, and before anything is translated."""
     problems = []
     if bool(settings.hypothesis) == bool(settings.checkpoints):
         problems.append("hypothesis or checkpoints must be given, and not both")
@@ -99,12 +107,28 @@ def _check(settings: EvaluateCommand, options: MetricOptions) -> None:
         problems.append(f"paired_test={settings.paired_test} needs bootstrap_samples, which is 0")
     if settings.output is not None and not settings.checkpoints:
         problems.append("output is where translations by checkpoints go: it needs checkpoints")
-    try:
-        check_metrics(cast("list[MetricName]", settings.metrics), options, bootstrap_samples=settings.bootstrap_samples)
-    except ConfigError as error:
-        problems.append(str(error))
+    metrics = cast("list[MetricName]", settings.metrics)
+    for check in (
+        lambda: check_metrics(metrics, SACREBLEU_DEFAULTS, bootstrap_samples=settings.bootstrap_samples),
+        lambda: resolve_tokenizer(settings.bleu_tokenize, lang=settings.tgt_lang),
+    ):
+        try:
+            check()
+        except ConfigError as error:
+            problems.append(str(error))
     if problems:
         raise ConfigError("; ".join(problems))
+
+
+def _check_outputs(settings: EvaluateCommand) -> None:
+    read = read_files(
+        source=settings.source,
+        reference=settings.reference,
+        hypothesis=settings.hypothesis,
+        groups=settings.groups,
+    )
+    for output in (None, settings.output):  # the scores go to stdout
+        check_output(output, read=read, checkpoints=settings.checkpoints)
 
 
 def _take_test_set(settings: EvaluateCommand) -> None:
@@ -130,16 +154,60 @@ def _take_test_set(settings: EvaluateCommand) -> None:
     logger.info("test set: %s, %s", settings.source, reference)
 
 
+def _read_text(name: str) -> list[str]:
+    lines = list(read_lines(Path(name)))
+    refuse_markup(lines, name=name)
+    return lines
+
+
+def _printable(name: str) -> str:
+    """Return a file's name as text, whatever bytes it holds, and whatever the locale takes them for."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _metric_options(settings: EvaluateCommand) -> MetricOptions:
+    lang = settings.tgt_lang or _language_of_run(settings.checkpoints)
+    tokenizer = resolve_tokenizer(settings.bleu_tokenize, lang=lang)
+    if settings.bleu_tokenize == AUTO and tokenizer != SACREBLEU_DEFAULTS.bleu_tokenize:
+        logger.info("BLEU with bleu_tokenize=%s, for tgt_lang=%s", tokenizer, lang)
+    return MetricOptions(bleu_tokenize=tokenizer, lowercase=settings.lowercase)
+
+
+def _language_of_run(checkpoints: Sequence[str]) -> str | None:
+    """Return `data.tgt_lang` of the run that wrote the first checkpoint; the members of an ensemble share a target."""
+    if not checkpoints:
+        return None
+    # imported here since scoring files needs no torch
+    from nmt.training.checkpoint import read_config, read_info
+
+    path = Path(checkpoints[0])
+    read_info(path)  # explains what is no checkpoint
+    lang = (read_config(path).get("data") or {}).get("tgt_lang")
+    return lang if isinstance(lang, str) else None
+
+
+def _warn(
+    systems: Mapping[str, Sequence[str]], references: Mapping[str, Sequence[str]], tokenizer: BleuTokenizer
+) -> None:
+    warn_of_blank_references(references)
+    for name, lines in {**references, **systems}.items():
+        warn_of_odd_text(lines, name=name, tokenizer=tokenizer, setting="bleu_tokenize")
+
+
 def _read_labels(settings: EvaluateCommand, *, num_sentences: int) -> Labels:
     by_group: list[list[str]] = []
     by_length: list[list[str]] = []
     if settings.groups is not None:
-        by_group = [[label for label in line.split(",") if label] for line in read_lines(Path(settings.groups))]
+        by_group = [_labels(line) for line in read_lines(Path(settings.groups))]
         _check_length(settings.groups, len(by_group), settings, num_sentences)
     if settings.by_length and settings.source is not None:
         by_length = [[length_bucket(len(line.split()))] for line in read_lines(Path(settings.source))]
         _check_length(settings.source, len(by_length), settings, num_sentences)
     return Labels(by_group, by_length)
+
+
+def _labels(line: str) -> list[str]:
+    return [label for part in line.split(",") if (label := part.strip())]
 
 
 def _check_length(name: str, num_lines: int, settings: EvaluateCommand, num_sentences: int) -> None:
@@ -150,29 +218,30 @@ def _check_length(name: str, num_lines: int, settings: EvaluateCommand, num_sent
         )
 
 
-def _translate(settings: EvaluateCommand, references: Sequence[Sequence[str]]) -> list[str]:
-    # imported here since scoring files needs no torch
-    from nmt.commands.translate import build_translator, check_not_same, progress_bar, write_aside
-
+def _read_sources(settings: EvaluateCommand, references: Sequence[Sequence[str]]) -> list[str]:
     assert settings.source is not None
-    if settings.output is not None:
-        for name in (settings.source, *settings.reference):
-            check_not_same(name, settings.output)
-    sources = list(read_lines(Path(settings.source)))
+    sources = _read_text(settings.source)
     for name, reference in zip(settings.reference, references, strict=True):  # found out now, not after translating
         if len(reference) != len(sources):
             raise DataError(
                 f"{name} must hold one line for each line of {settings.source}, "
                 f"but there are {len(reference)} against {len(sources)}"
             )
+    return sources
+
+
+def _translate(settings: EvaluateCommand, sources: Sequence[str]) -> list[str]:
+    # imported here since scoring files needs no torch
+    from nmt.commands.translate import build_translator, progress_bar
+
     translator = build_translator(
         settings.checkpoints, settings.search, device_name=settings.device, threads=settings.threads
     )
     with progress_bar(len(sources)) as bar:
         hypotheses = [translation.text for translation in translator.translate(sources, progress=bar.update)]
     if settings.output is not None:
-        with write_aside(settings.output) as stream:
-            stream.writelines(f"{line}\n" for line in hypotheses)
+        with open_output(settings.output) as stream:
+            stream.writelines(f"{line}\n".encode() for line in hypotheses)
     return hypotheses
 
 

@@ -64,7 +64,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         status = _run(arguments[0], arguments[1:])
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed
+            sys.stdout.flush()
         sys.exit(status)
     except KeyboardInterrupt:
         _leave(signal.SIGINT)

@@ -23,6 +23,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from nmt.commands.output import check_sweep_outputs
 from nmt.config import EvaluateCommand, TrainCommand, TranslateCommand, conf_dir
 from nmt.errors import ConfigError, NmtError
 
@@ -183,14 +184,16 @@ def _quote(path: str, keys: set[str]) -> str:
 
 
 def check_sweep(command: str, overrides: Sequence[str]) -> None:
-    """Compose every job of a sweep, and refuse one whose jobs would share a run directory, before any of them starts.
+    """Compose every job of a sweep, and refuse one whose jobs would share a run directory or an output.
 
     Raises:
-        ConfigError: naming the directory.
+        ConfigError: naming the directory or file.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     jobs = [job for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None) for job in batch]
     composed = [compose_settings(command, job) for job in jobs]
+    if command in ("translate", "evaluate"):
+        check_sweep_outputs(command, composed)
     if command != "train":
         return
     run_dirs = Counter(str(Path(settings.run_dir).resolve()) for settings in composed)

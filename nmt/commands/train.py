@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
@@ -17,18 +17,20 @@ from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 
 from nmt.commands.prepare import PreparedCorpus, prepare, split_files
-from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainCommand
+from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainCommand, TrainingConfig
 from nmt.corpus.batching import TrainingBatches
 from nmt.device import choose_float32_products, resolve_device, resolve_inference_precision, resolve_precision
 from nmt.errors import CheckpointError, ConfigError
-from nmt.evaluation.metrics import corpus_bleu
+from nmt.evaluation.metrics import MetricOptions, bleu_signature, corpus_bleu
+from nmt.evaluation.plain_text import warn_of_odd_text
+from nmt.evaluation.tokenizer import AUTO, TOKENIZERS, BleuTokenizer, resolve_tokenizer
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.search.beam import check_search_config
 from nmt.search.scorer import ModelScorer
 from nmt.search.translator import Translator
 from nmt.text.parallel import read_pairs
 from nmt.text.subword import SubwordModel
-from nmt.training.checkpoint import read_info, restore_checkpoints
+from nmt.training.checkpoint import read_config, read_info, restore_checkpoints
 from nmt.training.checkpoint_store import find_last
 from nmt.training.resume import load_parameters, load_start, settings_to_resume
 from nmt.training.trainer import RunFiles, Trainer
@@ -94,8 +96,9 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     run_dir = Path(settings.run_dir)
-    config_yaml = _with_absolute_data_dir(config_yaml)
     with _sole_user(run_dir):
+        settings.training.bleu_tokenize = _bleu_tokenizer(settings)
+        config_yaml = _settled(config_yaml, bleu_tokenize=settings.training.bleu_tokenize)
         last = _checkpoint_to_resume(run_dir, settings)
         changes: list[str] = []
         if last is not None:
@@ -110,10 +113,21 @@ def _typed_settings() -> set[str]:
     return {override.lstrip("+~").partition("=")[0] for override in overrides}
 
 
-def _with_absolute_data_dir(config_yaml: str) -> str:
-    """Let a run's settings find its text from any folder."""
+def _bleu_tokenizer(settings: TrainCommand) -> str:
+    """Resolve `training.bleu_tokenize=auto`: by the target language, on resuming as the run began."""
+    name, run_dir = settings.training.bleu_tokenize, Path(settings.run_dir)
+    if name == AUTO and settings.resume and (run_dir / "config.yaml").exists():
+        name = (read_config(run_dir).get("training") or {}).get("bleu_tokenize", TrainingConfig.bleu_tokenize)
+    if settings.training.bleu_every is None and name in (AUTO, *TOKENIZERS):
+        return name  # and need not work here
+    return resolve_tokenizer(name, lang=settings.data.tgt_lang, setting="training.bleu_tokenize")
+
+
+def _settled(config_yaml: str, *, bleu_tokenize: str) -> str:
+    """Let a run's settings mean the same in any folder, and whatever tokenizers are installed."""
     config = yaml.safe_load(config_yaml)
     config["data"]["dir"] = str(Path(config["data"]["dir"]).resolve())
+    config["training"]["bleu_tokenize"] = bleu_tokenize
     text: str = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     return text
 
@@ -254,6 +268,10 @@ def _dev_bleu(
     """Make the function that translates the development set and measures BLEU."""
     pairs = _dev_pairs(settings.data, settings.training.bleu_sentences)
     sources, references = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
+    tokenizer = cast("BleuTokenizer", settings.training.bleu_tokenize)
+    options = MetricOptions(bleu_tokenize=tokenizer, lowercase=False)
+    warn_of_odd_text(references, name="the development set", tokenizer=tokenizer, setting="training.bleu_tokenize")
+    logger.info("BLEU of %d development sentences: %s", len(pairs), bleu_signature([references], options=options))
     search: SearchConfig = settings.search
     precision = resolve_inference_precision(search.precision, device)
 
@@ -267,7 +285,7 @@ def _dev_bleu(
             hypotheses = [translation.text for translation in translator.translate(sources)]
         finally:
             logging.getLogger("nmt.search").setLevel(logging.NOTSET)
-        return corpus_bleu(hypotheses, [references])
+        return corpus_bleu(hypotheses, [references], options=options)
 
     return measure
 

@@ -2,20 +2,19 @@
 
 import json
 import logging
-import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from nmt.commands.output import check_output, open_output, read_files, read_stdin
 from nmt.config import Device, OutputFormat, SearchConfig, TranslateCommand
 from nmt.device import choose_float32_products, resolve_device, resolve_inference_precision
-from nmt.errors import ConfigError, DataError
+from nmt.errors import ConfigError
 from nmt.search.scorer import EnsembleScorer, ModelScorer, StepScorer
 from nmt.search.translator import Translation, Translator
 from nmt.search.workers import num_workers
@@ -26,8 +25,8 @@ logger = logging.getLogger(__name__)
 
 
 def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
-    if settings.input is not None and settings.output is not None:
-        check_not_same(settings.input, settings.output)
+    read = [read_stdin()] if settings.input is None else read_files(input=settings.input)
+    check_output(settings.output, read=read, checkpoints=settings.checkpoints)
     translator = build_translator(
         settings.checkpoints, settings.search, device_name=settings.device, threads=settings.threads
     )
@@ -37,9 +36,9 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
         lines = read_lines(Path(settings.input))
     total = None if settings.input is None else _count_lines(Path(settings.input))
     number, begin = 0, time.perf_counter()
-    with write_aside(settings.output) as stream, progress_bar(total) as bar:
+    with open_output(settings.output) as stream, progress_bar(total) as bar:
         for number, translation in enumerate(translator.translate(lines, progress=bar.update), start=1):
-            stream.write(_format(translation, settings.format, n_best=settings.search.n_best))
+            stream.write(_format(translation, settings.format, n_best=settings.search.n_best).encode())
             if number % settings.search.window_lines == 0:
                 stream.flush()
     seconds = time.perf_counter() - begin
@@ -61,16 +60,6 @@ def computed_in(settings: TranslateCommand) -> str:
     threads = torch.get_num_threads()
     on_cpu = f" with {threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else ""
     return f"{precision} on {device}{on_cpu}"
-
-
-def check_not_same(source: str, output: str) -> None:
-    """Keep a translation from taking the place of what it translates.
-
-    Raises:
-        ConfigError: where both are one file.
-    """
-    if Path(source).is_file() and Path(output).is_file() and Path(source).samefile(output):
-        raise ConfigError(f"output={output} is the text to translate, which it would overwrite: name another file")
 
 
 def build_translator(
@@ -109,40 +98,6 @@ def build_translator(
         scorer = EnsembleScorer(members, average=search.ensemble_average.value)
     workers = num_workers(search, device=device, num_threads=torch.get_num_threads())
     return Translator(scorer, members[0].tgt_subword, search, workers=workers)
-
-
-@contextmanager
-def write_aside(output: str | None) -> Iterator[TextIO]:
-    """Open stdout, or a file beside `output` that takes its name only when all is written.
-
-    Raises:
-        DataError: where the output cannot be written.
-    """
-    if output is None:
-        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
-        yield sys.stdout
-        sys.stdout.flush()
-        return
-    target = Path(output)
-    if target.exists() and not target.is_file():  # a device or a pipe, which nothing can take the place of
-        with _open(target, name=output) as stream:
-            yield stream
-        return
-    target = target.resolve()  # a link stays a link
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with _open(aside, name=output) as stream:
-            yield stream
-        aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _open(path: Path, *, name: str) -> TextIO:
-    try:
-        return path.open("w", encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise DataError(f"{name} cannot be written: {error.strerror}") from error
 
 
 def progress_bar(total: int | None) -> Any:

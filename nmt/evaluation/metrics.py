@@ -2,12 +2,14 @@
 
 All of it is sacreBLEU's own (Post 2018, "A Call for Clarity in Reporting BLEU Scores"): a score is worth as much as the
 signature that lets a stranger repeat it. References come reference by reference, as in sacreBLEU: `references[r][i]` is
-the r-th reference of sentence i.
+the r-th reference of sentence i. Where a sentence has several, those that are blank are missing: they would reward a
+system that says nothing. The order of the references changes no score.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,16 +19,18 @@ from sacrebleu import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest, Result
 
 from nmt.errors import ConfigError, DataError
+from nmt.evaluation.tokenizer import BleuTokenizer, check_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
 MetricName = Literal["bleu", "chrf", "chrf++", "ter"]
-BleuTokenizer = Literal["13a", "intl", "char", "zh", "none"]  # those that need no further package or download
 SignificanceTest = Literal["bootstrap", "randomization"]
 
 RESAMPLING_SEED = "12345"  # sacreBLEU's default; every signature with an interval or a test names it
 RANDOMIZATION_INTERVAL_SAMPLES = 1000  # sacreBLEU's default for bootstrap resamples
+MAX_SAMPLES = 100_000  # sacreBLEU's defaults are 1,000 resamples and 10,000 randomizations
+_BYTES_A_SAMPLED_SENTENCE = 8 + 4 * 24  # sacreBLEU keeps all samples: an index, and chrF++'s 24 counts in float32
 
 # The longest source of each bucket of `length_bucket`, in words; None: no limit.
 _LENGTH_BUCKETS: tuple[tuple[int | None, str], ...] = (
@@ -39,10 +43,6 @@ _LENGTH_BUCKETS: tuple[tuple[int | None, str], ...] = (
     (None, "31+"),
 )
 LENGTH_BUCKETS = tuple(label for _, label in _LENGTH_BUCKETS)
-
-_TOKENIZED_PERIODS_TO_WARN = 100  # as sacreBLEU's own warning, which names no file and takes three lines
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -100,26 +100,39 @@ def check_metrics(metrics: Sequence[MetricName], options: MetricOptions, *, boot
     Raises:
         ConfigError: with every problem in one line.
     """
-    known, tokenizers = get_args(MetricName), get_args(BleuTokenizer)
+    known = get_args(MetricName)
     problems = []
     if not metrics or len(set(metrics)) < len(metrics) or not set(metrics) <= set(known):
         problems.append(f"metrics must name some of {', '.join(known)}, each once, but is [{', '.join(metrics)}]")
-    if options.bleu_tokenize not in tokenizers:
-        problems.append(f"bleu_tokenize must be one of {', '.join(tokenizers)}, but is {options.bleu_tokenize}")
-    if bootstrap_samples < 0 or bootstrap_samples == 1:
-        problems.append(f"bootstrap_samples must be 0 (no interval) or at least 2, but is {bootstrap_samples}")
+    try:
+        check_tokenizer(options.bleu_tokenize)
+    except ConfigError as error:
+        problems.append(str(error))
+    if bootstrap_samples != 0 and not 2 <= bootstrap_samples <= MAX_SAMPLES:
+        problems.append(
+            f"bootstrap_samples must be 0 (no interval) or from 2 to {MAX_SAMPLES:,}, but is {bootstrap_samples}"
+        )
     if problems:
         raise ConfigError("; ".join(problems))
 
 
-def corpus_bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Return cased, detokenized BLEU under sacreBLEU's defaults, from 0 to 100: what validation follows.
+def corpus_bleu(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, options: MetricOptions = SACREBLEU_DEFAULTS
+) -> float:
+    """Return BLEU alone, from 0 to 100: what validation follows.
 
     Raises:
         DataError: counts differ, or there is nothing to score.
+        ConfigError: an option is invalid.
     """
-    score = score_corpus(hypotheses, references, metrics=["bleu"], bootstrap_samples=0)
+    score = score_corpus(hypotheses, references, metrics=["bleu"], bootstrap_samples=0, options=options)
     return score[0].value
+
+
+def bleu_signature(references: Sequence[Sequence[str]], *, options: MetricOptions = SACREBLEU_DEFAULTS) -> str:
+    """Return the signature of what `corpus_bleu` measures against these references."""
+    signature: str = _build_metric("bleu", _without_missing(references), options).get_signature().format()
+    return signature
 
 
 def score_corpus(
@@ -138,15 +151,16 @@ def score_corpus(
 
     Raises:
         DataError: counts differ, or there is nothing to score.
-        ConfigError: `metrics`, `bootstrap_samples` or an option cannot be.
+        ConfigError: `metrics`, `bootstrap_samples` or an option is invalid.
     """
     check_metrics(metrics, options, bootstrap_samples=bootstrap_samples)
     _check_aligned({hypotheses_name: hypotheses}, references, reference_names)
-    _warn_if_tokenized(hypotheses, hypotheses_name)
+    _check_memory(bootstrap_samples, len(hypotheses))
+    present = _without_missing(references)
     scores = []
     with _sacrebleu_settled():
         for name in metrics:
-            metric = _build_metric(name, references, options)
+            metric = _build_metric(name, present, options)
             score = metric.corpus_score(hypotheses, None, n_bootstrap=bootstrap_samples)
             # numpy numbers for some metrics, which JSON does not take
             interval = None
@@ -175,20 +189,20 @@ def compare_systems(
 
     Raises:
         DataError: counts differ, there is nothing to score, or fewer than two systems.
-        ConfigError: `metrics`, `samples` or an option cannot be.
+        ConfigError: `metrics`, `samples` or an option is invalid.
     """
-    if samples < 1:
-        raise ConfigError(f"samples of the paired test must be at least 1, but is {samples}")
+    if not 1 <= samples <= MAX_SAMPLES:
+        raise ConfigError(f"samples of the paired test must be from 1 to {MAX_SAMPLES:,}, but is {samples}")
     if len(systems) < 2:
         raise DataError(f"a paired test needs a baseline and at least one other system, but got {len(systems)}")
     check_metrics(metrics, options, bootstrap_samples=0)
     _check_aligned(systems, references, reference_names)
-    for system, hypotheses in systems.items():
-        _warn_if_tokenized(hypotheses, system)
+    _check_memory(samples, len(references[0]))
+    present = _without_missing(references)
     with _sacrebleu_settled():
         signatures, columns = PairedTest(
             list(systems.items()),
-            {name: _build_metric(name, references, options) for name in metrics},
+            {name: _build_metric(name, present, options) for name in metrics},
             None,  # the metrics hold the references, which are thus read once for all systems
             test_type="bs" if test == "bootstrap" else "ar",
             n_samples=samples,
@@ -221,8 +235,11 @@ def score_groups(
 
     Raises:
         DataError: counts differ, or there is nothing to score.
+        ConfigError: an option is invalid.
     """
+    check_tokenizer(options.bleu_tokenize)
     _check_aligned({"the hypotheses": hypotheses, "the groups": groups}, references, ())
+    present = _without_missing(references)
     members: dict[str, list[int]] = {group: [] for group in order}
     for i, sentence_groups in enumerate(groups):
         for group in sorted(set(sentence_groups)):
@@ -232,9 +249,7 @@ def score_groups(
         GroupScore(
             group,
             len(rows),
-            float(
-                bleu.corpus_score([hypotheses[i] for i in rows], [[ref[i] for i in rows] for ref in references]).score
-            ),
+            float(bleu.corpus_score([hypotheses[i] for i in rows], [[ref[i] for i in rows] for ref in present]).score),
         )
         for group, rows in members.items()
         if rows
@@ -310,9 +325,26 @@ def _check_aligned(
                 )
 
 
-def _warn_if_tokenized(hypotheses: Sequence[str], name: str) -> None:
-    tokenized = sum(line.endswith(" .") for line in hypotheses)
-    if tokenized >= _TOKENIZED_PERIODS_TO_WARN:
-        _log.warning(
-            "%s: %d lines end in ' .'; text must be detokenized, or the score is not comparable", name, tokenized
+def _check_memory(samples: int, num_sentences: int) -> None:
+    """Refuse what would end without a word where the system kills a process that takes too much memory."""
+    needed = samples * num_sentences * _BYTES_A_SAMPLED_SENTENCE
+    if needed > _total_memory():
+        raise ConfigError(
+            f"{samples:,} bootstrap samples of {num_sentences:,} sentences need {math.ceil(needed / 2**30):,} GiB, "
+            f"but this computer has {_total_memory() // 2**30:,} GiB: lower bootstrap_samples"
         )
+
+
+def _total_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _without_missing(references: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+    """Put None, sacreBLEU's mark of a missing reference, for each blank line that another reference translates."""
+    if len(references) == 1:
+        return references
+    rows = []
+    for row in zip(*references, strict=True):
+        present = tuple(reference if reference.strip() else None for reference in row)
+        rows.append(present if any(present) else row)  # blank in all: the translation is blank, too
+    return cast("Sequence[Sequence[str]]", list(zip(*rows, strict=True)))

@@ -131,6 +131,29 @@ def test_a_signal_leaves_the_earlier_output(checkpoint: Path, tmp_path: Path, nu
     assert list(tmp_path.iterdir()) == [output]
 
 
+def test_a_kill_leaves_a_temporary_file_that_the_next_translation_removes(checkpoint: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    output.write_text("earlier\n")
+    command = ["translate", f"checkpoints={checkpoint}", f"output={output}"]
+    killed, living = (start(*command, stdin=subprocess.PIPE) for _ in range(2))
+    end = time.monotonic() + 120
+    while len(list(tmp_path.iterdir())) < 3:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    killed.kill()
+    finish(killed)
+    assert output.read_text() == "earlier\n"
+    status, _, err = finish(start(*command))
+    assert status == 0
+    assert err.count(", left by a command that was killed, is removed") == 1
+    assert output.read_text() == ""
+    assert len(list(tmp_path.iterdir())) == 2
+    assert living.communicate("one\n", timeout=300)[0] == ""
+    assert living.returncode == 0
+    assert output.read_text().count("\n") == 1
+    assert list(tmp_path.iterdir()) == [output]
+
+
 def test_windows_stream(checkpoint: Path) -> None:
     process = start(
         "translate", f"checkpoints={checkpoint}", "search.window_lines=2", "format=jsonl", stdin=subprocess.PIPE
