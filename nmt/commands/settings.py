@@ -73,7 +73,7 @@ def check_schema(command: str, composed: DictConfig) -> None:
     if OmegaConf.get_type(composed) is not SCHEMAS[command]:
         raise ConfigError(
             f"the file of --config-name must begin with 'defaults: [{command}, _self_]', but does not: add that line, "
-            "or use the file as FOLDER/experiment/NAME.yaml (first line '# @package _global_') with --config-dir=FOLDER "
+            "or use the file as FOLDER/experiment/NAME.yaml (first line '# @package _global_') by --config-dir=FOLDER "
             "experiment=NAME"
         )
 
@@ -113,6 +113,8 @@ def read_arguments(command: str, arguments: Sequence[str]) -> CommandLine:
     typed = [word for word in arguments if not word.startswith("-") and re.match(r"[^=]*=|~", word)]
     options = [word for word in arguments if word not in typed]
     parsed, unknown = _parse_options(options)
+    if parsed.shell_completion:  # Hydra's own command, whose words look like settings
+        return CommandLine(list(arguments), [], is_sweep=False, wants_help=False)
     problems = [f"there is no option {word} (nmt {command} --help)" for word in unknown]
     problems += [f"{word!r} is not a setting: write KEY=VALUE" for word in parsed.overrides]
     if parsed.config_path is not None:
@@ -335,7 +337,7 @@ def explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
     """Say in one line what is wrong with a command line, whoever found it, with the nearest key for an unknown one."""
     if isinstance(error, NmtError):
         return str(error)
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
         return explain_os_error(error)
     causes = [error]
     while isinstance(causes[-1].__cause__, Exception):

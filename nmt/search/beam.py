@@ -69,16 +69,12 @@ def check_search_config(config: SearchConfig) -> None:
     Raises:
         ConfigError: with every problem in one line.
     """
-    beam = config.beam_size
-    rules = [
-        (config.n_best <= beam, f"search.n_best must be at most search.beam_size ({beam}), but is {config.n_best}"),
-        (
-            config.batch_rows >= beam,
-            f"search.batch_rows must be at least search.beam_size ({beam}), but is {config.batch_rows}",
-        ),
-    ]
+    beam, n_best, batch_rows = config.beam_size, config.n_best, config.batch_rows
     problems = list(setting_problems(config, prefix="search."))
-    problems = problems or [problem for holds, problem in rules if not holds]
+    if n_best > max(beam, 1):
+        problems.append(f"search.n_best must be at most search.beam_size ({beam}), but is {n_best}")
+    if batch_rows < beam:
+        problems.append(f"search.batch_rows must be at least search.beam_size ({beam}), but is {batch_rows}")
     if problems:
         raise ConfigError("; ".join(problems))
 
