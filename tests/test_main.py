@@ -103,7 +103,7 @@ def test_full_errors_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(Exception, match="checkpoints must be given"):
         nmt("translate")
-    with pytest.raises(Exception, match="Error merging override search.beam_size=x"):
+    with pytest.raises(Exception, match=r"Error merging override search\.beam_size=x"):
         nmt("translate", "search.beam_size=x")
 
 

@@ -59,16 +59,16 @@ def main() -> None:
         if status is None:
             signal.signal(signal.SIGTERM, _terminate)
             status = _run(arguments[0], arguments[1:])
+        sys.stdout.flush()
     except KeyboardInterrupt:
         _leave(signal.SIGINT)
     except BrokenPipeError:
         _leave(signal.SIGPIPE)
     except Stopped as stop:
         _leave(stop.signal_number)
-    if (error := flush_stdout()) is not None:
-        if isinstance(error, BrokenPipeError):
-            _leave(signal.SIGPIPE)
-        error.filename = error.filename or "stdout"
+    except OSError as error:  # of stdout: those of a command have been explained
+        if _shows_tracebacks():
+            raise
         fail(explain_os_error(error))
     sys.exit(status)
 
@@ -78,6 +78,10 @@ def fail(message: str) -> NoReturn:
     print_error(f"nmt: {message}")
     flush_stdout()
     sys.exit(1)
+
+
+def _shows_tracebacks() -> bool:
+    return os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
 
 
 def _show_help(arguments: list[str]) -> int | None:
@@ -103,7 +107,7 @@ def _run(command: str, arguments: list[str]) -> int:
     from nmt.commands.settings import explain, read_arguments
     from nmt.errors import NmtError
 
-    show_all = os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
+    show_all = _shows_tracebacks()
     jobs = _Jobs(command, show_all=show_all)
     try:
         line = read_arguments(command, arguments)

@@ -348,7 +348,7 @@ def explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
         return f"there is no setting {key!r} for nmt {command}{_nearest(key, command)}"
     if match := re.search(r"Could not find '([^']+)'.*?Available options in '([^']+)':", text):
         group = match[2]
-        options = group_options(group) or str(error).partition("Available options in ")[2].split()[1:]  # of Hydra's own
+        options = group_options(group) or re.findall(r"^\t(\w+)$", str(error), re.MULTILINE)  # of Hydra's own
         return f"{group} must be one of {', '.join(options)}, but is {match[1].removeprefix(f'{group}/')!r}"
     key, problem = _full_key(causes), str(causes[-1]).split("\n", maxsplit=1)[0]
     if kind := setting_types(SCHEMAS[command]).get(key):

@@ -12,7 +12,13 @@ import re
 import sys
 import warnings
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nmt.files import naming
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -29,13 +35,24 @@ def open_standard_streams() -> None:
             os.open(os.devnull, unusable)  # takes the lowest number that is free, which is this one
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper):  # file names that are not UTF-8 come out as they are
-        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+    if sys.stdout is sys.__stdout__:  # which tests replace
+        unbuffered = sys.stdout is not None and (sys.stdout.line_buffering or sys.stdout.write_through)
+        raw = _Stdout(1, "w", closefd=False)
+        # file names that are not UTF-8 come out as they are
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(raw), encoding="utf-8", errors="surrogateescape", line_buffering=unbuffered
+        )
     warnings.formatwarning = _format_warning
+
+
+class _Stdout(io.FileIO):
+    """Lets errors name stdout."""
+
+    def write(self, content: "ReadableBuffer", /) -> int | None:
+        with naming(Path("stdout")):
+            return super().write(content)
 
 
 def flush_stdout() -> OSError | None:
@@ -113,8 +130,6 @@ _ADVICE = {
 def explain_os_error(error: OSError) -> str:
     """Say which file could not be used, why, and what to do."""
     name, reason = error.filename, error.strerror or str(error)
-    if name is None and (failed := flush_stdout()) is not None and failed.errno == error.errno:
-        name = "stdout"
     if error.errno == errno.EBADF and name == "stdout":
         return "stdout is closed: send it to a file or a pipe, or to /dev/null"
     parts = ("" if name is None else str(name), reason, _ADVICE.get(error.errno or 0, ""))
