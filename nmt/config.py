@@ -183,7 +183,9 @@ class ModelConfig:
     num_layers: int = setting("layers of encoder and decoder each", Range(at_least=1, limit=1_000))
     dropout: float = setting("share of values set to 0 in training, between layers", SHARE)
     source_order: SourceOrder = setting("order in which the encoder reads the source")
-    init_range: float = setting("parameters start between -init_range and init_range", POSITIVE)
+    init_range: float = setting(
+        "parameters start between -init_range and init_range", Range(above=0, below=inf, limit=1_000_000)
+    )
     forget_bias: float = setting("added to the forget gates at the start", Range(at_least=-1_000, limit=1_000))
 
 

@@ -37,13 +37,14 @@ def open_standard_streams() -> None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    if sys.stdout is sys.__stdout__:  # which tests replace
-        unbuffered = sys.stdout is not None and (sys.stdout.line_buffering or sys.stdout.write_through)
-        raw = _Stdout(1, "w", closefd=False)
-        # file names that are not UTF-8 come out as they are
-        sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(raw), encoding="utf-8", errors="surrogateescape", line_buffering=unbuffered
+    if sys.stdout is sys.__stdout__:  # otherwise somebody, such as a test, collects what is written
+        unbuffered = isinstance(sys.stdout, io.TextIOWrapper) and (
+            sys.stdout.line_buffering or sys.stdout.write_through
         )
+        raw = io.BufferedWriter(_Stdout(1, "w", closefd=False))
+        sys.stdout = io.TextIOWrapper(raw, line_buffering=unbuffered)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names that are not UTF-8 come out as they are
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     warnings.formatwarning = _format_warning
 
 
