@@ -107,7 +107,8 @@ def check_settings(config: object, *, prefix: str = "") -> None:
 
 def setting_problems(config: object, *, prefix: str = "") -> Iterator[str]:
     """Yield what is wrong with type or range, setting by setting."""
-    for key, declared in settings_of(type(config)).items():
+    schema: type = type(config)
+    for key, declared in settings_of(schema).items():
         if "." in key:  # found below, with the group that it belongs to
             continue
         value, inner = getattr(config, key), without_none(declared.kind)

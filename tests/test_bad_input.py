@@ -142,6 +142,7 @@ COMMAND_LINES: dict[str, str] = {
     "train +experiment=nothing": r"experiment must be one of multi30k_en_de, quickstart",
     "train experiment=": r"experiment must be one of multi30k_en_de, quickstart, .*, but is empty",
     "train experiment=3": r"experiment must be one of multi30k_en_de",
+    "train experiment=null": r"experiment must be one of multi30k_en_de, .*, but is null",
     "train experiment=quickstart,multi30k_en_de": r"several values: write a list as 'KEY=\[a,b\]', or try each",
     "translate search=beam_3": r"search must be one of beam_12, beam_2, beam_5, greedy, but is 'beam_3'",
     "evaluate search=null": r"search must be one of beam_12",

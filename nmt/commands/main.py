@@ -183,10 +183,10 @@ def _hand_to_hydra(jobs: _Jobs, line: "CommandLine") -> None:
 
     register_schemas()
     if line.wants_help:
-        show_help(jobs.command, line.overrides)
+        show_help(jobs.command, line.for_composing)
         return
     if line.is_sweep:
-        check_sweep(jobs.command, line.overrides)
+        check_sweep(jobs.command, line.for_composing)
 
     def job(composed: Any) -> None:
         jobs.run(composed)

@@ -102,6 +102,14 @@ class CommandLine(NamedTuple):
     overrides: list[str]
     is_sweep: bool
     wants_help: bool
+    config_dir: str | None = None  # a folder of the user's with more options of groups
+
+    @property
+    def for_composing(self) -> list[str]:
+        """The overrides for `compose_settings`, which knows no options."""
+        if self.config_dir is None:
+            return self.overrides
+        return [f"hydra.searchpath=[{_quote(f'file://{os.path.realpath(self.config_dir)}', set())}]", *self.overrides]
 
 
 def read_arguments(command: str, arguments: Sequence[str]) -> CommandLine:
@@ -127,7 +135,7 @@ def read_arguments(command: str, arguments: Sequence[str]) -> CommandLine:
         raise ConfigError("; ".join(problems))
     if parsed.config_name is not None:  # a file of the user's may lack what conf/COMMAND.yaml says to Hydra
         overrides = [*_HYDRA_AS_IN_CONF, *overrides]
-    return CommandLine(options, overrides, is_sweep=parsed.multirun, wants_help=parsed.help)
+    return CommandLine(options, overrides, parsed.multirun, parsed.help, parsed.config_dir)
 
 
 _HYDRA_AS_IN_CONF = (
@@ -193,11 +201,10 @@ def _problems_of_value(command: str, override: Override, as_typed: str) -> Itera
     key, value = override.key_or_group, override.value()
     values = value.list if isinstance(value, ChoiceSweep) else [value]
     options, kind = group_options(key), setting_types(SCHEMAS[command]).get(key)
-    # several experiments, or none, are well; Hydra keeps quotes in a sweep
-    options_are = (str, QuotedString, list, type(None)) if key == "experiment" else (str, QuotedString)
+    # several experiments are well; Hydra keeps quotes in a sweep
+    options_are = (str, QuotedString, list) if key == "experiment" else (str, QuotedString)
     if options and not isinstance(value, Glob) and not all(isinstance(one, options_are) and one for one in values):
-        if key != "experiment" or value is not None:
-            yield f"{key} must be one of {', '.join(options)}, but is {show_value(as_typed) or 'empty'}"
+        yield f"{key} must be one of {', '.join(options)}, but is {show_value(as_typed) or 'empty'}"
     elif kind is bool and any(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
         yield f"{key} must be true or false, but is {show_value(as_typed)}"  # Hydra takes any number but 0 for true
 

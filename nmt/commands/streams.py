@@ -51,7 +51,7 @@ def open_standard_streams() -> None:
 class _Stdout(io.FileIO):
     """Lets errors name stdout."""
 
-    def write(self, content: "ReadableBuffer", /) -> int | None:
+    def write(self, content: "ReadableBuffer", /) -> int:
         with naming(Path("stdout")):
             return super().write(content)
 
@@ -147,5 +147,5 @@ def _flush(stream: Any) -> OSError | None:
     return None
 
 
-def _format_warning(message: Warning | str, *_: Any) -> str:
+def _format_warning(message: Warning | str, *_: object, **__: object) -> str:
     return f"warning: {one_line(str(message))}\n"
