@@ -1,18 +1,19 @@
 """One dataclass per group of conf/, and where conf/ is.
 
-The dataclasses hold types, conf/ holds values: a field without a value here must be given by a YAML file, so that no
-number is written twice. Hydra checks every key and type against them; below the door they are plain dataclasses.
+The dataclasses say what each setting is: type, range and description. conf/ holds the values: a setting without a
+default here must be given by a YAML file, so that no number is written twice. Hydra checks every key and type against
+the dataclasses; below the CLI they are plain dataclasses.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from nmt.errors import ConfigError
 from nmt.plain import PlainError, from_plain, problems, with_defaults
-
-MISSING: Any = "???"  # OmegaConf's mark of a value that must be given
+from nmt.schema import MISSING, Range, check_settings, setting
 
 
 class Generator(StrEnum):
@@ -110,138 +111,169 @@ class PairedTest(StrEnum):
     randomization = "randomization"
 
 
+# Ranges that several settings share.
+COUNT = Range(at_least=1)
+COUNT_OR_NONE = Range(at_least=0)
+SHARE = Range(at_least=0, below=1)
+SEED_32 = Range(at_least=0, below=2**31)
+SEED_64 = Range(at_least=0, below=2**64)
+POSITIVE = Range(above=0, below=inf)
+
+
 @dataclass
 class FilesConfig:
     """Text files of one split; file k of `src` is aligned to file k of `tgt`. Relative paths start at `data.dir`."""
 
-    src: list[str] = MISSING
-    tgt: list[str] = MISSING
+    src: list[str] = setting("source files, plain or compressed")
+    tgt: list[str] = setting("target files: line n of file k translates line n of file k of src")
 
 
 @dataclass
 class GenerateConfig:
     """A corpus that nmt writes itself, into `data.dir`, before it is prepared."""
 
-    generator: Generator = MISSING
-    train_pairs: int = MISSING
-    dev_pairs: int = MISSING
-    test_pairs: int = MISSING
-    seed: int = MISSING
+    generator: Generator = setting("the built-in corpus to write into data.dir")
+    train_pairs: int = setting("pairs", COUNT)
+    dev_pairs: int = setting("pairs", COUNT)
+    test_pairs: int = setting("pairs", COUNT_OR_NONE)
+    seed: int = setting("other seeds give other sentences", SEED_64)
 
 
 @dataclass
 class DataConfig:
-    name: str = MISSING
-    src_lang: str = MISSING
-    tgt_lang: str = MISSING
-    dir: str = MISSING
-    prepared_dir: str = MISSING
+    name: str = setting("part of the names of runs and prepared corpora")
+    src_lang: str = setting("language code, such as en")
+    tgt_lang: str = setting("language code, such as fr")
+    dir: str = setting("where relative names of text files start")
+    prepared_dir: str = setting("where prepared corpora are kept, each in a folder of its own")
     train: FilesConfig = MISSING
     dev: FilesConfig = MISSING
     test: FilesConfig = MISSING
     generate: GenerateConfig | None = MISSING
-    max_len_subwords: int = MISSING
-    max_len_ratio: float = MISSING
+    max_len_subwords: int = setting("training pairs with a longer side are left out, and counted", COUNT)
+    max_len_ratio: float = setting(
+        "training pairs with a side so many times the other are left out; inf: none", Range(at_least=1, limit=inf)
+    )
 
 
 @dataclass
 class SubwordConfig:
-    kind: SubwordKind = MISSING
-    vocab_size: int = MISSING
-    src_vocab_size: int = MISSING
-    tgt_vocab_size: int = MISSING
-    joint: bool = MISSING
-    byte_fallback: bool = MISSING
-    normalization: Normalization = MISSING
-    tokenizer: Tokenizer = MISSING
-    character_coverage: float = MISSING
-    max_sentences: int = MISSING
-    seed: int = MISSING
-    src_model: str | None = MISSING
-    tgt_model: str | None = MISSING
+    kind: SubwordKind = setting("how text is cut into subwords")
+    vocab_size: int = setting("subwords, the four specials included", COUNT)
+    src_vocab_size: int = setting("with joint=false: of the source side", COUNT)
+    tgt_vocab_size: int = setting("with joint=false: of the target side", COUNT)
+    joint: bool = setting("one vocabulary learned from both sides")
+    byte_fallback: bool = setting("characters that the vocabulary lacks are spelled in bytes, not unknown")
+    normalization: Normalization = setting("nmt_nfkc unifies characters and spaces; identity leaves text as it is")
+    tokenizer: Tokenizer = setting("what parts words from punctuation first")
+    character_coverage: float = setting(
+        "share of the text whose characters enter the vocabulary", Range(above=0, at_most=1)
+    )
+    max_sentences: int = setting("learn from at most so many lines, chosen with subword.seed", COUNT)
+    seed: int = setting("chooses the lines to learn from", SEED_32)
+    src_model: str | None = setting("a model that exists: a *.subword file of nmt, or SentencePiece's own")
+    tgt_model: str | None = setting("likewise; both or neither")
 
 
 @dataclass
 class ModelConfig:
-    name: str = MISSING
-    embedding_dim: int = MISSING
-    hidden_dim: int = MISSING
-    num_layers: int = MISSING
-    dropout: float = MISSING
-    source_order: SourceOrder = MISSING
-    init_range: float = MISSING
-    forget_bias: float = MISSING
+    name: str = setting("part of the name of the run")
+    embedding_dim: int = setting("values of an embedding", Range(at_least=1, limit=100_000))
+    hidden_dim: int = setting("cells of a layer", Range(at_least=1, limit=100_000))
+    num_layers: int = setting("layers of encoder and decoder each", Range(at_least=1, limit=1_000))
+    dropout: float = setting("share of values set to 0 in training, between layers", SHARE)
+    source_order: SourceOrder = setting("order in which the encoder reads the source")
+    init_range: float = setting(
+        "parameters start between -init_range and init_range", Range(above=0, below=inf, limit=1_000_000)
+    )
+    forget_bias: float = setting("added to the forget gates at the start", Range(at_least=-1_000, limit=1_000))
 
 
 @dataclass
 class ScheduleConfig:
-    kind: ScheduleKind = MISSING
-    halve_from_epoch: float = MISSING
-    halve_every_epochs: float = MISSING
-    warmup_updates: int = MISSING
-    plateau_factor: float = MISSING
-    plateau_patience: int = MISSING
+    kind: ScheduleKind = setting("course of the learning rate")
+    halve_from_epoch: float = setting("of halving: the epoch of the first one", Range(at_least=0, limit=10**9))
+    halve_every_epochs: float = setting("of halving: epochs from one to the next", Range(above=0, limit=10**9))
+    warmup_updates: int = setting("updates in which the rate rises to lr", COUNT_OR_NONE)
+    plateau_factor: float = setting("of plateau: what the rate is multiplied by", Range(above=0, at_most=1))
+    plateau_patience: int = setting("of plateau: validations without improvement before that", COUNT)
 
 
 @dataclass
 class OptimizerConfig:
-    kind: OptimizerKind = MISSING
-    lr: float = MISSING
-    momentum: float = MISSING
-    beta1: float = MISSING
-    beta2: float = MISSING
-    eps: float = MISSING
-    weight_decay: float = MISSING
+    kind: OptimizerKind = setting("how parameters follow the gradient")
+    lr: float = setting("learning rate, at its peak", POSITIVE)
+    momentum: float = setting("of sgd", SHARE)
+    beta1: float = setting("of adam and adamw: decay of the mean gradient", SHARE)
+    beta2: float = setting("of adam, adamw and rmsprop: decay of the mean squared gradient", SHARE)
+    eps: float = setting("added to the denominator, against division by 0", POSITIVE)
+    weight_decay: float = setting("L2 penalty; adamw decays apart from the gradient", Range(at_least=0, below=inf))
     schedule: ScheduleConfig = MISSING
 
 
 @dataclass
 class BatchingConfig:
-    unit: BatchUnit = MISSING
-    size: int = MISSING
-    min_sentences: int = MISSING
+    unit: BatchUnit = setting("what batching.size counts")
+    size: int = setting("of a batch; tokens: sentences × the longest side of a pair, EOS included", COUNT)
+    min_sentences: int = setting("fewer of one source length merge with those of its neighbours", COUNT)
 
 
 @dataclass
 class TrainingConfig:
-    max_updates: int | None = MISSING
-    max_epochs: float | None = MISSING
-    max_minutes: float | None = MISSING
-    patience: int | None = MISSING
-    loss_per: LossPer = MISSING
-    label_smoothing: float = MISSING
-    clip_norm: float = MISSING
-    accumulate: int = MISSING
-    precision: TrainingPrecision = MISSING
-    log_every: int = MISSING
-    validate_every: int = MISSING
-    bleu_every: int | None = MISSING
-    bleu_sentences: int | None = MISSING
-    best_by: BestBy = MISSING
-    checkpoint_every: int = MISSING
-    keep_last: int = MISSING
-    init_from: str | None = MISSING
-    bleu_tokenize: str = "13a"  # as in runs of 0.1.0
+    max_updates: int | None = setting("end after so many updates", COUNT)
+    max_epochs: float | None = setting("end after so many passes over the corpus", Range(above=0, limit=10**9))
+    max_minutes: float | None = setting(
+        "end after so many minutes, those before resuming included", Range(above=0, limit=10**9)
+    )
+    patience: int | None = setting("end after so many validations in a row without a better score", COUNT)
+    loss_per: LossPer = setting("what the summed loss of an update is divided by")
+    label_smoothing: float = setting("share of the target probability spread over all subwords", SHARE)
+    clip_norm: float = setting("largest norm of the gradient; inf: any", Range(above=0, limit=inf))
+    accumulate: int = setting("batches an update", Range(at_least=1, limit=10_000))
+    precision: TrainingPrecision = setting("auto: bf16 if the processor multiplies it in hardware, else fp32")
+    log_every: int = setting("updates from one line of the log to the next", COUNT)
+    validate_every: int = setting("updates from one validation to the next", COUNT)
+    bleu_every: int | None = setting("validations from one BLEU to the next; null: never", COUNT)
+    bleu_sentences: int | None = setting("the first so many of the development set; null: all", COUNT)
+    best_by: BestBy = setting("the score that chooses the best checkpoint and that patience counts")
+    checkpoint_every: int = setting("updates from one checkpoint to the next; a validation writes one too", COUNT)
+    keep_last: int = setting("so many of the newest checkpoints stay, besides best and last", COUNT_OR_NONE)
+    init_from: str | None = setting("a checkpoint whose parameters and subwords to start from")
+    bleu_tokenize: str = setting(
+        "as for nmt evaluate; auto: by data.tgt_lang, recorded in the run's configuration",
+        default="13a",  # runs of version 0.1.0
+    )
 
 
 @dataclass
 class LengthPenaltyConfig:
-    kind: LengthPenaltyKind = MISSING
-    alpha: float = MISSING
+    kind: LengthPenaltyKind = setting("none, as in the paper, or wu2016 (Wu et al. 2016, §7)")
+    alpha: float = setting("of wu2016", Range(at_least=0, below=inf, limit=100))
 
 
 @dataclass
 class SearchConfig:
-    beam_size: int = MISSING
-    n_best: int = MISSING
+    beam_size: int = setting("hypotheses kept at each step; 1: greedy", Range(at_least=1, limit=10_000))
+    n_best: int = setting("translations a sentence", COUNT)
     length_penalty: LengthPenaltyConfig = MISSING
-    max_len_ratio: float = MISSING
-    max_len_extra: int = MISSING
-    min_len: int = MISSING
-    ensemble_average: EnsembleAverage = MISSING
-    batch_rows: int = MISSING
-    window_lines: int = MISSING
-    precision: SearchPrecision = MISSING
+    max_len_ratio: float = setting(
+        "a translation ends at max_len_ratio × source subwords + max_len_extra",
+        Range(at_least=0, below=inf, limit=1_000),
+    )
+    max_len_extra: int = setting("subwords", Range(at_least=0, limit=1_000_000))
+    min_len: int = setting("subwords that a translation has at least", Range(at_least=0, limit=1_000_000))
+    ensemble_average: EnsembleAverage = setting("of probabilities (prob) or of their logarithms (log_prob)")
+    batch_rows: int = setting(
+        "sentences × beam at a time; on a CPU every 256 make a search in a thread of its own",
+        Range(at_least=1, limit=1_000_000),
+    )
+    window_lines: int = setting("lines read ahead and sorted by length", COUNT)
+    precision: SearchPrecision = setting("auto never takes int8")
+
+
+THREADS = Range(at_least=1, limit=1_024)
+ABOUT_THREADS = "CPU threads; null: as many as torch takes by itself"
+ABOUT_DEVICE = "auto: a GPU if there is one"
 
 
 @dataclass
@@ -253,43 +285,49 @@ class TrainCommand:
     batching: BatchingConfig = MISSING
     training: TrainingConfig = MISSING
     search: SearchConfig = MISSING
-    seed: int = MISSING
-    device: Device = MISSING
-    threads: int | None = MISSING
-    run_dir: str = MISSING
-    resume: bool = MISSING
+    seed: int = setting("of initialization, order of batches and dropout", SEED_64)
+    device: Device = setting(ABOUT_DEVICE)
+    threads: int | None = setting(ABOUT_THREADS, THREADS)
+    run_dir: str = setting("the folder of the run: configuration, log, metrics and checkpoints")
+    resume: bool = setting("go on from run_dir/checkpoints/last")
 
 
 @dataclass
 class TranslateCommand:
-    checkpoints: list[str] = MISSING
-    input: str | None = MISSING
-    output: str | None = MISSING
-    format: OutputFormat = MISSING
+    checkpoints: list[str] = setting("one, or several that share their target vocabulary: an ensemble")
+    input: str | None = setting("the file to translate; null: stdin")
+    output: str | None = setting("a file; .gz, .bz2 and .xz are compressed; null: stdout")
+    format: OutputFormat = setting("text: search.n_best lines a sentence; jsonl: one object, with scores")
     search: SearchConfig = MISSING
-    device: Device = MISSING
-    threads: int | None = MISSING
+    device: Device = setting(ABOUT_DEVICE)
+    threads: int | None = setting(ABOUT_THREADS, THREADS)
 
 
 @dataclass
 class EvaluateCommand:
-    hypothesis: list[str] = MISSING
-    reference: list[str] = MISSING
-    checkpoints: list[str] = MISSING
-    source: str | None = MISSING
-    groups: str | None = MISSING
-    by_length: bool = MISSING
-    metrics: list[str] = MISSING
-    bleu_tokenize: str = MISSING
-    tgt_lang: str | None = MISSING
-    lowercase: bool = MISSING
-    bootstrap_samples: int = MISSING
-    paired_test: PairedTest = MISSING
-    json: bool = MISSING
-    output: str | None = MISSING
+    hypothesis: list[str] = setting("one file, or several systems to be compared with the first")
+    reference: list[str] = setting("one file or several, each with a translation of every sentence")
+    checkpoints: list[str] = setting("instead of hypothesis: translate source first, with one or an ensemble")
+    source: str | None = setting(
+        "with checkpoints, and for by_length; neither it nor reference: data.test of their run"
+    )
+    groups: str | None = setting("a file with comma-separated labels for every sentence: BLEU by label")
+    by_length: bool = setting("BLEU by the length of the source, in words")
+    metrics: list[str] = setting("some of bleu, chrf, chrf++, ter")
+    bleu_tokenize: str = setting(
+        "sacreBLEU's 13a, intl, char, zh, ja-mecab, ko-mecab, flores101, flores200, none; auto: by tgt_lang"
+    )
+    tgt_lang: str | None = setting(
+        "of the translations, for bleu_tokenize=auto; null: data.tgt_lang of the checkpoints' run, or unknown (13a)"
+    )
+    lowercase: bool = setting("BLEU and chrF without regard to case, as TER always is")
+    bootstrap_samples: int = setting("for 95% intervals; 0: none", Range(at_least=0, limit=100_000))
+    paired_test: PairedTest = setting("of every further hypothesis file against the first")
+    json: bool = setting("print one object of JSON instead of text")
+    output: str | None = setting("with checkpoints: where the translations go; .gz, .bz2 and .xz are compressed")
     search: SearchConfig = MISSING
-    device: Device = MISSING
-    threads: int | None = MISSING
+    device: Device = setting(ABOUT_DEVICE)
+    threads: int | None = setting(ABOUT_THREADS, THREADS)
 
 
 def conf_dir() -> Path:
@@ -315,15 +353,7 @@ def model_config(values: object) -> ModelConfig:
         config = from_plain(ModelConfig, values, "model")
     except PlainError as error:
         raise ConfigError(str(error)) from error
-    wrong = [
-        f"model.{name} must be at least 1, but is {getattr(config, name)}"
-        for name in ("embedding_dim", "hidden_dim", "num_layers")
-        if getattr(config, name) < 1
-    ]
-    if not 0 <= config.dropout < 1:
-        wrong.append(f"model.dropout must be at least 0 and below 1, but is {config.dropout}")
-    if wrong:
-        raise ConfigError("; ".join(wrong))
+    check_settings(config, prefix="model.")
     return config
 
 

@@ -30,7 +30,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: the file cannot be written; it names `path`.
     """
-    target = path.resolve()
+    target = Path(os.path.realpath(path))  # unlike Path.resolve, leaves links that lead in a circle to the system
     temporary, stream = _open_temporary(target, path)
     try:
         with naming(path, instead_of=temporary), stream:

@@ -7,6 +7,7 @@ import logging
 import random
 import signal
 import sys
+import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 from unittest import mock
@@ -36,7 +37,8 @@ class Done(NamedTuple):
 
 def nmt(*arguments: str, stdin: bytes = b"") -> Done:
     """Run `nmt ARGUMENTS`; leave logging, signals and torch as they were."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n") for _ in range(2))
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n")
+    err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n", errors="backslashreplace")  # as Python's own
     status = 0
     with (
         mock.patch.object(sys, "argv", ["nmt", *arguments]),
@@ -55,7 +57,7 @@ def nmt(*arguments: str, stdin: bytes = b"") -> Done:
     for stream in (out, err):
         stream.flush()
         assert isinstance(stream.buffer, io.BytesIO)
-        texts.append(stream.buffer.getvalue().decode("utf-8"))
+        texts.append(stream.buffer.getvalue().decode("utf-8", "surrogateescape"))
     return Done(status, texts[0], texts[1])
 
 
@@ -75,12 +77,14 @@ def _as_before() -> Iterator[None]:
     handler = signal.getsignal(signal.SIGTERM)
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else 0
+    format_warning = warnings.formatwarning
     try:
         yield
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
         signal.signal(signal.SIGTERM, handler)
+        warnings.formatwarning = format_warning
         if torch:
             torch.set_num_threads(threads)
 

@@ -15,6 +15,7 @@ ORDER = [
     "errors",
     "files",
     "plain",
+    "schema",
     "config",
     "linear",
     "device",

@@ -500,13 +500,13 @@ def test_all_problems_of_a_config_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         check_search_config(config)
     assert str(caught.value).split("; ") == [
-        "search.n_best must lie between 1 and search.beam_size (3), but is 4",
-        "search.batch_rows must be at least search.beam_size (3), but is 2",
         "search.length_penalty.alpha must be at least 0 and finite, but is -0.5",
         "search.max_len_ratio must be at least 0 and finite, but is -1.0",
-        "search.max_len_extra must not be negative, but is -2",
-        "search.min_len must not be negative, but is -3",
+        "search.max_len_extra must be at least 0, but is -2",
+        "search.min_len must be at least 0, but is -3",
         "search.window_lines must be at least 1, but is 0",
+        "search.n_best must be at most search.beam_size (3), but is 4",
+        "search.batch_rows must be at least search.beam_size (3), but is 2",
     ]
     with pytest.raises(ConfigError, match=r"search\.beam_size must be at least 1, but is 0"):
         beam_search(ToyScorer(), sources(0), search_config(0))

@@ -15,7 +15,6 @@ from omegaconf.errors import MissingMandatoryValue
 from nmt.commands.settings import SCHEMAS as COMMANDS
 from nmt.commands.settings import compose_settings, register_schemas
 from nmt.config import (
-    MISSING,
     BatchingConfig,
     BatchUnit,
     DataConfig,
@@ -35,6 +34,7 @@ from nmt.config import (
     conf_dir,
 )
 from nmt.model.seq2seq import Seq2Seq
+from nmt.schema import MISSING
 from nmt.training.optimizer import PlateauState, learning_rate
 
 GROUPS = {

@@ -7,8 +7,19 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from nmt.commands.settings import PATH_KEYS, PATH_LIST_KEYS, SCHEMAS, compose_settings, quote_paths, setting_keys
-from tests.commands import error
+from nmt.commands import evaluate, train
+from nmt.commands import settings as settings_module
+from nmt.commands.settings import (
+    PATH_KEYS,
+    PATH_LIST_KEYS,
+    SCHEMAS,
+    check_sweep,
+    compose_settings,
+    quote_paths,
+    setting_keys,
+)
+from nmt.errors import ConfigError
+from tests.commands import error, nmt
 
 ODD_PATHS = [
     "with space",
@@ -192,6 +203,74 @@ def test_a_sweep_whose_jobs_share_a_run_directory_is_refused(tmp_path: Path, mon
     assert "2 jobs of this sweep would share the run directory" in line
     assert f"{tmp_path}/runs/phrasebook-lstm_2x512-seed1: give each its own" in line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The settings that `nmt train` and `nmt evaluate` were run with; nothing is trained."""
+    settings: list[Any] = []
+    for command in (train, evaluate):
+        monkeypatch.setattr(command, "run", lambda given, **_: settings.append(given) or 0)
+    return settings
+
+
+@pytest.mark.parametrize("plus", ["", "+", "++"])
+def test_a_plus_before_what_is_there_changes_nothing(plus: str, ran: list[Any]) -> None:
+    words = ["experiment=quickstart", "model=lstm_tiny", "model.hidden_dim=8", "run_dir=a (b)"]
+    assert nmt("train", *(f"{plus}{word}" for word in words)).status == 0
+    [settings] = ran
+    assert (settings.training.max_minutes, settings.model.name) == (4.2, "lstm_tiny")
+    assert (settings.model.hidden_dim, settings.run_dir) == (8, "a (b)")
+
+
+def test_the_later_of_several_experiments_decides(ran: list[Any]) -> None:
+    assert nmt("train", "experiment=[quickstart,sutskever_2014]").status == 0
+    assert (ran[0].training.max_epochs, ran[0].training.max_minutes) == (7.5, 4.2)
+
+
+def test_options_and_a_configuration_of_ones_own(tmp_path: Path, ran: list[Any]) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 7\n")
+    (tmp_path / "own.yaml").write_text("defaults: [train, _self_]\nseed: 8\n")
+    folder = f"--config-dir={tmp_path}"
+    assert nmt("train", folder, "experiment=mine") == (0, "", "")
+    assert nmt("train", folder, "--config-name=own") == (0, "", "")
+    assert [settings.seed for settings in ran] == [7, 8]
+    assert "  seed=7 " in nmt("train", folder, "experiment=mine", "--help").out
+    assert nmt("train", folder, "experiment=mine,quickstart", "-m", "run_dir=${seed}").status == 0
+    assert [settings.seed for settings in ran[2:]] == [7, 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        (["bootstrap_samples=range(2,5)"], [(2, False), (3, False), (4, False)]),
+        (["bootstrap_samples=choice(2,5)", "json=true,false"], [(2, True), (2, False), (5, True), (5, False)]),
+        (["bootstrap_samples=range(8,2,-3)"], [(8, False), (5, False)]),
+        (["bootstrap_samples=range(1,2,0.5)", "bootstrap_samples=7"], [(7, False)]),
+        (["search=glob(beam_1*)"], [(1000, False)]),
+    ],
+)
+def test_sweeps(words: list[str], values: list[tuple[int, bool]], ran: list[Any]) -> None:
+    assert nmt("evaluate", "-m", *words).status == 0
+    assert [(settings.bootstrap_samples, settings.json) for settings in ran] == values
+
+
+def test_a_sweep_of_as_many_jobs_as_allowed_is_composed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings_module, "MAX_JOBS", 4)
+    check_sweep("evaluate", ["bootstrap_samples=range(2,6)"])
+    with pytest.raises(
+        ConfigError, match=r"^a sweep must have at most 4 jobs, but this one has more: name fewer values$"
+    ):
+        check_sweep("evaluate", ["bootstrap_samples=range(2,7)"])
+
+
+def test_what_hydra_answers_by_itself() -> None:
+    for words in (["--info", "defaults"], ["--cfg", "hydra"], ["--cfg", "job", "--resolve", "--package", "model"]):
+        done = nmt("train", *words)
+        assert (done.status, done.err) == (0, ""), words
+        assert done.out
+    assert "hydra_bash_completion" in nmt("train", "--shell-completion", "install=bash").out
 
 
 def test_a_mistake_in_a_sweep_is_found_before_any_job_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

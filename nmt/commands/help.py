@@ -1,6 +1,5 @@
 """`nmt COMMAND --help`: what a command does, the groups of conf/ that it takes, and every setting."""
 
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
@@ -9,21 +8,22 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from nmt.commands.settings import SCHEMAS, compose_settings, group_options, setting_types, without_none
+from nmt.commands.settings import SCHEMAS, compose_settings, group_options
 from nmt.config import conf_dir
+from nmt.schema import Setting, settings_of, without_none
 
 _PREPARE_LOOKS_AT = ("data", "subword", "experiment")  # of the settings of nmt train, all of which it takes
 
 
 def show_help(command: str, overrides: Sequence[str]) -> None:
     """Print a command's help; the values shown are those that the overrides come to."""
-    types = setting_types(SCHEMAS[command])
-    groups = [key for key in types if group_options(key)]
+    settings = settings_of(SCHEMAS[command])
+    groups = [key for key in settings if group_options(key)]
     if "training" in groups:
         groups.append("experiment")
     if command == "prepare":
         groups = [group for group in groups if group in _PREPARE_LOOKS_AT]
-        types = {key: kind for key, kind in types.items() if key.partition(".")[0] in _PREPARE_LOOKS_AT}
+        settings = {key: value for key, value in settings.items() if key.partition(".")[0] in _PREPARE_LOOKS_AT}
     lines = [
         *_header(conf_dir() / f"{command}.yaml"),
         "",
@@ -32,8 +32,8 @@ def show_help(command: str, overrides: Sequence[str]) -> None:
         "Groups of settings (GROUP=OPTION):",
         *(line for group in groups for line in _group_lines(group)),
         "",
-        "Settings (KEY=VALUE), as they stand with this command line:",
-        *_setting_lines(types, compose_settings(command, overrides), _all_comments(command, groups)),
+        "Settings (KEY=VALUE), as they are with this command line:",
+        *_setting_lines(settings, compose_settings(command, overrides)),
         "",
         "Paths are taken as typed; ${seed} and the like stand for a setting. -m tries values with commas between them,",
         "one after the other; --cfg job shows the settings as YAML and ends.",
@@ -48,18 +48,21 @@ def _group_lines(group: str) -> Iterator[str]:
         yield f"    {option:<18} {about}".rstrip()
 
 
-def _setting_lines(types: Mapping[str, Any], composed: Any, comments: Mapping[str, str]) -> Iterator[str]:
+def _setting_lines(settings: Mapping[str, Setting], composed: Any) -> Iterator[str]:
     values = _flat(OmegaConf.to_container(composed, throw_on_missing=False))
-    for key, kind in types.items():
+    for key, setting in settings.items():
         if key not in values:  # a group of settings, or one inside a group that is null
             continue
-        setting = f"{key}={_as_typed(values[key])}"
-        inner = without_none(kind)
-        about = [comments[key]] if key in comments else []
-        if isinstance(inner, type) and issubclass(inner, Enum):
-            choices = ", ".join(choice.value for choice in inner)
-            about = [choices, *about] if not all(choice.value in "".join(about) for choice in inner) else about
-        yield f"  {setting:<42} {'# ' + '; '.join(about) if about else ''}".rstrip()
+        yield f"  {f'{key}={_as_typed(values[key])}':<42} # {_about(setting)}"
+
+
+def _about(setting: Setting) -> str:
+    """Describe a setting, with its choices if the description does not name them all."""
+    kind = without_none(setting.kind)
+    choices = [choice.value for choice in kind] if isinstance(kind, type) and issubclass(kind, Enum) else []
+    if all(choice in setting.description for choice in choices):
+        return setting.description
+    return f"{setting.description} ({', '.join(choices)})"
 
 
 def _as_typed(value: Any) -> str:
@@ -75,28 +78,6 @@ def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
     for key, value in node.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
-
-
-def _all_comments(command: str, groups: Sequence[str]) -> dict[str, str]:
-    """Gather what the files of conf/ say about each setting; a word on it in any option of a group serves for all."""
-    comments: dict[str, str] = {}
-    for group in groups:
-        for option in group_options(group):
-            if group != "experiment":
-                comments |= _comments(conf_dir() / group / f"{option}.yaml", f"{group}.")
-    return comments | _comments(conf_dir() / f"{command}.yaml", "")
-
-
-def _comments(file: Path, prefix: str) -> dict[str, str]:
-    """Map each key of a YAML file to the comment that ends its line."""
-    comments, parents = {}, list[tuple[int, str]]()
-    for line in file.read_text(encoding="utf-8").splitlines():
-        if match := re.match(r"( *)(\w+):(?:.*?\s# (.*))?", line):
-            indent, key, comment = len(match[1]), match[2], match[3]
-            parents = [*(parent for parent in parents if parent[0] < indent), (indent, key)]
-            if comment:
-                comments[prefix + ".".join(name for _, name in parents)] = comment
-    return comments
 
 
 def _header(file: Path) -> list[str]:

@@ -1,7 +1,7 @@
-"""The door: `nmt COMMAND key=value …`.
+"""The command line: `nmt COMMAND key=value …`.
 
-Whatever a user can mend ends in one line on stderr and exit status 1; Ctrl-C ends with 130, SIGTERM with 143. Heavy
-modules are imported only by the commands that need them.
+Whatever a user can fix ends in one line on stderr and exit status 1; Ctrl-C ends with 130, SIGTERM with 143. Heavy
+modules are imported only by the commands that need them, and after the settings have been checked.
 """
 
 import importlib
@@ -11,8 +11,10 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from nmt.commands.streams import explain_os_error, flush_stdout, open_standard_streams, print_error
 
 if TYPE_CHECKING:
     from nmt.commands.settings import CommandLine
@@ -50,35 +52,51 @@ class Stopped(BaseException):
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    open_standard_streams()
     arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(USAGE, file=sys.stdout if arguments else sys.stderr)
-        sys.exit(0 if arguments else 1)
-    if arguments[0] == "--version":
-        from nmt import __version__
-
-        print(__version__)  # noqa: T201
-        sys.exit(0)
-    if arguments[0] not in COMMANDS:
-        fail(f"there is no command {arguments[0]!r}: use one of {', '.join(COMMANDS)} (nmt --help)")
-    signal.signal(signal.SIGTERM, _terminate)
     try:
-        status = _run(arguments[0], arguments[1:])
-        if sys.stdout is not None:  # closed
-            sys.stdout.flush()
-        sys.exit(status)
+        status = _show_help(arguments)
+        if status is None:
+            signal.signal(signal.SIGTERM, _terminate)
+            status = _run(arguments[0], arguments[1:])
+        sys.stdout.flush()
     except KeyboardInterrupt:
         _leave(signal.SIGINT)
     except BrokenPipeError:
         _leave(signal.SIGPIPE)
     except Stopped as stop:
         _leave(stop.signal_number)
+    except OSError as error:  # of stdout: those of a command have been explained
+        if _shows_tracebacks():
+            raise
+        fail(explain_os_error(error))
+    sys.exit(status)
 
 
 def fail(message: str) -> NoReturn:
     """Say what is wrong, in one line, and exit with status 1."""
-    print(f"nmt: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    print_error(f"nmt: {message}")
+    flush_stdout()
     sys.exit(1)
+
+
+def _shows_tracebacks() -> bool:
+    return os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
+
+
+def _show_help(arguments: list[str]) -> int | None:
+    """Answer what needs no command and return the exit status; None for a command."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE, file=sys.stdout if arguments else sys.stderr)
+        return 0 if arguments else 1
+    if "--version" in arguments[:2]:
+        from nmt import __version__
+
+        print(__version__)  # noqa: T201
+        return 0
+    if arguments[0] not in COMMANDS:
+        fail(f"there is no command {arguments[0]!r}: use one of {', '.join(COMMANDS)} (nmt --help)")
+    return None
 
 
 def _run(command: str, arguments: list[str]) -> int:
@@ -89,7 +107,7 @@ def _run(command: str, arguments: list[str]) -> int:
     from nmt.commands.settings import explain, read_arguments
     from nmt.errors import NmtError
 
-    show_all = os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
+    show_all = _shows_tracebacks()
     jobs = _Jobs(command, show_all=show_all)
     try:
         line = read_arguments(command, arguments)
@@ -120,18 +138,20 @@ class _Jobs:
         self.num_failed = 0  # of a sweep
         self.status = 0
         self.error: Exception | None = None  # of a single job
-        self.crashes: list[Exception] = []  # what no user can mend
+        self.crashes: list[Exception] = []  # what no user can fix
 
     def run(self, composed: Any) -> None:
-        """Run one job; what the user can mend is kept, since Hydra would add a line of its own, or end the sweep."""
+        """Run one job; what the user can fix is kept, since Hydra would add a line of its own, or end the sweep."""
         from omegaconf.errors import OmegaConfBaseException
 
-        from nmt.commands.settings import explain, to_settings
+        from nmt.commands.settings import check_schema, explain, to_settings
         from nmt.errors import NmtError
 
         self.num_started += 1
         try:
+            check_schema(self.command, composed)
             settings, config_yaml = to_settings(composed)
+            _warn_of_threads(settings.threads)
             with _full_memory_explained(self.command):
                 status = importlib.import_module(f"nmt.commands.{self.command}").run(settings, config_yaml=config_yaml)
         except BrokenPipeError:  # the reader of our output has gone, as in `nmt translate … | head`
@@ -163,10 +183,10 @@ def _hand_to_hydra(jobs: _Jobs, line: "CommandLine") -> None:
 
     register_schemas()
     if line.wants_help:
-        show_help(jobs.command, line.overrides)
+        show_help(jobs.command, line.for_composing)
         return
     if line.is_sweep:
-        check_sweep(jobs.command, line.overrides)
+        check_sweep(jobs.command, line.for_composing)
 
     def job(composed: Any) -> None:
         jobs.run(composed)
@@ -183,8 +203,8 @@ def _full_memory_explained(command: str) -> Iterator[None]:
 
     try:
         yield
-    except RuntimeError as error:
-        on_cpu = "DefaultCPUAllocator" in str(error)
+    except (RuntimeError, MemoryError) as error:
+        on_cpu = isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
         if not on_cpu and not re.search(r"out of memory|_STATUS_ALLOC_FAILED", str(error)):
             raise
         for_training = (
@@ -209,6 +229,12 @@ def _exceptions_come_through() -> Iterator[None]:
             os.environ["HYDRA_FULL_ERROR"] = before
 
 
+def _warn_of_threads(threads: int | None) -> None:
+    num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads is not None and threads > num_cpus:
+        logging.getLogger("nmt").warning("threads=%d is more than the %d processors here: slower", threads, num_cpus)
+
+
 def _terminate(signal_number: int, _frame: object) -> NoReturn:
     raise Stopped(signal_number)
 
@@ -218,6 +244,5 @@ def _leave(signal_number: int) -> NoReturn:
     if signal_number == signal.SIGPIPE:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush would complain
     else:
-        with suppress(OSError):  # as in `nmt train … 2>&1 | tee log`, where Ctrl-C ends tee as well
-            print(f"nmt: stopped by {signal.Signals(signal_number).name}", file=sys.stderr, flush=True)  # noqa: T201
+        print_error(f"nmt: stopped by {signal.Signals(signal_number).name}")  # unless Ctrl-C has ended the reader, too
     sys.exit(128 + signal_number)

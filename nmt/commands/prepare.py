@@ -91,18 +91,8 @@ def split_files(data: DataConfig, files: FilesConfig) -> ParallelFiles:
 
 def _check(data: DataConfig, subword: SubwordConfig) -> None:
     problems = []
-    if data.max_len_subwords < 1:
-        problems.append(f"data.max_len_subwords must be at least 1, but is {data.max_len_subwords}")
-    if not data.max_len_ratio >= 1:  # nan neither
-        problems.append(f"data.max_len_ratio must be at least 1, but is {data.max_len_ratio}")
     if (subword.src_model is None) != (subword.tgt_model is None):
         problems.append("subword.src_model and subword.tgt_model must be given both or neither")
-    sizes = ("vocab_size",) if subword.joint else ("src_vocab_size", "tgt_vocab_size")
-    problems += [
-        f"subword.{key} must be at least 1, but is {getattr(subword, key)}"
-        for key in (*sizes, "max_sentences")
-        if getattr(subword, key) < 1
-    ]
     for split in ("train", "dev"):
         files: FilesConfig = getattr(data, split)
         if not files.src or not files.tgt:

@@ -2,12 +2,10 @@
 
 import itertools
 import logging
-import math
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +15,7 @@ from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 
 from nmt.commands.prepare import PreparedCorpus, prepare, split_files
+from nmt.commands.streams import LogFileHandler
 from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainCommand, TrainingConfig
 from nmt.corpus.batching import TrainingBatches
 from nmt.device import choose_float32_products, resolve_device, resolve_inference_precision, resolve_precision
@@ -36,59 +35,6 @@ from nmt.training.resume import load_parameters, load_start, settings_to_resume
 from nmt.training.trainer import RunFiles, Trainer
 
 logger = logging.getLogger(__name__)
-
-# What each number must be, where it is not null; nan is none of these.
-RANGES: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
-    (
-        "at least 1",
-        lambda value: value >= 1,
-        (
-            "threads",
-            "batching.size",
-            "batching.min_sentences",
-            "model.num_layers",
-            "model.hidden_dim",
-            "model.embedding_dim",
-            "optimizer.schedule.plateau_patience",
-            "training.log_every",
-            "training.validate_every",
-            "training.checkpoint_every",
-            "training.accumulate",
-            "training.bleu_every",
-            "training.bleu_sentences",
-            "training.max_updates",
-            "training.patience",
-        ),
-    ),
-    (
-        "at least 0",
-        lambda value: value >= 0,
-        (
-            "training.keep_last",
-            "optimizer.weight_decay",
-            "optimizer.schedule.warmup_updates",
-            "optimizer.schedule.halve_from_epoch",
-        ),
-    ),
-    ("at least 0 and below 2^64", lambda value: 0 <= value < 2**64, ("seed",)),
-    (
-        "at least 0 and below 1",
-        lambda value: 0 <= value < 1,
-        ("model.dropout", "training.label_smoothing", "optimizer.momentum", "optimizer.beta1", "optimizer.beta2"),
-    ),
-    ("above 0 and at most 1", lambda value: 0 < value <= 1, ("optimizer.schedule.plateau_factor",)),
-    ("above 0 and finite", lambda value: 0 < value < math.inf, ("model.init_range", "optimizer.lr", "optimizer.eps")),
-    (
-        "above 0",
-        lambda value: value > 0,
-        (
-            "training.clip_norm",
-            "training.max_epochs",
-            "training.max_minutes",
-            "optimizer.schedule.halve_every_epochs",
-        ),
-    ),
-)
 
 
 def run(settings: TrainCommand, *, config_yaml: str) -> int:
@@ -126,7 +72,7 @@ def _bleu_tokenizer(settings: TrainCommand) -> str:
 def _settled(config_yaml: str, *, bleu_tokenize: str) -> str:
     """Let a run's settings mean the same in any folder, and whatever tokenizers are installed."""
     config = yaml.safe_load(config_yaml)
-    config["data"]["dir"] = str(Path(config["data"]["dir"]).resolve())
+    config["data"]["dir"] = os.path.realpath(config["data"]["dir"])
     config["training"]["bleu_tokenize"] = bleu_tokenize
     text: str = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     return text
@@ -168,7 +114,7 @@ def _train(settings: TrainCommand, last: Path | None, changes: list[str], *, con
 def _check(settings: TrainCommand) -> None:
     """Report all that cannot be, at once."""
     training = settings.training
-    problems = list(_out_of_range(settings))
+    problems = []
     if not settings.run_dir:
         problems.append("run_dir must name a folder, but is empty")
     if (training.max_updates, training.max_epochs, training.max_minutes, training.patience) == (None,) * 4:
@@ -181,14 +127,6 @@ def _check(settings: TrainCommand) -> None:
         problems.append(str(error))
     if problems:
         raise ConfigError("; ".join(problems))
-
-
-def _out_of_range(settings: TrainCommand) -> Iterator[str]:
-    for wanted, holds, keys in RANGES:
-        for key in keys:
-            value = attrgetter(key)(settings)
-            if value is not None and not holds(value):
-                yield f"{key} must be {wanted}, but is {value}"
 
 
 def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand) -> Path | None:
@@ -349,8 +287,7 @@ def _sole_user(run_dir: Path) -> Iterator[None]:
 @contextmanager
 def _log_file(path: Path) -> Iterator[None]:
     """Write the log to a file as well."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    handler = LogFileHandler(path)
     logging.getLogger().addHandler(handler)
     try:
         yield

@@ -11,7 +11,6 @@ Shapes: B sentences in the batch, K beam, N live rows (at most B·K), C candidat
 finished hypotheses per sentence, T subwords of the longest live hypothesis.
 """
 
-import math
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import torch
 
 from nmt.config import LengthPenaltyKind, SearchConfig
 from nmt.errors import ConfigError
+from nmt.schema import setting_problems
 from nmt.search.scorer import EncodedSource, StepScorer
 from nmt.text.subword import BOS_ID, EOS_ID
 
@@ -64,32 +64,17 @@ class Found(NamedTuple):
 
 
 def check_search_config(config: SearchConfig) -> None:
-    """Report all that cannot be in a search config at once.
+    """Report all that is wrong with a search config at once.
 
     Raises:
         ConfigError: with every problem in one line.
     """
-    alpha = config.length_penalty.alpha
-    rules = [
-        (config.beam_size >= 1, f"search.beam_size must be at least 1, but is {config.beam_size}"),
-        (
-            1 <= config.n_best <= max(config.beam_size, 1),
-            f"search.n_best must lie between 1 and search.beam_size ({config.beam_size}), but is {config.n_best}",
-        ),
-        (
-            config.batch_rows >= config.beam_size,
-            f"search.batch_rows must be at least search.beam_size ({config.beam_size}), but is {config.batch_rows}",
-        ),
-        (0 <= alpha < math.inf, f"search.length_penalty.alpha must be at least 0 and finite, but is {alpha}"),
-        (
-            0 <= config.max_len_ratio < math.inf,
-            f"search.max_len_ratio must be at least 0 and finite, but is {config.max_len_ratio}",
-        ),
-        (config.max_len_extra >= 0, f"search.max_len_extra must not be negative, but is {config.max_len_extra}"),
-        (config.min_len >= 0, f"search.min_len must not be negative, but is {config.min_len}"),
-        (config.window_lines >= 1, f"search.window_lines must be at least 1, but is {config.window_lines}"),
-    ]
-    problems = [problem for holds, problem in rules if not holds]
+    beam, n_best, batch_rows = config.beam_size, config.n_best, config.batch_rows
+    problems = list(setting_problems(config, prefix="search."))
+    if n_best > max(beam, 1):
+        problems.append(f"search.n_best must be at most search.beam_size ({beam}), but is {n_best}")
+    if batch_rows < beam:
+        problems.append(f"search.batch_rows must be at least search.beam_size ({beam}), but is {batch_rows}")
     if problems:
         raise ConfigError("; ".join(problems))
 
