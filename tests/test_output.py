@@ -267,7 +267,13 @@ def test_stdin_serves_one_job(tmp_path: Path) -> None:
 
 
 def test_jobs_with_outputs_of_their_own_run(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
-    settings = [f"checkpoints=[{checkpoint}]", f"input={digits / 'test.en'}", "search.beam_size=1,2", "threads=1"]
+    settings = [
+        f"checkpoints=[{checkpoint}]",
+        f"input={digits / 'test.en'}",
+        "search.beam_size=1,2",
+        "threads=1",
+        "search.precision=fp32",
+    ]
     assert nmt("translate", "-m", *settings, f"output={tmp_path}/out.${{search.beam_size}}").status == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.1", "out.2"]
     assert nmt("translate", "-m", *settings, "output=/dev/null").status == 0
@@ -343,7 +349,13 @@ def test_equal_text_gives_equal_gzip_at_any_time(tmp_path: Path, monkeypatch: py
 
 
 def test_a_compressed_translation_is_the_same_text(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
-    settings = [f"checkpoints={checkpoint}", f"input={digits / 'test.en'}", "search=greedy", "threads=1"]
+    settings = [
+        f"checkpoints={checkpoint}",
+        f"input={digits / 'test.en'}",
+        "search=greedy",
+        "threads=1",
+        "search.precision=fp32",
+    ]
     plain = nmt("translate", *settings, "search.window_lines=2")
     assert nmt("translate", *settings, "search.window_lines=2", f"output={tmp_path / 'x.gz'}").status == 0
     assert gzip.decompress((tmp_path / "x.gz").read_bytes()).decode() == plain.out
@@ -404,7 +416,7 @@ def test_nothing_is_lost_where_python_does_not_buffer(monkeypatch: pytest.Monkey
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_device_is_one_line(checkpoint: Path) -> None:
-    line = error("translate", f"checkpoints={checkpoint}", "threads=1", "output=/dev/full", stdin=b"one\n")
+    line = error("translate", f"checkpoints={checkpoint}", "search.precision=fp32", "output=/dev/full", stdin=b"one\n")
     assert line.startswith("nmt: /dev/full: No space left on device")
 
 
@@ -451,7 +463,7 @@ def test_odd_streams_are_served_or_named(
     (tmp_path / "in").write_text(text)
     (tmp_path / "é").write_text(text)
     nmt_ = " ".join(NMT)
-    translate = f"{nmt_} translate checkpoints={checkpoint} search=greedy threads=1 format=jsonl"
+    translate = f"{nmt_} translate checkpoints={checkpoint} search=greedy search.precision=fp32 threads=1 format=jsonl"
     evaluate = f"{nmt_} evaluate hypothesis=é reference=é bootstrap_samples=0 metrics=[chrf]"
     command = shell.format(translate=translate, evaluate=evaluate)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
