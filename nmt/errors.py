@@ -21,5 +21,9 @@ class CheckpointError(NmtError):
     """A checkpoint or run directory that is missing, damaged, or does not fit."""
 
 
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint whose files are not as they were written; another one of the same run may be whole."""
+
+
 class TrainingError(NmtError):
     """A training run that cannot go on."""

@@ -58,7 +58,6 @@ def register_schemas() -> None:
     store = ConfigStore.instance()
     for command, schema in SCHEMAS.items():
         store.store(name=f"{command}_schema", node=schema)
-    OmegaConf.register_new_resolver("nmt.absolute", lambda path: str(Path(path).resolve()), replace=True)
 
 
 def to_settings(composed: DictConfig) -> tuple[Any, str]:

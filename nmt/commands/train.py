@@ -3,24 +3,23 @@
 import itertools
 import logging
 import math
-import os
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from filelock import FileLock, Timeout
 
 from nmt.commands.prepare import PreparedCorpus, prepare, split_files
+from nmt.commands.run_dir import RunDirectory, claim_run_dir, log_file
+from nmt.commands.stop import graceful_stop
 from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainCommand
 from nmt.corpus.batching import TrainingBatches
 from nmt.device import resolve_device, resolve_inference_precision, resolve_precision
 from nmt.errors import CheckpointError, ConfigError
 from nmt.evaluation.metrics import corpus_bleu
+from nmt.files import atomic_write
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.search.beam import check_search_config
 from nmt.search.scorer import ModelScorer
@@ -28,8 +27,9 @@ from nmt.search.translator import Translator
 from nmt.text.parallel import read_pairs
 from nmt.text.subword import SubwordModel
 from nmt.training.checkpoint import load_checkpoint, read_config, read_info
-from nmt.training.checkpoint_store import find_last
-from nmt.training.trainer import RunFiles, Trainer
+from nmt.training.checkpoint_store import CheckpointStore, Recovery, find_last, read_checkpoint, resolve_checkpoint
+from nmt.training.saver import RunFiles
+from nmt.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -113,10 +113,12 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
         torch.set_num_threads(settings.threads)
     run_dir = Path(settings.run_dir)
     config_yaml = _with_absolute_data_dir(config_yaml)
-    with _sole_user(run_dir):
-        last = _checkpoint_to_resume(run_dir, settings, config_yaml)
-        with _log_file(run_dir / "train.log"):
-            return _train(settings, last, config_yaml=config_yaml)
+    with claim_run_dir(run_dir) as directory:
+        recovery = _checkpoint_to_resume(run_dir, settings, config_yaml)
+        with log_file(run_dir / "train.log"):
+            for note in recovery.notes:
+                logger.warning("%s", note)
+            return _train(settings, directory, recovery.checkpoint, config_yaml=config_yaml)
 
 
 def _with_absolute_data_dir(config_yaml: str) -> str:
@@ -127,15 +129,14 @@ def _with_absolute_data_dir(config_yaml: str) -> str:
     return text
 
 
-def _train(settings: TrainCommand, last: Path | None, *, config_yaml: str) -> int:
+def _train(settings: TrainCommand, directory: RunDirectory, last: Path | None, *, config_yaml: str) -> int:
     """Prepare, train or go on from the checkpoint `last`, and return the exit status."""
-    run_dir = Path(settings.run_dir)
-    start = None
-    if settings.training.init_from is not None:
-        start = last or Path(settings.training.init_from)
-        _take_subwords(settings, start)
+    run_dir = directory.path
+    init_from = settings.training.init_from
+    if init_from is not None:
+        _take_subwords(settings, last or resolve_checkpoint(Path(init_from)))
     corpus = prepare(settings.data, settings.subword)
-    with _graceful_stop() as stop_requested:
+    with graceful_stop() as stop_requested:
         trainer = _build_trainer(settings, corpus, config_yaml, stop_requested.is_set)
         if last is not None:
             _load_parameters(trainer.model, last, corpus)
@@ -143,10 +144,14 @@ def _train(settings: TrainCommand, last: Path | None, *, config_yaml: str) -> in
             logger.info("resuming %s at update %d", run_dir, trainer.state.update)
             for change in _changes(last, config_yaml).values():
                 logger.info("resuming with another setting: %s", change)
-        elif start is not None:
-            _load_start(trainer.model, start)
-        (run_dir / "config.yaml").write_text(config_yaml, encoding="utf-8")  # from here on there is a run
-        reason = trainer.run()
+        elif init_from is not None:
+            _load_start(trainer.model, Path(init_from))
+        with atomic_write(run_dir / "config.yaml") as stream:  # from here on there is a run
+            stream.write(config_yaml.encode())
+        try:
+            reason = trainer.run()
+        finally:
+            directory.num_updates = trainer.state.update
     if reason == "stopped":
         logger.info("training stopped at update %d: add resume=true to go on", trainer.state.update)
         return 128 + stop_requested.signal_number
@@ -180,24 +185,25 @@ def _out_of_range(settings: TrainCommand) -> Iterator[str]:
                 yield f"{key} must be {wanted}, but is {value}"
 
 
-def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand, config_yaml: str) -> Path | None:
+def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand, config_yaml: str) -> Recovery:
     """Find where to go on.
 
     Raises:
         CheckpointError: where the directory holds a run and `resume` is false.
         ConfigError: where the settings differ from the run's, by key.
     """
+    checkpoints_dir = run_dir / "checkpoints"
     if not settings.resume:
-        if (run_dir / "config.yaml").exists():
+        if (run_dir / "config.yaml").exists() or find_last(checkpoints_dir) is not None:
             raise CheckpointError(
                 f"{run_dir} holds a run already: add resume=true to go on with it, or name another run_dir"
             )
-        return None
-    last = find_last(run_dir / "checkpoints")
+        return Recovery(None, [])
+    recovery = CheckpointStore(checkpoints_dir, settings.training).recover()
+    last = recovery.checkpoint
     if last is None:
         logger.info("%s holds no checkpoint: starting from the beginning", run_dir)
-        return None
-    read_info(last)  # explains what is no checkpoint
+        return recovery
     may_change = MAY_CHANGE if settings.training.best_by == BestBy.bleu else (*MAY_CHANGE, "search.")
     forbidden = [change for key, change in _changes(last, config_yaml).items() if not key.startswith(may_change)]
     if forbidden:
@@ -205,7 +211,7 @@ def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand, config_yaml: st
             f"{run_dir} cannot be resumed with other settings: {'; '.join(forbidden)} "
             "(repeat the settings that it was started with)"
         )
-    return last
+    return recovery
 
 
 def _changes(last: Path, config_yaml: str) -> dict[str, str]:
@@ -235,7 +241,7 @@ def _take_subwords(settings: TrainCommand, start: Path) -> None:
 
 
 def _load_start(model: Seq2Seq, path: Path) -> None:
-    start = load_checkpoint(path)
+    start = read_checkpoint(path, load_checkpoint)
     shape = ("embedding_dim", "hidden_dim", "num_layers", "source_order")
     differences = [
         f"model.{key}={getattr(start.model_config, key)}"
@@ -324,71 +330,3 @@ def _dev_bleu(
 
 def _dev_pairs(data: DataConfig, limit: int | None) -> list[Any]:
     return list(itertools.islice(read_pairs(split_files(data, data.dev)), limit))
-
-
-class _StopFlag:
-    """Set by the first Ctrl-C or SIGTERM; the second one does what it did before."""
-
-    def __init__(self) -> None:
-        self.signal_number = 0
-        self.previous = {number: signal.signal(number, self.set) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore(self) -> None:
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)
-
-    def is_set(self) -> bool:
-        return self.signal_number != 0
-
-    def set(self, signal_number: int, _frame: object) -> None:
-        if self.signal_number:
-            self.restore()
-            signal.raise_signal(signal_number)
-        self.signal_number = signal_number
-        # not by the logger: the signal may have come while it was writing
-        with suppress(OSError):  # nobody may be listening
-            os.write(2, f"{signal.Signals(signal_number).name}: saving a checkpoint, then stopping\n".encode())
-
-
-@contextmanager
-def _graceful_stop() -> Iterator[_StopFlag]:
-    flag = _StopFlag()
-    try:
-        yield flag
-    finally:
-        flag.restore()
-
-
-@contextmanager
-def _sole_user(run_dir: Path) -> Iterator[None]:
-    """Keep a second job from training in the same run directory at the same time."""
-    lock = FileLock(run_dir / ".lock", timeout=0)
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise CheckpointError(f"another job trains in {run_dir} right now: name another run_dir") from error
-    except OSError as error:
-        raise CheckpointError(
-            f"{run_dir} must be writable, but is not ({error.strerror}): name another run_dir"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    """Write the log to a file as well."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logging.getLogger().addHandler(handler)
-    try:
-        yield
-    except Exception as error:  # the console gets it from the door
-        handler.handle(logging.makeLogRecord({"msg": f"training failed: {error}"}))
-        raise
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()

@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nmt.config import ModelConfig, model_config
-from nmt.errors import CheckpointError
+from nmt.errors import CheckpointError, DamagedCheckpointError
+from nmt.files import atomic_write
 from nmt.model.seq2seq import Seq2Seq
 from nmt.text.subword import SubwordModel
 
@@ -41,7 +42,8 @@ class CheckpointInfo:
 
     Attributes:
         corpus_fingerprint: of the prepared corpus that it was trained on.
-        scores: of the last validation: `nats_per_token`, `perplexity`, `bleu` where measured.
+        scores: of the validation at this update: `nats_per_token`, `perplexity`, `bleu` where measured.
+        wall_s: seconds that the run had taken when it was validated; 0 if it was not.
     """
 
     update: int
@@ -50,6 +52,7 @@ class CheckpointInfo:
     src_subword_fingerprint: str
     tgt_subword_fingerprint: str
     scores: dict[str, float] = field(default_factory=dict)
+    wall_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,20 @@ def save_checkpoint(
     return target
 
 
+def record_scores(path: Path, scores: Mapping[str, float], *, wall_s: float) -> None:
+    """Add to a checkpoint what a validation found, in one step.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged, or the disk is full or refuses.
+    """
+    info = replace(read_info(path), scores=dict(scores), wall_s=wall_s)
+    try:
+        with atomic_write(path / "checkpoint.json") as stream:
+            stream.write(_to_json({"format_version": FORMAT_VERSION, **asdict(info)}))
+    except OSError as error:
+        raise CheckpointError(f"{path / 'checkpoint.json'} could not be written ({error.strerror})") from error
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint for translation or fine-tuning.
 
@@ -136,7 +153,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         ("tgt", tgt_subword, info.tgt_subword_fingerprint),
     ):
         if subword.fingerprint != expected:
-            raise CheckpointError(
+            raise DamagedCheckpointError(
                 f"{path / f'{side}.subword'} is not the subword model that this checkpoint was trained with: restore it"
             )
     with torch.device("meta"):
@@ -145,7 +162,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         model.load_state_dict(_load_tensors(path / "model.safetensors"), assign=True)
     except RuntimeError as error:
         problem = " ".join(str(error).split())
-        raise CheckpointError(f"{path / 'model.safetensors'} does not fit {path / 'config.yaml'}: {problem}") from error
+        raise DamagedCheckpointError(
+            f"{path / 'model.safetensors'} does not fit {path / 'config.yaml'}: {problem}"
+        ) from error
     return Checkpoint(path, info, config, model_settings, model.eval(), src_subword, tgt_subword)
 
 
@@ -162,7 +181,7 @@ def read_info(path: Path) -> CheckpointInfo:
         values = json.loads(file.read_text(encoding="utf-8"))
         version = values.pop("format_version")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{file} is damaged ({error}): use another checkpoint of the run") from error
+        raise DamagedCheckpointError(f"{file} is damaged ({error}): use another checkpoint of the run") from error
     if version != FORMAT_VERSION:
         raise CheckpointError(
             f"{path} has checkpoint format {version}, but this nmt reads format {FORMAT_VERSION}: install a newer nmt"
@@ -170,7 +189,7 @@ def read_info(path: Path) -> CheckpointInfo:
     try:
         return CheckpointInfo(**values)
     except TypeError as error:
-        raise CheckpointError(f"{file} is damaged ({error}): use another checkpoint of the run") from error
+        raise DamagedCheckpointError(f"{file} is damaged ({error}): use another checkpoint of the run") from error
 
 
 def load_snapshot(path: Path) -> TrainingSnapshot:
@@ -183,7 +202,7 @@ def load_snapshot(path: Path) -> TrainingSnapshot:
     try:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder} cannot be resumed from ({error}): start a new run_dir") from error
+        raise DamagedCheckpointError(f"{folder} cannot be resumed from ({error}): start a new run_dir") from error
     return TrainingSnapshot(
         _load_tensors(folder / "optimizer.safetensors"), _load_tensors(folder / "random.safetensors"), state
     )
@@ -212,9 +231,9 @@ def read_config(path: Path) -> dict[str, Any]:
         config = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         problem = " ".join(str(error).split())
-        raise CheckpointError(f"{file} cannot be read ({problem}): use another checkpoint of the run") from error
+        raise DamagedCheckpointError(f"{file} cannot be read ({problem}): use another checkpoint of the run") from error
     if not isinstance(config, dict):
-        raise CheckpointError(f"{file} is damaged: use another checkpoint of the run")
+        raise DamagedCheckpointError(f"{file} is damaged: use another checkpoint of the run")
     return config
 
 
@@ -222,11 +241,15 @@ def _load_tensors(file: Path) -> dict[str, Tensor]:
     try:
         return load_file(file)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{file} cannot be read ({error}): use another checkpoint of the run") from error
+        raise DamagedCheckpointError(f"{file} cannot be read ({error}): use another checkpoint of the run") from error
 
 
 def _write_json(file: Path, value: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    file.write_bytes(_to_json(value))
+
+
+def _to_json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
 
 
 def _replace_files(source: Path, target: Path) -> None:
