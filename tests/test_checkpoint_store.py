@@ -539,6 +539,4 @@ def test_a_disk_that_is_full_at_any_step_loses_nothing(tmp_path: Path, monkeypat
         store.recover()
         assert contents(folder) == contents(expected)
     assert len(messages) > 5
-    assert all(
-        re.search(rf"No space left on device.*{tmp_path}/|{tmp_path}.*No space", message) for message in messages
-    )
+    assert all(str(tmp_path) in message and "No space left on device" in message for message in messages)

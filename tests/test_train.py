@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +23,7 @@ from nmt.search.scorer import ModelScorer
 from nmt.training.checkpoint import load_checkpoint
 from nmt.training.trainer import Trainer
 from tests.commands import Done, error, nmt, train_settings, write_digits
+from tests.disks import largest_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -301,6 +304,28 @@ def test_a_start_that_fails_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_log_that_cannot_be_written_is_one_warning(
+    digits: Path, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = Trainer._update
+
+    def without_space(trainer: Trainer) -> None:
+        with largest_file(0) if trainer.state.update == 1 else nullcontext():
+            update(trainer)
+            for _ in range(2):
+                logging.getLogger("nmt").info("a line that is lost")
+
+    monkeypatch.setattr(Trainer, "_update", without_space)
+    done = _train(digits, tmp_path / "run")
+    assert done.status == 0
+    assert "Traceback" not in done.err
+    assert done.err.count(f"{tmp_path / 'run' / 'train.log'} cannot be written (File too large): what is not") == 1
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert log.count("a line that is lost") == 10  # of the other updates
+    assert "training ended" in log
+    assert _parameters(tmp_path / "run") == _parameters(run_dir)
+
+
 def test_a_start_that_fails_leaves_a_directory_that_was_there(digits: Path, tmp_path: Path) -> None:
     (tmp_path / "runs" / "run").mkdir(parents=True)
     (tmp_path / "runs" / "notes").touch()
@@ -339,7 +364,7 @@ def test_what_kills_have_left_is_removed_when_a_run_goes_on(digits: Path, copied
         (copied_run / name).touch()
     (copied_run / "checkpoints" / ".update_000006.tmp").mkdir()
     assert _train(digits, copied_run, "resume=true").status == 0
-    assert not [path for path in copied_run.rglob("*.tmp")]
+    assert not list(copied_run.rglob("*.tmp"))
 
 
 def test_settings_that_cannot_be_are_reported_together(digits: Path, tmp_path: Path) -> None:

@@ -1,8 +1,14 @@
 """The update loop: a resumed run is the uninterrupted one, limits hold, and models learn."""
 
+import errno
 import json
+import logging
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +38,8 @@ from nmt.corpus.binarized import BinarizedCorpus
 from nmt.errors import CheckpointError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.text.subword import BOS_ID, EOS_ID
-from nmt.training.checkpoint import load_checkpoint, load_snapshot
+from nmt.training import checkpoint_store
+from nmt.training.checkpoint import CheckpointInfo, load_checkpoint, load_snapshot
 from nmt.training.optimizer import PlateauState
 from nmt.training.saver import RunFiles
 from nmt.training.train_state import TrainState
@@ -285,16 +292,29 @@ def test_a_finished_run_may_be_given_a_higher_limit(tmp_path: Path) -> None:
     assert_same_run(resumed, uninterrupted)  # the end at 8 fell on a validation
 
 
-def test_the_validation_at_a_limit_moves_no_schedule(tmp_path: Path, uninterrupted: Trainer) -> None:
-    ended = build(tmp_path, training=replace(ACCUMULATING, max_updates=6))
-    ended.run()
-    losses = {r["update"]: r["nats_per_token"] for r in records_of(tmp_path) if r["kind"] == "valid"}
-    assert losses.keys() == {4, 6}
-    assert ended.state.plateau == PlateauState(best_nats_per_token=losses[4])
-    resumed = build_resumed(tmp_path, training=ACCUMULATING)
-    resumed.run()
-    for tensor, expected in zip(resumed.model.parameters(), uninterrupted.model.parameters(), strict=True):
-        assert torch.equal(tensor, expected)
+def scripted_losses(trainer: Trainer, losses: dict[int, float], monkeypatch: pytest.MonkeyPatch) -> Trainer:
+    """Let validations find these losses, by update."""
+    monkeypatch.setattr(trainer, "_dev_nats_per_token", lambda: losses[trainer.state.update])
+    return trainer
+
+
+def test_the_validation_at_a_limit_is_as_if_it_had_not_been_when_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = {4: 2.0, 6: 1.0, 8: 1.5, 12: 1.6, 16: 1.7, 20: 1.2}  # 6 is best, and not scheduled
+    training = replace(TRAINING, max_updates=20, patience=2)
+    whole = scripted_losses(build(tmp_path / "whole", training=training), losses, monkeypatch)
+    assert whole.run() == "patience"
+    assert whole.state.update == 16
+    ended = build(tmp_path / "cut", training=replace(training, max_updates=6))
+    scripted_losses(ended, losses, monkeypatch).run()
+    assert checkpoints_of(ended) == {"best": 6, "last": 6, "update_000004": 4, "update_000006": 6}
+    assert (ended.state.best, ended.state.best_update) == (2.0, 4)
+    assert ended.state.plateau == PlateauState(best_nats_per_token=2.0)
+    resumed = scripted_losses(build_resumed(tmp_path / "cut", training=training), losses, monkeypatch)
+    assert resumed.run() == "patience"
+    assert_same_run(resumed, whole)
+    assert checkpoints_of(resumed) == checkpoints_of(whole)
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
@@ -322,6 +342,246 @@ def test_the_train_state_survives_json() -> None:
     state.position.pairs, state.plateau.num_reductions = 5, 2
     assert TrainState.from_json(json.loads(json.dumps(state.to_json()))) == state
     assert math.isinf(TrainState.from_json(json.loads(json.dumps(TrainState().to_json()))).plateau.best_nats_per_token)
+
+
+def digest(model: Seq2Seq) -> float:
+    """Take the place of BLEU: a figure that any difference of the parameters changes."""
+    return sum(float(parameter.detach().double().sum()) for parameter in model.parameters())
+
+
+BY_DIGEST = replace(TRAINING, max_updates=10, best_by=BestBy.bleu, patience=3)
+
+
+@pytest.fixture(scope="module")
+def by_digest(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    """Train ten updates, with validations at 4, 8 and 10, which is not scheduled, and checkpoints at 5 and 10."""
+    trainer = build(tmp_path_factory.mktemp("digest"), training=BY_DIGEST, dev_bleu=digest)
+    trainer.run()
+    return trainer
+
+
+@pytest.mark.parametrize("update", [4, 8, 10])
+@pytest.mark.parametrize("stage", ["while BLEU is measured", "before the record", "before the scores are saved"])
+def test_a_run_killed_at_a_validation_goes_on_as_if_nothing_had_been(
+    tmp_path: Path, update: int, stage: str, by_digest: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = build(tmp_path, training=BY_DIGEST, dev_bleu=digest)
+
+    def killing(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if killed.state.update == update:
+                raise KeyboardInterrupt
+            return function(*args, **kwargs)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        if stage == "while BLEU is measured":
+            killed.dev_bleu = killing(digest)
+        elif stage == "before the record":
+            patch.setattr("nmt.training.trainer.perplexity", killing(perplexity))
+        else:
+            patch.setattr(killed._saver, "record_scores", killing(killed._saver.record_scores))
+        with pytest.raises(KeyboardInterrupt):
+            killed.run()
+    resumed = build_resumed(tmp_path, training=BY_DIGEST, dev_bleu=digest)
+    assert resumed.state.update == update
+    resumed.run()
+    assert_same_run(resumed, by_digest)
+    assert checkpoints_of(resumed) == checkpoints_of(by_digest)
+    scores = [load_checkpoint(t.files.checkpoints_dir / "best").info.scores for t in (resumed, by_digest)]
+    assert scores[0] == scores[1] != {}
+
+
+def test_a_validation_that_a_kill_prevented_is_left_to_the_next_part_by_a_stop(tmp_path: Path) -> None:
+    killed = build(tmp_path, training=BY_DIGEST)
+    killed.dev_bleu = scripted([])
+    with pytest.raises(StopIteration):
+        killed.run()
+    resumed = stop_at(build_resumed(tmp_path, training=BY_DIGEST, dev_bleu=digest), 0)
+    assert resumed.run() == "stopped"
+    assert load_checkpoint(tmp_path / "checkpoints" / "last").info.scores == {}
+
+
+def test_time_for_validation_counts_when_a_run_goes_on_from_it(tmp_path: Path) -> None:
+    trainer = build(tmp_path, training=replace(TRAINING, max_updates=4))
+    trainer.run()
+    wall_s = records_of(tmp_path, with_clock=True)[-1]["wall_s"]
+    assert load_snapshot(tmp_path / "checkpoints" / "last").state["wall_s"] < wall_s
+    assert build_resumed(tmp_path).state.wall_s == wall_s
+
+
+def as_of_version_0_1_0(checkpoint: Path) -> None:
+    """Rewrite a checkpoint's state as it was once: after any validation, and without the new fields."""
+    file = checkpoint / "training" / "state.json"
+    state = json.loads(file.read_text())
+    info = load_checkpoint(checkpoint).info
+    state |= {"scores": info.scores, "scored_at": info.update, "best": info.scores["nats_per_token"]}
+    del state["best_update"], state["precision"]
+    file.write_text(json.dumps(state))
+
+
+def test_a_run_of_version_0_1_0_keeps_its_best_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = {4: 2.0, 6: 1.0, 8: 1.5, 9: 1.5}
+    scripted_losses(build(tmp_path, training=replace(TRAINING, max_updates=6)), losses, monkeypatch).run()
+    as_of_version_0_1_0(tmp_path / "checkpoints" / "update_000006")
+    resumed = build_resumed(tmp_path, training=replace(TRAINING, max_updates=9))
+    assert (resumed.state.best, resumed.state.best_update) == (1.0, 6)
+    scripted_losses(resumed, losses, monkeypatch).run()
+    assert checkpoints_of(resumed) == {"best": 6, "last": 9, "update_000006": 6, "update_000009": 9}
+    assert resumed.state.num_bad_validations == 1
+
+
+def test_the_precision_is_kept_and_a_change_of_it_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    training = replace(TRAINING, max_updates=2, precision=TrainingPrecision.auto)
+    build(tmp_path, training=training).run()
+    assert load_snapshot(tmp_path / "checkpoints" / "last").state["precision"] == "fp32"
+    build_resumed(tmp_path, training=training)
+    assert caplog.messages == []
+    state = tmp_path / "checkpoints" / "last" / "training" / "state.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"precision": "bf16"}))
+    resumed = build_resumed(tmp_path, training=training)
+    [message] = caplog.messages
+    assert message.startswith("this run was trained in bf16 and goes on in fp32: it will not equal one that was never")
+    assert resumed.state.precision == "fp32"
+
+
+# Disks that refuse
+
+
+def failing_saves(monkeypatch: pytest.MonkeyPatch, *, until: int = 100, of: str = "save_checkpoint") -> list[int]:
+    """Let the disk be full until some update; returns the updates of all attempts to write."""
+    attempts: list[int] = []
+    function = getattr(checkpoint_store, of)
+
+    def write(*args: Any, **kwargs: Any) -> Any:
+        update = args[1].update if of == "save_checkpoint" else int(args[0].name.removeprefix("update_"))
+        attempts.append(update)
+        if update < until:
+            raise CheckpointError(f"update_{update:06d} could not be written (No space left on device)")
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(checkpoint_store, of, write)
+    return attempts
+
+
+def test_a_checkpoint_that_fails_is_reported_at_once_and_the_run_goes_on(
+    tmp_path: Path, by_digest: Trainer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = build(tmp_path, training=BY_DIGEST, dev_bleu=digest)
+    reported_at: list[int] = []
+
+    def look() -> bool:
+        trainer._saver.wait()
+        reported_at.extend([trainer.state.update] * (len(caplog.messages) - len(reported_at)))
+        return False
+
+    trainer.stop_requested = look
+    attempts = failing_saves(monkeypatch, until=8)
+    with caplog.at_level(logging.WARNING):
+        assert trainer.run() == "max_updates"
+    assert attempts == [4, 5, 8, 10]
+    assert reported_at == [4, 5]
+    assert caplog.messages[0] == (
+        "update_000004 could not be written (No space left on device): free some space; "
+        "the next attempt is made with the next checkpoint, and at the end"
+    )
+    assert_same_run(trainer, by_digest)
+    assert checkpoints_of(trainer)["last"] == 10
+
+
+def test_a_checkpoint_that_fails_is_written_at_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = stop_at(build(tmp_path), 5)
+    attempts: list[int] = []
+    save = checkpoint_store.save_checkpoint
+
+    def fail_once(folder: Path, info: CheckpointInfo, **contents: Any) -> Path:
+        attempts.append(info.update)
+        if attempts == [4, 5]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return save(folder, info, **contents)
+
+    monkeypatch.setattr(checkpoint_store, "save_checkpoint", fail_once)
+    assert trainer.run() == "stopped"
+    assert attempts == [4, 5, 5]
+    assert load_checkpoint(tmp_path / "checkpoints" / "last").info.update == 5
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_a_run_whose_last_checkpoint_fails_ends_in_one_line(
+    tmp_path: Path, is_stopped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = build(tmp_path)
+    if is_stopped:
+        stop_at(trainer, 7)
+    build(tmp_path, training=replace(TRAINING, max_updates=2)).run()
+    failing_saves(monkeypatch)
+    with pytest.raises(
+        CheckpointError,
+        match=r"update_0000(07|12) could not be written \(No space .*\): free some space, then go on with resume=true",
+    ):
+        trainer.run()
+    assert checkpoints_of(trainer) == {"best": 2, "last": 2, "update_000002": 2}
+
+
+def test_scores_that_cannot_be_saved_are_measured_again_or_known_to_the_next_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = replace(BY_DIGEST, best_by=BestBy.nats_per_token)
+    losses = {4: 1.0, 8: 2.0, 10: 3.0}
+    with monkeypatch.context() as patch:
+        failing_saves(patch, of="record_scores")
+        trainer = stop_at(build(tmp_path / "cut", training=training, dev_bleu=digest), 5)
+        scripted_losses(trainer, losses, patch).run()
+        assert checkpoints_of(trainer) == {"best": 4, "last": 5, "update_000004": 4, "update_000005": 5}
+        resumed = build_resumed(tmp_path / "cut", training=training, dev_bleu=digest)
+        scripted_losses(resumed, losses, patch).run()  # ends with a whole checkpoint, scores included
+    assert checkpoints_of(resumed)["best"] == 4
+    whole = build(tmp_path / "whole", training=training, dev_bleu=digest)
+    scripted_losses(whole, losses, monkeypatch).run()
+    assert_same_run(resumed, whole)
+    scores = [load_checkpoint(t.files.checkpoints_dir / "last").info.scores for t in (resumed, whole)]
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounting a small disk takes root on Linux")
+def test_a_disk_that_is_full_for_a_while_costs_records_and_checkpoints_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    training = replace(TRAINING, log_every=1)
+    whole = build(tmp_path / "whole", training=training)
+    whole.run()
+    (tmp_path / "disk").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "nmt-test", str(tmp_path / "disk")]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("this container may not mount")
+    try:
+        trainer = build(tmp_path / "disk" / "run", training=training)
+
+        def fill() -> bool:
+            trainer._saver.wait()
+            filler = tmp_path / "disk" / "filler"
+            if trainer.state.update == 4:
+                with suppress(OSError), filler.open("wb", buffering=0) as stream:
+                    while stream.write(bytes(4096)):
+                        pass
+            if trainer.state.update == 9:
+                filler.unlink()
+            return False
+
+        trainer.stop_requested = fill
+        assert trainer.run() == "max_updates"
+        run_dir = trainer.files.run_dir
+        assert {record["update"] for record in records_of(run_dir)} < set(range(13))
+        assert checkpoints_of(trainer) == checkpoints_of(whole)
+        assert not [*run_dir.rglob("*.tmp")]
+        for tensor, expected in zip(trainer.model.parameters(), whole.model.parameters(), strict=True):
+            assert torch.equal(tensor, expected)
+        unwritten = [message.split(" ")[0] for message in caplog.messages if "No space left on device" in message]
+        assert {Path(name).name.split(".")[0] for name in unwritten} >= {"update_000005", "update_000008"}
+        assert len([name for name in unwritten if name.endswith("metrics.jsonl")]) <= 1
+    finally:
+        subprocess.run(["umount", str(tmp_path / "disk")], check=True)
 
 
 # The update
