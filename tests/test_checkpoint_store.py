@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from safetensors.torch import save_file
 
 from nmt.config import BestBy
 from nmt.errors import CheckpointError
@@ -446,7 +447,7 @@ def break_at(step: int, make_error: Callable[[str], BaseException], patch: pytes
     for name in ("mkdir", "rename", "replace", "symlink", "unlink", "rmdir"):
         patch.setattr(os, name, fragile(getattr(os, name)))
     patch.setattr(io, "open", fragile(io.open))
-    patch.setattr(checkpoint_module, "save_file", fragile(checkpoint_module.save_file))
+    patch.setattr(checkpoint_module, "save_file", fragile(save_file))
 
 
 def assert_loadable(folder: Path, *, last: set[int], best: set[int]) -> None:

@@ -39,7 +39,7 @@ from nmt.errors import CheckpointError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.text.subword import BOS_ID, EOS_ID
 from nmt.training import checkpoint_store
-from nmt.training.checkpoint import CheckpointInfo, load_checkpoint, load_snapshot
+from nmt.training.checkpoint import CheckpointInfo, load_checkpoint, load_snapshot, save_checkpoint
 from nmt.training.optimizer import PlateauState
 from nmt.training.saver import RunFiles
 from nmt.training.train_state import TrainState
@@ -452,7 +452,7 @@ def test_the_precision_is_kept_and_a_change_of_it_is_reported(tmp_path: Path, ca
 def failing_saves(monkeypatch: pytest.MonkeyPatch, *, until: int = 100, of: str = "save_checkpoint") -> list[int]:
     """Let the disk be full until some update; returns the updates of all attempts to write."""
     attempts: list[int] = []
-    function = getattr(checkpoint_store, of)
+    function: Callable[..., Any] = getattr(checkpoint_store, of)
 
     def write(*args: Any, **kwargs: Any) -> Any:
         update = args[1].update if of == "save_checkpoint" else int(args[0].name.removeprefix("update_"))
@@ -493,13 +493,12 @@ def test_a_checkpoint_that_fails_is_reported_at_once_and_the_run_goes_on(
 def test_a_checkpoint_that_fails_is_written_at_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = stop_at(build(tmp_path), 5)
     attempts: list[int] = []
-    save = checkpoint_store.save_checkpoint
 
     def fail_once(folder: Path, info: CheckpointInfo, **contents: Any) -> Path:
         attempts.append(info.update)
         if attempts == [4, 5]:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return save(folder, info, **contents)
+        return save_checkpoint(folder, info, **contents)
 
     monkeypatch.setattr(checkpoint_store, "save_checkpoint", fail_once)
     assert trainer.run() == "stopped"
@@ -817,6 +816,35 @@ def test_a_gradient_that_is_not_finite_ends_the_run_before_the_step(tmp_path: Pa
         trainer.run()
     for parameter, before in zip(trainer.model.parameters(), start, strict=True):
         assert torch.equal(parameter, before)
+
+
+def test_parameters_that_are_not_finite_are_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = build(tmp_path)
+    update = trainer._update
+
+    def overflow() -> None:
+        update()
+        if trainer.state.update == 5:
+            torch.nn.init.constant_(trainer.model.decoder.output.bias, math.inf)
+
+    monkeypatch.setattr(trainer, "_update", overflow)
+    with pytest.raises(TrainingError, match="a parameter is not finite at update 5: go on from the last checkpoint"):
+        trainer.run()
+    assert checkpoints_of(trainer) == {"best": 4, "last": 4, "update_000004": 4}
+
+
+def test_links_that_cannot_be_repaired_keep_no_run_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    build(tmp_path, training=replace(TRAINING, max_updates=5)).run()
+    resumed = build_resumed(tmp_path)
+    (tmp_path / "checkpoints" / "last").unlink()
+    with monkeypatch.context() as patch:
+        denied = PermissionError(errno.EACCES, "Permission denied", "checkpoints/last")
+        patch.setattr(checkpoint_store, "atomic_link", lambda *_: (_ for _ in ()).throw(denied))
+        patch.setattr(checkpoint_store, "atomic_write", lambda *_: (_ for _ in ()).throw(denied))
+        resumed._saver.settle(None)
+    assert caplog.messages == ["checkpoints/last could not be written (Permission denied)"]
 
 
 @pytest.mark.parametrize("log_every", [1, 100], ids=["seen by the log", "seen by the checkpoint"])

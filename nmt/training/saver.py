@@ -51,6 +51,13 @@ class Saver:
         self._jobs: deque[Future[None]] = deque()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
 
+    def settle(self, best: Best | None) -> None:
+        """Bring `best` and `last` in order, as far as the disk allows."""
+        try:
+            self.store.settle(best)
+        except OSError as error:
+            logger.warning("%s could not be written (%s)", error.filename, error.strerror)
+
     def save(
         self, info: CheckpointInfo, *, parameters: Mapping[str, Tensor], snapshot: TrainingSnapshot, best: Best | None
     ) -> None:

@@ -160,7 +160,7 @@ class Trainer:
 
     def _settle(self, metrics: MetricsLog) -> None:
         """Bring in order what a copy, or a kill between a checkpoint and its validation, has left."""
-        self._store.settle(self._best())
+        self._saver.settle(self._best())
         if self._validation_is_due() and not self._scores and not self.stop_requested():
             self._validate(metrics)
 
@@ -233,10 +233,10 @@ class Trainer:
             plateau=self.state.plateau,
         )
 
-    def _check_finite(self, value: Tensor | float, update: int) -> None:
+    def _check_finite(self, value: Tensor | float, update: int, *, what: str = "the loss or its gradient") -> None:
         if not math.isfinite(float(value)):
             raise TrainingError(
-                f"the loss or its gradient is not finite at update {update}: go on from the last checkpoint with "
+                f"{what} is not finite at update {update}: go on from the last checkpoint with "
                 "resume=true and a lower optimizer.lr, or start a new run_dir with a lower training.clip_norm"
             )
 
@@ -350,6 +350,8 @@ class Trainer:
     def _save(self) -> None:
         """Copy all that a checkpoint needs to memory, to be written while training goes on."""
         self._check_finite(self.state.interval.nll + self.state.interval.grad_norm, self.state.update)
+        if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
+            self._check_finite(math.nan, self.state.update, what="a parameter")
         self._saver.wait()  # before more memory is taken
         info = CheckpointInfo(
             update=self.state.update,
