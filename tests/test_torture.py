@@ -37,7 +37,8 @@ def test_whatever_differs_is_named(run_dir: Path, tmp_path: Path) -> None:
     (checkpoints / "last").symlink_to("update_000099")
     (checkpoints / ".update_000007.tmp").mkdir()
     assert sorted(differences(copy, run_dir)) == [
-        "checkpoints are ['update_000006', 'update_000099'], but must be ['update_000006']",
+        "checkpoints are ['update_000004', 'update_000006', 'update_000099'], "
+        "but must be ['update_000004', 'update_000006']",
         "last is update_000099, but must be update_000006",
         "leftovers: checkpoints/.update_000007.tmp",
         "metrics.jsonl differs",
