@@ -20,6 +20,7 @@ from nmt.errors import CheckpointError
 from nmt.training import checkpoint as checkpoint_module
 from nmt.training.checkpoint import checkpoint_name, load_checkpoint, load_snapshot, read_info, record_scores
 from nmt.training.checkpoint_store import Best, CheckpointStore, find_last, read_checkpoint, resolve_checkpoint
+from tests.disks import largest_file
 from tests.models import MODEL
 from tests.test_checkpoint import SNAPSHOT, SRC, TGT, edit_json, info_of, model_of_both, save
 from tests.test_trainer import TRAINING
@@ -518,6 +519,14 @@ def test_a_kill_at_any_step_of_recovery_loses_nothing(tmp_path: Path, monkeypatc
 
 def disk_full(file: str) -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = with_best_at_4(tmp_path)
+    before = contents(tmp_path)
+    with largest_file(1000), pytest.raises(CheckpointError, match=r"update_000008 could not be written .*too large"):
+        write(store, 8)
+    assert contents(tmp_path) == before
 
 
 def test_a_disk_that_is_full_at_any_step_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,6 +119,30 @@ def test_a_run_whose_links_are_lost_goes_on_from_its_newest_checkpoint(digits: P
     assert load_checkpoint(copied_run / "checkpoints" / "last").info.update == 8
 
 
+def test_every_command_finds_best_on_a_disk_without_links(digits: Path, copied_run: Path, tmp_path: Path) -> None:
+    best = copied_run / "checkpoints" / "best"
+    name = str(best.readlink())
+    best.unlink()
+    best.write_text(f"{name}\n")
+    for command in (
+        ["translate", f"checkpoints=[{best}]", f"input={digits / 'dev.en'}"],
+        ["evaluate", f"checkpoints=[{best}]", f"source={digits / 'dev.en'}", f"reference={digits / 'dev.fr'}"],
+        ["train", *train_settings(digits), f"training.init_from={best}", f"run_dir={tmp_path / 'tuned'}"],
+    ):
+        done = nmt(*command)
+        assert done.status == 0, done.err
+
+
+def test_the_test_set_of_a_run_is_found_on_a_disk_without_links(digits: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    test_set = ["data.test.src=[test.en]", "data.test.tgt=[test.fr]"]
+    assert _train(digits, run_dir, *test_set, "training.max_updates=1").status == 0
+    best = run_dir / "checkpoints" / "best"
+    best.unlink()
+    best.write_text("update_000001\n")
+    assert nmt("evaluate", f"checkpoints=[{best}]", "bootstrap_samples=0").status == 0
+
+
 def test_resuming_where_nothing_is_starts_a_run(digits: Path, run_dir: Path, tmp_path: Path) -> None:
     assert _train(digits, tmp_path / "new", "resume=true").status == 0
     assert _parameters(tmp_path / "new") == _parameters(run_dir)
@@ -151,12 +175,15 @@ def test_other_signals_save_and_stop_as_well(
         update(trainer)
         signal.raise_signal(number)
 
-    before = signal.getsignal(number)
     monkeypatch.setattr(Trainer, "_update", interrupted)
-    done = _train(digits, tmp_path / "run")
+    before = signal.signal(number, signal.SIG_DFL)  # the tests themselves may run under nohup
+    try:
+        done = _train(digits, tmp_path / "run")
+        assert number == signal.SIGTERM or signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
     assert (done.status, done.last_line) == (status, f"nmt: stopped by {number.name}")
     assert (tmp_path / "run" / "checkpoints" / "last").resolve().name == "update_000001"
-    assert signal.getsignal(number) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])

@@ -298,6 +298,35 @@ def scripted_losses(trainer: Trainer, losses: dict[int, float], monkeypatch: pyt
     return trainer
 
 
+@pytest.mark.parametrize("limit", ["stop", "max_updates"])
+def test_the_validation_that_a_run_ended_on_counts_when_it_goes_on(
+    tmp_path: Path, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = {4: 1.0, 8: 2.0, 12: 3.0}  # the first is the best
+    training = replace(TRAINING, patience=3)
+    whole = scripted_losses(build(tmp_path / "whole", training=training), losses, monkeypatch)
+    whole.run()
+    cut = build(tmp_path / "cut", training=replace(training, max_updates=12 if limit == "stop" else 4))
+    scripted_losses(stop_at(cut, 4) if limit == "stop" else cut, losses, monkeypatch).run()
+    resumed = scripted_losses(build_resumed(tmp_path / "cut", training=training), losses, monkeypatch)
+    resumed.run()
+    assert (resumed.state.best, resumed.state.num_bad_validations) == (1.0, 2)
+    assert_same_run(resumed, whole)
+    assert checkpoints_of(resumed) == checkpoints_of(whole)
+
+
+def test_lost_links_come_back_even_if_there_is_nothing_to_train(tmp_path: Path) -> None:
+    ended = build(tmp_path, training=replace(TRAINING, max_updates=8))
+    ended.run()
+    before = checkpoints_of(ended)
+    for name in ("best", "last"):
+        (tmp_path / "checkpoints" / name).unlink()
+    resumed = build(tmp_path, training=replace(TRAINING, max_updates=8))
+    resumed.resume(tmp_path / "checkpoints" / "update_000008")
+    resumed.run()
+    assert checkpoints_of(resumed) == before
+
+
 def test_the_validation_at_a_limit_is_as_if_it_had_not_been_when_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -417,6 +446,7 @@ def as_of_version_0_1_0(checkpoint: Path) -> None:
     state = json.loads(file.read_text())
     info = load_checkpoint(checkpoint).info
     state |= {"scores": info.scores, "scored_at": info.update, "best": info.scores["nats_per_token"]}
+    state["num_bad_validations"] = 0
     del state["best_update"], state["precision"]
     file.write_text(json.dumps(state))
 
@@ -430,6 +460,14 @@ def test_a_run_of_version_0_1_0_keeps_its_best_checkpoint(tmp_path: Path, monkey
     scripted_losses(resumed, losses, monkeypatch).run()
     assert checkpoints_of(resumed) == {"best": 6, "last": 9, "update_000006": 6, "update_000009": 9}
     assert resumed.state.num_bad_validations == 1
+
+
+def test_a_validation_of_version_0_1_0_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = build(tmp_path, training=replace(TRAINING, max_updates=8))
+    scripted_losses(ended, {4: 1.0, 8: 1.0}, monkeypatch).run()
+    as_of_version_0_1_0(tmp_path / "checkpoints" / "update_000008")
+    resumed = build_resumed(tmp_path)
+    assert (resumed.state.num_bad_validations, resumed.state.best_update) == (0, 4)
 
 
 def test_the_precision_is_kept_and_a_change_of_it_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -40,9 +40,10 @@ class MetricsLog:
         self._bar: Any = None
         self._redirect: Any = None
         if sys.stderr.isatty():
-            # a terminal that does not tell its width would get an empty line from tqdm
-            width = shutil.get_terminal_size(fallback=(120, 24)).columns
-            self._bar = tqdm(total=100, bar_format="{percentage:3.0f}%|{bar:10}|{postfix}", ncols=width)
+            # a terminal that does not tell its size would get empty lines from tqdm
+            size = shutil.get_terminal_size(fallback=(120, 24))
+            bar_format = "{percentage:3.0f}%|{bar:10}|{postfix}"
+            self._bar = tqdm(total=100, bar_format=bar_format, ncols=size.columns, nrows=size.lines)
             self._redirect = logging_redirect_tqdm()
             self._redirect.__enter__()
             for handler in logging.getLogger().handlers:
