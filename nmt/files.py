@@ -1,7 +1,7 @@
-"""Files and folders that are either complete or absent.
+"""Files and folders that are either complete or absent, and files that grow by whole records.
 
-Both are written under a temporary name beside their place, synced to the disk and renamed, so that neither a kill nor
-a power cut nor a full disk leaves half of one, or loses what was there before. Permissions follow the umask; a file
+The former are written under a temporary name beside their place, synced to the disk and renamed, so that neither a kill
+nor a power cut nor a full disk leaves half of one, or loses what was there before. Permissions follow the umask; a file
 that is replaced keeps those that it had.
 
 Whoever writes a temporary file holds a lock on it until it has its name, so that what killed processes have left is
@@ -11,14 +11,18 @@ known from what living ones write.
 import errno
 import fcntl
 import glob
+import logging
 import os
 import secrets
 import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -90,10 +94,37 @@ def restore_folder(path: Path) -> None:
         return
     if not os.path.lexists(path):
         old.rename(path)
-    elif old.is_dir() and not old.is_symlink():
-        shutil.rmtree(old)
     else:
-        old.unlink()
+        remove(old)
+
+
+def atomic_link(path: Path, target: str) -> None:
+    """Let `path` become a symbolic link to `target` in one step; a link or file that was there is replaced.
+
+    Raises:
+        OSError: the link cannot be made, or `path` is a folder; it names `path`.
+    """
+    temporary = _temporary_name(path)
+    try:
+        with naming(path, instead_of=temporary):
+            temporary.symlink_to(target)
+            temporary.replace(path)
+            sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder so that a kill leaves it whole, or as a temporary name that `remove_temporaries` finds.
+
+    Raises:
+        OSError: the folder cannot be renamed or deleted.
+    """
+    temporary = _temporary_name(path)
+    with naming(path, instead_of=temporary):
+        path.rename(temporary)
+        sync(path.parent)
+    shutil.rmtree(temporary)
 
 
 def remove_temporaries(folder: Path, name: str) -> None:
@@ -103,11 +134,16 @@ def remove_temporaries(folder: Path, name: str) -> None:
         name: a file or folder name, with `*` and `?` as in a shell.
     """
     for path in folder.glob(f".{name}.*.tmp"):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                path.unlink()
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder as far as possible; what a link points to stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def remove_abandoned(path: Path) -> list[Path]:
@@ -147,6 +183,51 @@ def naming(path: Path, *, instead_of: Path | None = None) -> Iterator[None]:
         if error.filename is None or (instead_of is not None and error.filename == os.fspath(instead_of)):
             error.filename, error.filename2 = os.fspath(path), None
         raise
+
+
+class RecordFile:
+    """A file that grows record by record. A record that the disk refuses is lost as a whole, with one warning.
+
+    Nothing is raised: such a file tells of work that is worth more than what is told.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stream: FileIO | None = None
+        self._has_warned = False
+        self.append(b"")
+
+    def append(self, record: bytes) -> None:
+        """Write a record behind the others, or nothing at all."""
+        try:
+            self._write(record)
+        except OSError as error:
+            if not self._has_warned:
+                self._has_warned = True  # first: the log may be written to this very file
+                logger.warning(
+                    "%s cannot be written (%s): what is not written there is lost, the rest goes on; free some space",
+                    self.path,
+                    error.strerror,
+                )
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _write(self, record: bytes) -> None:
+        if self._stream is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = self.path.open("ab", buffering=0)
+        end = os.fstat(self._stream.fileno()).st_size
+        rest = memoryview(record)
+        try:
+            while rest:
+                rest = rest[self._stream.write(rest) :]
+        except OSError:
+            with suppress(OSError):
+                self._stream.truncate(end)
+            raise
 
 
 def _old_name(path: Path) -> Path:

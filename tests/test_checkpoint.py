@@ -28,10 +28,10 @@ from nmt.training.checkpoint import (
     load_snapshot,
     read_info,
     read_new_settings,
+    record_scores,
     restore_checkpoints,
     save_checkpoint,
 )
-from nmt.training.checkpoint_store import point_link
 from tests.checkpoints import edit_config, edit_json, rehash
 from tests.models import MODEL, tiny_model, tiny_subword
 
@@ -114,6 +114,13 @@ def test_what_was_saved_comes_back(saved: Path) -> None:
     for name, tensor in expected.state_dict().items():
         assert torch.equal(loaded[name], tensor)
     assert all(parameter.requires_grad for parameter in checkpoint.model.parameters())
+
+
+def test_scores_are_recorded_in_what_was_saved(saved: Path) -> None:
+    record_scores(saved, {"nats_per_token": 1 / 3, "perplexity": math.inf}, wall_s=2.5)
+    assert read_info(saved) == replace(info_of(7), scores={"nats_per_token": 1 / 3, "perplexity": math.inf}, wall_s=2.5)
+    load_checkpoint(saved)
+    load_snapshot(saved)
 
 
 def test_what_resuming_needs_comes_back(saved: Path) -> None:
@@ -496,7 +503,7 @@ def test_what_is_no_checkpoint_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match=r"file must be the folder of a checkpoint, but is a file: name RUN_DIR"):
         load_checkpoint(tmp_path / "file")
-    point_link(checkpoints, "best", save(checkpoints))
+    (checkpoints / "best").symlink_to(save(checkpoints).name)
     for path in (tmp_path, checkpoints):
         with pytest.raises(CheckpointError, match=r"is not a checkpoint, but holds some: name one of them, such as .*"):
             load_checkpoint(path)
@@ -505,7 +512,7 @@ def test_what_is_no_checkpoint_is_explained(tmp_path: Path) -> None:
 def test_a_disk_that_refuses_is_reported_and_earlier_checkpoints_are_intact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    point_link(tmp_path, "last", save(tmp_path, update=7))
+    earlier = save(tmp_path, update=7)
 
     def full(*_args: object) -> None:
         raise OSError(28, "No space left on device")
@@ -515,7 +522,7 @@ def test_a_disk_that_refuses_is_reported_and_earlier_checkpoints_are_intact(
         CheckpointError, match=r"update_000008 could not be written \(.*No space.*\); earlier checkpoint"
     ):
         save(tmp_path, update=8)
-    assert load_checkpoint(tmp_path / "last").info.update == 7
+    assert load_checkpoint(earlier).info.update == 7
 
 
 def test_parameters_are_saved_bit_by_bit(tmp_path: Path) -> None:

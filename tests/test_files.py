@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nmt.files import (
+    RecordFile,
     atomic_folder,
+    atomic_link,
     atomic_write,
     find_folder,
+    remove,
     remove_abandoned,
+    remove_folder,
     remove_temporaries,
     restore_folder,
 )
+from tests.disks import largest_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -257,3 +262,72 @@ def test_a_file_that_is_removed_before_it_is_locked_is_made_again(
         stream.write(b"x")
     assert (tmp_path / "a").read_text() == "x"
     assert calls == (1 if problem is OSError else 2)
+
+
+def test_a_name_becomes_a_link_in_one_step(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").write_text("a file")
+    for target in ("a", "b"):
+        atomic_link(tmp_path / "link", target)
+        assert str((tmp_path / "link").readlink()) == target
+    with pytest.raises(OSError, match=r"Is a directory: '.*/a'|File exists: '.*/a'|not empty: '.*/a'"):
+        atomic_link(tmp_path / "a", "b")
+    assert names(tmp_path) == ["a", "link"]
+
+
+def test_a_folder_that_is_removed_is_whole_or_has_a_temporary_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").touch()
+
+    def killed(*_args: object, **_kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove_folder(tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    remove_temporaries(tmp_path, "a")
+    assert names(tmp_path) == []
+    with pytest.raises(FileNotFoundError, match=r"'.*/a'"):
+        remove_folder(tmp_path / "a")
+
+
+def test_removing_a_link_leaves_what_it_points_to(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "file").touch()
+    for name in ("link", "file", "nothing"):
+        remove(tmp_path / name)
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_record_is_written_whole_or_not_at_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = RecordFile(tmp_path / "folder" / "a")
+    file.append(b"one\n")
+    assert (tmp_path / "folder" / "a").read_bytes() == b"one\n"
+    with largest_file(6):
+        file.append(b"two\n")
+        file.append(b"three\n")
+    file.append(b"four\n")
+    file.close()
+    assert (tmp_path / "folder" / "a").read_bytes() == b"one\nfour\n"
+    assert caplog.messages == [
+        f"{tmp_path / 'folder' / 'a'} cannot be written (File too large): what is not written there is lost, "
+        "the rest goes on; free some space"
+    ]
+    RecordFile(tmp_path / "folder" / "a").close()
+    assert (tmp_path / "folder" / "a").read_bytes() == b"one\nfour\n"
+
+
+def test_a_record_file_that_cannot_be_opened_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "folder").touch()
+    file = RecordFile(tmp_path / "folder" / "a")
+    file.append(b"one\n")
+    (tmp_path / "folder").unlink()
+    file.append(b"two\n")
+    file.close()
+    assert (tmp_path / "folder" / "a").read_bytes() == b"two\n"
+    assert len(caplog.messages) == 1

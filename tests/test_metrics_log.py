@@ -9,6 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from nmt.training.metrics_log import MetricsLog, Record, format_duration
+from tests.disks import largest_file
 
 TRAIN: Record = {
     "kind": "train",
@@ -66,11 +67,70 @@ def test_a_line_cut_short_by_a_kill_is_taken_back(tmp_path: Path, cut: str) -> N
     assert lines_of(tmp_path) == [record(5), record(10), record(15)]
 
 
+def test_the_validation_where_a_run_goes_on_may_be_taken_back_too(tmp_path: Path) -> None:
+    records = [record(5), record(5, kind="valid"), record(10), record(10, kind="valid")]
+    write(tmp_path, *records)
+    MetricsLog(tmp_path, from_update=10, with_validation=True).close()
+    assert lines_of(tmp_path) == records
+    MetricsLog(tmp_path, from_update=10, with_validation=False).close()
+    assert lines_of(tmp_path) == records[:-1]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"\xff\xfe", b'{"kind": "train", "upd', b"[1]", b"null", b"{}", b'{"kind": "train", "update": "5"}', b"[" * 10**5],
+)
+def test_damaged_lines_cost_no_good_one(tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path, record(5))
+    file = tmp_path / "metrics.jsonl"
+    good = file.read_bytes()
+    file.write_bytes(good + damage + b"\n\n" + good.replace(b"5", b"7") + good.replace(b"5", b"9")[:-1])
+    write(tmp_path, record(10), from_update=9)
+    assert lines_of(tmp_path) == [record(5), record(7), record(9), record(10)]
+    assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == damage + b"\n"
+    assert caplog.messages == [f"{file} has lines that are no records (1): they are now in {file}.damaged"]
+
+
+def test_a_log_with_nothing_to_take_back_is_not_written_again(tmp_path: Path) -> None:
+    write(tmp_path, record(5))
+    before = (tmp_path / "metrics.jsonl").stat().st_ino
+    write(tmp_path, from_update=5)
+    assert (tmp_path / "metrics.jsonl").stat().st_ino == before
+
+
+def test_a_full_disk_costs_records_and_one_warning_for_each_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = MetricsLog(tmp_path, from_update=0)
+    log.write(record(5))
+    with largest_file(10):
+        log.write(record(6))
+        log.write(record(7))
+    log.write(record(8))
+    log.close()
+    assert lines_of(tmp_path) == [record(5), record(8)]
+    assert scalars_of(tmp_path) == {"train/value": [(5, 0.0), (8, 0.0)]}
+    metrics, events = caplog.messages
+    end = " cannot be written (File too large): what is not written there is lost, the rest goes on; free some space"
+    assert metrics == f"{tmp_path / 'metrics.jsonl'}{end}"
+    assert events.startswith(f"{tmp_path / 'tensorboard'}/events.out.tfevents.")
+    assert events.endswith(end)
+
+
+def scalars_of(run_dir: Path) -> dict[str, list[tuple[int, float]]]:
+    events = EventAccumulator(str(run_dir / "tensorboard")).Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_tensorboard_forgets_what_was_taken_back(tmp_path: Path) -> None:
+    write(tmp_path, record(5, value=1.0), record(10, value=2.0), record(15, value=3.0))
+    write(tmp_path, record(15, value=4.0), from_update=10)
+    assert scalars_of(tmp_path) == {"train/value": [(5, 1.0), (10, 2.0), (15, 4.0)]}
+
+
 def test_tensorboard_shows_every_figure_by_kind(tmp_path: Path) -> None:
     write(tmp_path, record(5, value=1.0), record(5, kind="valid", value=2.0), record(10, value=3.0))
-    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    scalars = {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
-    assert scalars == {"train/value": [(5, 1.0), (10, 3.0)], "valid/value": [(5, 2.0)]}
+    assert scalars_of(tmp_path) == {"train/value": [(5, 1.0), (10, 3.0)], "valid/value": [(5, 2.0)]}
 
 
 def test_progress_is_a_line_of_the_log_where_there_is_no_terminal(

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,10 +15,12 @@ import yaml
 from filelock import FileLock
 
 from nmt.commands import train
+from nmt.errors import TrainingError
 from nmt.search.scorer import ModelScorer
 from nmt.training.checkpoint import load_checkpoint
 from nmt.training.trainer import Trainer
 from tests.commands import CHIFFRES, Done, error, nmt, train_settings, write_digits
+from tests.disks import largest_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,6 +116,30 @@ def test_a_run_whose_links_are_lost_goes_on_from_its_newest_checkpoint(digits: P
     assert load_checkpoint(copied_run / "checkpoints" / "last").info.update == 8
 
 
+def test_every_command_finds_best_on_a_disk_without_links(digits: Path, copied_run: Path, tmp_path: Path) -> None:
+    best = copied_run / "checkpoints" / "best"
+    name = str(best.readlink())
+    best.unlink()
+    best.write_text(f"{name}\n")
+    for command in (
+        ["translate", f"checkpoints=[{best}]", f"input={digits / 'dev.en'}"],
+        ["evaluate", f"checkpoints=[{best}]", f"source={digits / 'dev.en'}", f"reference={digits / 'dev.fr'}"],
+        ["train", *train_settings(digits), f"training.init_from={best}", f"run_dir={tmp_path / 'tuned'}"],
+    ):
+        done = nmt(*command)
+        assert done.status == 0, done.err
+
+
+def test_the_test_set_of_a_run_is_found_on_a_disk_without_links(digits: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    test_set = ["data.test.src=[test.en]", "data.test.tgt=[test.fr]"]
+    assert _train(digits, run_dir, *test_set, "training.max_updates=1").status == 0
+    best = run_dir / "checkpoints" / "best"
+    best.unlink()
+    best.write_text("update_000001\n")
+    assert nmt("evaluate", f"checkpoints=[{best}]", "bootstrap_samples=0").status == 0
+
+
 def test_resuming_where_nothing_is_starts_a_run(digits: Path, run_dir: Path, tmp_path: Path) -> None:
     assert _train(digits, tmp_path / "new", "resume=true").status == 0
     assert _parameters(tmp_path / "new") == _parameters(run_dir)
@@ -132,6 +160,47 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     assert "at update 3" in resumed.err
     assert _parameters(tmp_path / "run") == _parameters(run_dir)
     assert _records(tmp_path / "run") == _records(run_dir)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138)])
+def test_other_signals_save_and_stop_as_well(
+    digits: Path, tmp_path: Path, number: signal.Signals, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = Trainer._update
+
+    def interrupted(trainer: Trainer) -> None:
+        update(trainer)
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(Trainer, "_update", interrupted)
+    before = signal.signal(number, signal.SIG_DFL)  # the tests themselves may run under nohup
+    try:
+        done = _train(digits, tmp_path / "run")
+        assert number == signal.SIGTERM or signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+    assert (done.status, done.last_line) == (status, f"nmt: stopped by {number.name}")
+    assert (tmp_path / "run" / "checkpoints" / "last").resolve().name == "update_000001"
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_that_is_ignored_stays_ignored(
+    digits: Path, run_dir: Path, tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in `nohup nmt train … &`, when the terminal is closed."""
+    update = Trainer._update
+
+    def interrupted(trainer: Trainer) -> None:
+        update(trainer)
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(Trainer, "_update", interrupted)
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        assert _train(digits, tmp_path / "run").status == 0
+    finally:
+        signal.signal(number, before)
+    assert _parameters(tmp_path / "run") == _parameters(run_dir)
 
 
 def test_a_second_signal_ends_at_once(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,8 +273,9 @@ def test_search_may_change_on_resuming_unless_it_chooses_the_best(digits: Path, 
         assert "search.beam_size was 1 and is 2" in done.last_line
 
 
-def test_the_error_that_ends_a_run_is_in_its_log(digits: Path, tmp_path: Path) -> None:
-    done = _train(digits, tmp_path / "run", "subword.vocab_size=9000")
+def test_the_error_that_ends_a_run_is_in_its_log(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fail_after(3, monkeypatch)
+    done = _train(digits, tmp_path / "run")
     assert done.status == 1
     log = (tmp_path / "run" / "train.log").read_text().splitlines()
     assert log[-1].endswith(done.last_line.removeprefix("nmt: "))
@@ -229,15 +299,97 @@ def test_a_second_job_in_a_run_directory_is_refused(digits: Path, tmp_path: Path
 
 def test_a_run_directory_that_cannot_be_written_is_one_line(digits: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert _refusal(digits, tmp_path / "file" / "run") == (
-        f"nmt: {tmp_path / 'file' / 'run'} must be writable, but is not (Not a directory): name another run_dir"
-    )
+    line = _refusal(digits, run := tmp_path / "file" / "run")
+    assert line == f"nmt: {run} must be writable, but is not (Not a directory): name another run_dir"
 
 
-def test_a_start_that_fails_leaves_no_run(digits: Path, tmp_path: Path) -> None:
-    assert _train(digits, tmp_path / "run", "subword.vocab_size=50").status == 1
-    assert not (tmp_path / "run" / "config.yaml").exists()
-    assert _train(digits, tmp_path / "run", "training.max_updates=1").status == 0
+def _fail_after(num_updates: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    update = Trainer._update
+
+    def failing(trainer: Trainer) -> None:
+        if trainer.state.update == num_updates:
+            raise TrainingError("the moon is full")
+        update(trainer)
+
+    monkeypatch.setattr(Trainer, "_update", failing)
+
+
+@pytest.mark.parametrize("problem", ["a setting", "the text", "the model", "the first update"])
+def test_a_start_that_fails_leaves_nothing(
+    digits: Path, tmp_path: Path, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fail_after(0, monkeypatch)
+    wrong = {
+        "a setting": "training.log_every=0",
+        "the text": "subword.vocab_size=50",
+        "the model": f"training.init_from={tmp_path}",
+        "the first update": "training.log_every=1",
+    }
+    assert _train(digits, tmp_path / "runs" / "run", wrong[problem]).status == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_that_cannot_be_written_is_one_warning(
+    digits: Path, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = Trainer._update
+
+    def without_space(trainer: Trainer) -> None:
+        with largest_file(0) if trainer.state.update == 1 else nullcontext():
+            update(trainer)
+            for _ in range(2):
+                logging.getLogger("nmt").info("a line that is lost")
+
+    monkeypatch.setattr(Trainer, "_update", without_space)
+    done = _train(digits, tmp_path / "run")
+    assert done.status == 0
+    assert "Traceback" not in done.err
+    assert done.err.count(f"{tmp_path / 'run' / 'train.log'} cannot be written (File too large): what is not") == 1
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert log.count("a line that is lost") == 10  # of the other updates
+    assert "training ended" in log
+    assert _parameters(tmp_path / "run") == _parameters(run_dir)
+
+
+def test_a_start_that_fails_leaves_a_directory_that_was_there(digits: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "run").mkdir(parents=True)
+    (tmp_path / "runs" / "notes").touch()
+    for run in ("run", "other"):
+        assert _train(digits, tmp_path / "runs" / run, "subword.vocab_size=50").status == 1
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["notes", "run"]
+    assert not (tmp_path / "runs" / "run" / "config.yaml").exists()
+    assert _train(digits, tmp_path / "runs" / "run", "training.max_updates=1").status == 0
+
+
+def test_a_run_that_fails_later_keeps_its_log(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fail_after(1, monkeypatch)
+    assert _train(digits, tmp_path / "run").status == 1
+    assert "the moon is full" in (tmp_path / "run" / "train.log").read_text()
+
+
+def test_checkpoints_without_a_config_are_a_run_too(digits: Path, copied_run: Path) -> None:
+    (copied_run / "config.yaml").unlink()
+    assert "holds a run already" in _refusal(digits, copied_run)
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(digits: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    assert _train(digits, run_dir, "training.keep_last=2").status == 0
+    (run_dir / "checkpoints" / "update_000006" / "model.safetensors").unlink()
+    done = _train(digits, run_dir, "training.keep_last=2", "resume=true")
+    assert done.status == 0, done.err
+    assert f"resuming {run_dir} at update 4" in done.err
+    for text in (done.err, (run_dir / "train.log").read_text()):
+        assert "is damaged and now called update_000006.damaged, going on from update_000004" in text
+    assert _parameters(run_dir) == (run_dir / "checkpoints" / "update_000006" / "model.safetensors").read_bytes()
+
+
+def test_what_kills_have_left_is_removed_when_a_run_goes_on(digits: Path, copied_run: Path) -> None:
+    for name in (".metrics.jsonl.0a1b2c3d.tmp", "metrics.tmp", ".config.yaml.0a1b2c3d.tmp"):
+        (copied_run / name).touch()
+    (copied_run / "checkpoints" / ".update_000006.tmp").mkdir()
+    assert _train(digits, copied_run, "resume=true").status == 0
+    assert not list(copied_run.rglob("*.tmp"))
 
 
 def test_numbers_out_of_range_are_reported_together(digits: Path, tmp_path: Path) -> None:
@@ -351,7 +503,9 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_its_checkpoints(digits
     settings = ["optimizer=sgd", "optimizer.lr=1e38", "training.clip_norm=1e30", "training.checkpoint_every=1"]
     done = _train(digits, tmp_path / "run", *settings, "model.init_range=100")
     assert done.status == 1
-    assert re.match(r"nmt: the loss or its gradient is not finite at update \d+: go on from the last", done.last_line)
+    assert re.match(
+        r"nmt: (the loss or its gradient|a parameter) is not finite at update \d+: go on from the last", done.last_line
+    )
     for path in (tmp_path / "run" / "checkpoints").glob("update_*"):
         load_checkpoint(path)
 

@@ -135,11 +135,12 @@ def _take_test_set(settings: EvaluateCommand) -> None:
     """Take `data.test` of the run that wrote the checkpoints as source and reference."""
     # imported here since scoring files needs no torch
     from nmt.training.checkpoint import read_config, read_info
+    from nmt.training.checkpoint_store import read_checkpoint
 
     test_sets = set()
     for path in map(Path, settings.checkpoints):
-        read_info(path)  # explains what is no checkpoint
-        data = read_config(path).get("data") or {}
+        read_checkpoint(path, read_info)  # explains what is no checkpoint
+        data = read_checkpoint(path, read_config).get("data") or {}
         sides = [(data.get("test") or {}).get(side) or [] for side in ("src", "tgt")]
         if [len(files) for files in sides] != [1, 1]:
             raise ConfigError(

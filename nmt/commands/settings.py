@@ -62,7 +62,6 @@ def register_schemas() -> None:
     store = ConfigStore.instance()
     for command, schema in SCHEMAS.items():
         store.store(name=f"{command}_schema", node=schema)
-    OmegaConf.register_new_resolver("nmt.absolute", os.path.realpath, replace=True)
 
 
 def check_schema(command: str, composed: DictConfig) -> None:

@@ -89,27 +89,6 @@ class StderrHandler(logging.StreamHandler[Any]):
             super().handleError(record)
 
 
-class LogFileHandler(logging.FileHandler):
-    """Logs to a file; if that fails, as on a full disk, says so once in the other logs, and the command goes on."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(path, encoding="utf-8", errors="backslashreplace")
-        self.setFormatter(LineFormatter("%(asctime)s %(message)s"))
-        self._has_failed = False
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        error = sys.exc_info()[1]
-        if not isinstance(error, OSError):
-            super().handleError(record)
-        elif not self._has_failed:
-            self._has_failed = True
-            logging.getLogger("nmt").warning("%s is incomplete: %s", self.baseFilename, explain_os_error(error))
-
-    def close(self) -> None:
-        with suppress(OSError):  # lines that could not be written are tried again
-            super().close()
-
-
 _ADVICE = {
     errno.ENOSPC: "free some space, or write elsewhere",
     errno.EDQUOT: "free some space, or write elsewhere",

@@ -3,36 +3,36 @@
 import itertools
 import logging
 import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 import yaml
-from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 
 from nmt.commands.prepare import PreparedCorpus, prepare, split_files
-from nmt.commands.streams import LogFileHandler
-from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainCommand, TrainingConfig
+from nmt.commands.run_dir import RunDirectory, claim_run_dir, log_file
+from nmt.commands.stop import graceful_stop
+from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainCommand
 from nmt.corpus.batching import TrainingBatches
 from nmt.device import choose_float32_products, resolve_device, resolve_inference_precision, resolve_precision
 from nmt.errors import CheckpointError, ConfigError
 from nmt.evaluation.metrics import MetricOptions, bleu_signature, corpus_bleu
 from nmt.evaluation.plain_text import warn_of_odd_text
 from nmt.evaluation.tokenizer import AUTO, TOKENIZERS, BleuTokenizer, resolve_tokenizer
+from nmt.files import atomic_write
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.search.beam import check_search_config
 from nmt.search.scorer import ModelScorer
 from nmt.search.translator import Translator
 from nmt.text.parallel import read_pairs
 from nmt.text.subword import SubwordModel
-from nmt.training.checkpoint import read_config, read_info, restore_checkpoints
-from nmt.training.checkpoint_store import find_last
+from nmt.training.checkpoint import read_config, read_info
+from nmt.training.checkpoint_store import CheckpointStore, Recovery, find_last, resolve_checkpoint
 from nmt.training.resume import load_parameters, load_start, settings_to_resume
-from nmt.training.trainer import RunFiles, Trainer
+from nmt.training.saver import RunFiles
+from nmt.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -42,15 +42,18 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     run_dir = Path(settings.run_dir)
-    with _sole_user(run_dir):
-        settings.training.bleu_tokenize = _bleu_tokenizer(settings)
+    with claim_run_dir(run_dir) as directory:
+        recovery = _checkpoint_to_resume(run_dir, settings)
+        last = recovery.checkpoint
+        settings.training.bleu_tokenize = _bleu_tokenizer(settings, last)
         config_yaml = _settled(config_yaml, bleu_tokenize=settings.training.bleu_tokenize)
-        last = _checkpoint_to_resume(run_dir, settings)
         changes: list[str] = []
         if last is not None:
             settings, config_yaml, changes = settings_to_resume(last, config_yaml, typed=_typed_settings())
-        with _log_file(run_dir / "train.log"):
-            return _train(settings, last, changes, config_yaml=config_yaml)
+        with log_file(run_dir / "train.log"):
+            for note in recovery.notes:
+                logger.warning("%s", note)
+            return _train(settings, directory, last, changes, config_yaml=config_yaml)
 
 
 def _typed_settings() -> set[str]:
@@ -59,11 +62,11 @@ def _typed_settings() -> set[str]:
     return {override.lstrip("+~").partition("=")[0] for override in overrides}
 
 
-def _bleu_tokenizer(settings: TrainCommand) -> str:
+def _bleu_tokenizer(settings: TrainCommand, last: Path | None) -> str:
     """Resolve `training.bleu_tokenize=auto`: by the target language, on resuming as the run began."""
-    name, run_dir = settings.training.bleu_tokenize, Path(settings.run_dir)
-    if name == AUTO and settings.resume and (run_dir / "config.yaml").exists():
-        name = (read_config(run_dir).get("training") or {}).get("bleu_tokenize", TrainingConfig.bleu_tokenize)
+    name = settings.training.bleu_tokenize
+    if name == AUTO and last is not None:
+        name = read_config(last)["training"]["bleu_tokenize"]
     if settings.training.bleu_every is None and name in (AUTO, *TOKENIZERS):
         return name  # and need not work here
     return resolve_tokenizer(name, lang=settings.data.tgt_lang, setting="training.bleu_tokenize")
@@ -78,15 +81,16 @@ def _settled(config_yaml: str, *, bleu_tokenize: str) -> str:
     return text
 
 
-def _train(settings: TrainCommand, last: Path | None, changes: list[str], *, config_yaml: str) -> int:
+def _train(
+    settings: TrainCommand, directory: RunDirectory, last: Path | None, changes: list[str], *, config_yaml: str
+) -> int:
     """Prepare, train or go on from the checkpoint `last`, and return the exit status."""
-    run_dir = Path(settings.run_dir)
-    start = None
-    if settings.training.init_from is not None:
-        start = last or Path(settings.training.init_from)
-        _take_subwords(settings, start)
+    run_dir = directory.path
+    init_from = settings.training.init_from
+    if init_from is not None:
+        _take_subwords(settings, last or resolve_checkpoint(Path(init_from)))
     corpus = prepare(settings.data, settings.subword)
-    with _graceful_stop() as stop_requested:
+    with graceful_stop() as stop_requested:
         trainer = _build_trainer(settings, corpus, config_yaml, stop_requested.is_set)
         if last is not None:
             load_parameters(
@@ -100,10 +104,14 @@ def _train(settings: TrainCommand, last: Path | None, changes: list[str], *, con
             logger.info("resuming %s at update %d", run_dir, trainer.state.update)
             for change in changes:
                 logger.info("resuming with another setting: %s", change)
-        elif start is not None:
-            load_start(trainer.model, start)
-        (run_dir / "config.yaml").write_text(config_yaml, encoding="utf-8")  # from here on there is a run
-        reason = trainer.run()
+        elif init_from is not None:
+            load_start(trainer.model, Path(init_from))
+        with atomic_write(run_dir / "config.yaml") as stream:  # from here on there is a run
+            stream.write(config_yaml.encode())
+        try:
+            reason = trainer.run()
+        finally:
+            directory.num_updates = trainer.state.update
     if reason == "stopped":
         logger.info("training stopped at update %d: add resume=true to go on", trainer.state.update)
         return 128 + stop_requested.signal_number
@@ -129,25 +137,23 @@ def _check(settings: TrainCommand) -> None:
         raise ConfigError("; ".join(problems))
 
 
-def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand) -> Path | None:
+def _checkpoint_to_resume(run_dir: Path, settings: TrainCommand) -> Recovery:
     """Find where to go on.
 
     Raises:
         CheckpointError: where the directory holds a run and `resume` is false.
     """
+    checkpoints_dir = run_dir / "checkpoints"
     if not settings.resume:
-        if (run_dir / "config.yaml").exists():
+        if (run_dir / "config.yaml").exists() or find_last(checkpoints_dir) is not None:
             raise CheckpointError(
                 f"{run_dir} holds a run already: add resume=true to go on with it, or name another run_dir"
             )
-        return None
-    restore_checkpoints(run_dir / "checkpoints")
-    last = find_last(run_dir / "checkpoints")
-    if last is None:
+        return Recovery(None, [])
+    recovery = CheckpointStore(checkpoints_dir, settings.training).recover()
+    if recovery.checkpoint is None:
         logger.info("%s holds no checkpoint: starting from the beginning", run_dir)
-        return None
-    read_info(last)  # explains what is no checkpoint
-    return last
+    return recovery
 
 
 def _take_subwords(settings: TrainCommand, start: Path) -> None:
@@ -230,70 +236,3 @@ def _dev_bleu(
 
 def _dev_pairs(data: DataConfig, limit: int | None) -> list[Any]:
     return list(itertools.islice(read_pairs(split_files(data, data.dev)), limit))
-
-
-class _StopFlag:
-    """Set by the first Ctrl-C or SIGTERM; the second one does what it did before."""
-
-    def __init__(self) -> None:
-        self.signal_number = 0
-        self.previous = {number: signal.signal(number, self.set) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore(self) -> None:
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)
-
-    def is_set(self) -> bool:
-        return self.signal_number != 0
-
-    def set(self, signal_number: int, _frame: object) -> None:
-        if self.signal_number:
-            self.restore()
-            signal.raise_signal(signal_number)
-        self.signal_number = signal_number
-        # not by the logger: the signal may have come while it was writing
-        with suppress(OSError):  # nobody may be listening
-            os.write(2, f"{signal.Signals(signal_number).name}: saving a checkpoint, then stopping\n".encode())
-
-
-@contextmanager
-def _graceful_stop() -> Iterator[_StopFlag]:
-    flag = _StopFlag()
-    try:
-        yield flag
-    finally:
-        flag.restore()
-
-
-@contextmanager
-def _sole_user(run_dir: Path) -> Iterator[None]:
-    """Keep a second job from training in the same run directory at the same time."""
-    lock = FileLock(run_dir / ".lock", timeout=0)
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise CheckpointError(f"another job trains in {run_dir} right now: name another run_dir") from error
-    except OSError as error:
-        raise CheckpointError(
-            f"{run_dir} must be writable, but is not ({error.strerror}): name another run_dir"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    """Write the log to a file as well."""
-    handler = LogFileHandler(path)
-    logging.getLogger().addHandler(handler)
-    try:
-        yield
-    except Exception as error:  # the console gets it from the door
-        handler.handle(logging.makeLogRecord({"msg": f"training failed: {error}"}))
-        raise
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()

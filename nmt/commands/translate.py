@@ -20,6 +20,7 @@ from nmt.search.translator import Translation, Translator
 from nmt.search.workers import num_workers
 from nmt.text.parallel import decode_lines, read_lines
 from nmt.training.checkpoint import load_checkpoint
+from nmt.training.checkpoint_store import read_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def build_translator(
     choose_float32_products(precision, device)
     members = []
     for name in checkpoints:
-        checkpoint = load_checkpoint(Path(name))
+        checkpoint = read_checkpoint(Path(name), load_checkpoint)
         members.append(
             ModelScorer(
                 checkpoint.model,

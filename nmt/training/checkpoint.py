@@ -19,8 +19,9 @@ Format 2 added the hashes. An older format is brought to the newest when it is r
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ from torch import Tensor
 
 from nmt.config import ModelConfig, model_config, saved_config
 from nmt.errors import CheckpointError, ConfigError, DamagedCheckpointError, DataError
-from nmt.files import atomic_folder, find_folder, remove_temporaries, restore_folder
+from nmt.files import atomic_folder, atomic_write, find_folder, remove_temporaries, restore_folder
 from nmt.model.seq2seq import Seq2Seq
 from nmt.plain import PlainError, flatten, from_plain, problems, shown
 from nmt.text.subword import SubwordModel
@@ -63,7 +64,8 @@ class CheckpointInfo:
 
     Attributes:
         corpus_fingerprint: of the prepared corpus that it was trained on.
-        scores: of the last validation: `nats_per_token`, `perplexity`, `bleu` where measured.
+        scores: of the validation at this update: `nats_per_token`, `perplexity`, `bleu` where measured.
+        wall_s: seconds that the run had taken when it was validated; 0 if it was not.
     """
 
     update: int
@@ -72,6 +74,7 @@ class CheckpointInfo:
     src_subword_fingerprint: str
     tgt_subword_fingerprint: str
     scores: dict[str, float] = field(default_factory=dict)
+    wall_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -167,13 +170,26 @@ def save_checkpoint(
             tgt_subword.save(folder / _SUBWORDS["tgt"])
             save_tensors(snapshot.optimizer, folder / _OPTIMIZER)
             save_tensors(snapshot.random, folder / _RANDOM)
-            _write_json(folder / _STATE, snapshot.state)
-            content = {"format_version": FORMAT_VERSION, **asdict(info)}
-            content["files"] = {name: hash_file(folder / name) for name in _FILES}
-            _write_json(folder / _INFO, {**content, "hash": _hash_of(content)})
+            (folder / _STATE).write_bytes(_to_json(snapshot.state))
+            (folder / _INFO).write_bytes(_describe(info, _hash_files(folder)))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{target} could not be written ({error}); earlier checkpoints are intact") from error
     return target
+
+
+def record_scores(path: Path, scores: Mapping[str, float], *, wall_s: float) -> None:
+    """Add to a checkpoint what a validation found, in one step.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged, or the disk is full or refuses.
+    """
+    opened = _open(path, path)
+    info = replace(opened.info, scores=dict(scores), wall_s=wall_s)
+    try:
+        with atomic_write(path / _INFO) as stream:
+            stream.write(_describe(info, opened.hashes or _hash_files(path)))
+    except OSError as error:
+        raise CheckpointError(f"{path / _INFO} could not be written ({error.strerror})") from error
 
 
 def restore_checkpoints(checkpoints_dir: Path) -> None:
@@ -244,7 +260,7 @@ def _read(path: Path, read: Callable[[_Opened], T]) -> T:
 
 
 def _folder(path: Path) -> Path:
-    return find_folder(path.resolve())
+    return find_folder(Path(os.path.realpath(path)))
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
@@ -301,6 +317,16 @@ def _open_envelope(file: Path) -> _Envelope:
             raise _damaged(file, wrong.text)
     del values["format_version"]
     return _Envelope(version, values, hashes)
+
+
+def _describe(info: CheckpointInfo, hashes: Mapping[str, str]) -> bytes:
+    """Write checkpoint.json."""
+    content = {"format_version": FORMAT_VERSION, **asdict(info), "files": hashes}
+    return _to_json({**content, "hash": _hash_of(content)})
+
+
+def _hash_files(folder: Path) -> dict[str, str]:
+    return {name: hash_file(folder / name) for name in _FILES}
 
 
 def _hash_of(values: Mapping[str, Any]) -> str:
@@ -381,5 +407,5 @@ def _explain_missing(path: Path) -> str:
     return f"{path} is not a checkpoint: it has no checkpoint.json; name one such as RUN_DIR/checkpoints/best"
 
 
-def _write_json(file: Path, value: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+def _to_json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()

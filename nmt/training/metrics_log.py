@@ -3,14 +3,21 @@
 import json
 import logging
 import math
+import os
 import shutil
+import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
+from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
+
+from nmt.files import RecordFile, atomic_write, naming
 
 logger = logging.getLogger(__name__)
 
@@ -18,35 +25,42 @@ Record = dict[str, int | float | str]
 
 
 class MetricsLog:
-    """One record of a run's metrics, in every form; `close` must be called."""
+    """One record of a run's metrics, in every form; `close` must be called. A full disk loses records, not the run."""
 
-    def __init__(self, run_dir: Path, *, from_update: int) -> None:
-        """Open the logs; what an interrupted run wrote after `from_update`, where it resumes, is taken back."""
-        self._file = run_dir / "metrics.jsonl"
-        _drop_later_records(self._file, from_update)
-        self._jsonl = self._file.open("a", encoding="utf-8")
-        self._tensorboard = SummaryWriter(str(run_dir / "tensorboard"), purge_step=from_update + 1)
+    def __init__(self, run_dir: Path, *, from_update: int, with_validation: bool = True) -> None:
+        """Open the logs; what an interrupted run wrote after the point where it resumes is taken back.
+
+        Args:
+            from_update: the update where the run goes on.
+            with_validation: the validation at `from_update` belongs to what the run goes on from.
+        """
+        _take_back(run_dir / "metrics.jsonl", from_update, with_validation=with_validation)
+        self._jsonl = RecordFile(run_dir / "metrics.jsonl")
+        self._tensorboard = _EventFile(run_dir / "tensorboard", purge_step=from_update + 1)
         self._bar: Any = None
         self._redirect: Any = None
         if sys.stderr.isatty():
-            # a terminal that does not tell its width would get an empty line from tqdm
-            width = shutil.get_terminal_size(fallback=(120, 24)).columns
-            self._bar = tqdm(total=100, bar_format="{percentage:3.0f}%|{bar:10}|{postfix}", ncols=width)
+            # a terminal that does not tell its size would get empty lines from tqdm
+            size = shutil.get_terminal_size(fallback=(120, 24))
+            bar_format = "{percentage:3.0f}%|{bar:10}|{postfix}"
+            self._bar = tqdm(total=100, bar_format=bar_format, ncols=size.columns, nrows=size.lines)
             self._redirect = logging_redirect_tqdm()
             self._redirect.__enter__()
             for handler in logging.getLogger().handlers:
-                if not isinstance(handler, logging.FileHandler):
+                if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
                     handler.setLevel(logging.INFO)  # the redirection forgets the console's level
 
     def write(self, record: Record) -> None:
         """Append a record with `kind`, `update` and figures; a perplexity beyond all floats is left out of it."""
         record = {name: value for name, value in record.items() if not (isinstance(value, float) and math.isinf(value))}
-        self._jsonl.write(json.dumps(record) + "\n")
-        self._jsonl.flush()
+        self._jsonl.append(f"{json.dumps(record)}\n".encode())
         kind, update = record["kind"], int(record["update"])
-        for name, value in record.items():
-            if isinstance(value, int | float) and name != "update":
-                self._tensorboard.add_scalar(f"{kind}/{name}", value, update)
+        scalars = {
+            f"{kind}/{name}": float(value)
+            for name, value in record.items()
+            if isinstance(value, int | float) and name != "update"
+        }
+        self._tensorboard.add_scalars(scalars, update)
 
     def show_progress(self, record: Record, *, done: float, left_s: float | None) -> None:
         """Show a training record: on the bar at a terminal, else as a line of the log.
@@ -58,7 +72,7 @@ class MetricsLog:
         left = "" if left_s is None else f", {format_duration(left_s)} left"
         norm = f"{record['grad_norm']:.2f}"
         speed = f"{record['src_tokens_per_s']:.0f} + {record['tgt_tokens_per_s']:.0f} tokens/s{left}"
-        # below the console's level where a bar stands there: the line then goes to train.log only
+        # below the console's level if it has a bar: the line then goes to train.log only
         logger.log(
             logging.INFO if self._bar is None else logging.DEBUG,
             f"update {record['update']} epoch {record['epoch']:.2f}: loss {record['nats_per_token']:.3f}, "
@@ -79,6 +93,33 @@ class MetricsLog:
             self._bar.close()
 
 
+class _EventFile:
+    """A new file of TensorBoard's events. Its own writer has a thread, which ends with a traceback on a full disk."""
+
+    def __init__(self, folder: Path, *, purge_step: int) -> None:
+        """Begin a file; TensorBoard forgets the events of earlier files from `purge_step` on."""
+        now = time.time_ns()  # files are read in the order of their names
+        name = f"events.out.tfevents.{now // 10**9:010d}.{socket.gethostname()}.{os.getpid()}.{now}"
+        self._file = RecordFile(folder / name)
+        self._add(Event(file_version="brain.Event:2"))
+        self._add(Event(step=purge_step, session_log=SessionLog(status=SessionLog.START)))
+
+    def add_scalars(self, values: dict[str, float], step: int) -> None:
+        scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        self._add(Event(step=step, summary=Summary(value=scalars)))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _add(self, event: Any) -> None:
+        event.wall_time = time.time()
+        RecordWriter(self).write(event.SerializeToString())
+
+    def write(self, record: bytes) -> None:
+        """Take an event in TensorBoard's encoding from its RecordWriter."""
+        self._file.append(record)
+
+
 def format_duration(seconds: float) -> str:
     """Write seconds as people say them: 45 s, 12 min, 3 h 20 min."""
     if seconds < 90:
@@ -87,16 +128,35 @@ def format_duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
-def _drop_later_records(file: Path, update: int) -> None:
+def _take_back(file: Path, from_update: int, *, with_validation: bool) -> None:
+    """Drop the records after an update, and a last line that a kill cut short; move other damaged lines to a file."""
     if not file.exists():
         return
-    kept = []
-    for line in file.read_text(encoding="utf-8").splitlines(keepends=True):
-        try:
-            if json.loads(line)["update"] <= update:
-                kept.append(line)
-        except (ValueError, KeyError, TypeError):
-            break  # a line cut short by a kill
-    aside = file.with_suffix(".tmp")
-    aside.write_text("".join(kept), encoding="utf-8")
-    aside.replace(file)
+    content = file.read_bytes()
+    *lines, cut = content.split(b"\n")
+    kept, damaged = [], []
+    for line in lines if _parse(cut) is None else [*lines, cut]:
+        record = _parse(line)
+        if record is None:
+            damaged.append(line)
+        elif record["update"] < from_update or (
+            record["update"] == from_update and (with_validation or record["kind"] != "valid")
+        ):
+            kept.append(line)
+    if damaged := [line for line in damaged if line.strip()]:
+        place = file.with_name(f"{file.name}.damaged")
+        with naming(place), place.open("ab") as stream:
+            stream.write(b"".join(line + b"\n" for line in damaged))
+        logger.warning("%s has lines that are no records (%d): they are now in %s", file, len(damaged), place)
+    if (new := b"".join(line + b"\n" for line in kept)) != content:
+        with atomic_write(file) as stream:
+            stream.write(new)
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line.decode())
+        is_record = isinstance(record["update"], int) and isinstance(record["kind"], str)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return record if is_record else None

@@ -20,6 +20,7 @@ from nmt.plain import flatten, from_plain, parse_yaml
 from nmt.text.subword import SubwordModel
 from nmt.training.checkpoint import TrainingSnapshot, load_checkpoint, load_snapshot, read_config, read_new_settings
 from nmt.training.checkpoint_files import check_finite, check_same_layout
+from nmt.training.checkpoint_store import read_checkpoint
 from nmt.training.optimizer import state_layout
 
 logger = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ def load_start(model: Seq2Seq, path: Path) -> None:
         CheckpointError: the checkpoint is damaged.
         ConfigError: its model is another one.
     """
-    start = load_checkpoint(path)
+    start = read_checkpoint(path, load_checkpoint)
     shape = ("embedding_dim", "hidden_dim", "num_layers", "source_order")
     differences = [
         f"model.{key}={getattr(start.model_config, key)}"

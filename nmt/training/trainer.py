@@ -7,97 +7,33 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from nmt.config import BatchingConfig, BestBy, LossPer, OptimizerConfig, ScheduleKind, TrainingConfig
-from nmt.corpus.batching import Batch, Position, TrainingBatches, validation_batches
+from nmt.config import BatchingConfig, LossPer, OptimizerConfig, TrainingConfig
+from nmt.corpus.batching import Batch, TrainingBatches, validation_batches
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.device import Precision
 from nmt.errors import CheckpointError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
-from nmt.plain import from_plain
-from nmt.text.subword import SubwordModel
-from nmt.training.checkpoint import (
-    CheckpointInfo,
-    TrainingSnapshot,
-    save_checkpoint,
-)
+from nmt.training.checkpoint import CheckpointInfo, TrainingSnapshot, read_info
 from nmt.training.checkpoint_files import first_not_finite
-from nmt.training.checkpoint_store import point_link, prune_checkpoints
+from nmt.training.checkpoint_store import Best, CheckpointStore
 from nmt.training.loss import token_loss
 from nmt.training.memory import MemoryAccount
 from nmt.training.metrics_log import MetricsLog, Record
-from nmt.training.optimizer import PlateauState, build_optimizer, clip_gradients, learning_rate
+from nmt.training.optimizer import build_optimizer, clip_gradients, learning_rate
 from nmt.training.resume import read_snapshot
+from nmt.training.saver import RunFiles, Saver
+from nmt.training.train_state import Interval, TrainState
 
 logger = logging.getLogger(__name__)
 
 EndReason = Literal["max_updates", "max_epochs", "max_minutes", "patience", "stopped"]
-
-
-@dataclass
-class Interval:
-    """Sums since the last line of the log; times leave out validation and checkpoints."""
-
-    nll: float | Tensor = 0.0
-    grad_norm: float | Tensor = 0.0
-    src_tokens: int = 0
-    tgt_tokens: int = 0
-    updates: int = 0
-    busy_s: float = 0.0
-
-
-@dataclass
-class TrainState:
-    """All that changes while training runs, besides parameters, optimizer tensors and random states.
-
-    Attributes:
-        best: the best validation so far, in the measure of `training.best_by`.
-        num_bad_validations: validations in a row that were no better, for `training.patience`.
-        scores: of the last validation, and the update that it measured.
-        wall_s: seconds that the run has taken, earlier parts included.
-    """
-
-    update: int = 0
-    position: Position = field(default_factory=Position)
-    plateau: PlateauState = field(default_factory=PlateauState)
-    best: float | None = None
-    num_bad_validations: int = 0
-    scores: dict[str, float] = field(default_factory=dict)
-    scored_at: int | None = None
-    interval: Interval = field(default_factory=Interval)
-    wall_s: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        values = asdict(self)
-        values["interval"] |= {"nll": float(self.interval.nll), "grad_norm": float(self.interval.grad_norm)}
-        return values
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "TrainState":
-        return from_plain(cls, values)
-
-
-@dataclass(frozen=True)
-class RunFiles:
-    """What a run writes with every checkpoint, and where."""
-
-    run_dir: Path
-    config_yaml: str
-    corpus_fingerprint: str
-    src_subword: SubwordModel
-    tgt_subword: SubwordModel
-
-    @property
-    def checkpoints_dir(self) -> Path:
-        return self.run_dir / "checkpoints"
 
 
 class Trainer:
@@ -135,11 +71,10 @@ class Trainer:
         self.files = files
         self.dev_bleu = dev_bleu
         self.stop_requested = stop_requested
-        self.state = TrainState()
-        self._validated_at = -1
-        self._saved_at = -1
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
-        self._writing: Future[None] | None = None
+        self.state = TrainState(precision=precision)
+        self._store = CheckpointStore(files.checkpoints_dir, training)
+        self._saver = Saver(self._store, files)
+        self._scores: dict[str, float] = {}  # of the validation at this update
         self._clock = 0.0
 
     def run(self) -> EndReason:
@@ -148,11 +83,12 @@ class Trainer:
         Raises:
             TrainingError: where the loss is not finite; the checkpoints written before stay as they are.
         """
-        metrics = MetricsLog(self.files.run_dir, from_update=self.state.update)
+        metrics = self._open_metrics()
         memory: MemoryAccount | None = MemoryAccount(self.model, self.optimizer, self.device)
         self._clock = time.perf_counter()
         self.model.train()
         try:
+            self._settle(metrics)
             while (reason := self._limit_reached()) is None:
                 self._update()
                 self._count_time(busy=True)
@@ -161,15 +97,16 @@ class Trainer:
                     if memory is not None:  # once
                         logger.info("%s", memory.describe())
                         memory = None
-                if self.state.update % self.config.validate_every == 0:
-                    self._validate(metrics, scheduled=True)
+                if self._validation_is_due():
+                    self._save()
+                    self._validate(metrics)
                 elif self.state.update % self.config.checkpoint_every == 0:
-                    self._save(is_best=False)
+                    self._save()
                 self._count_time(busy=False)
             self._finish(metrics, reason)
             return reason
         finally:
-            self._writer.shutdown(wait=True)
+            self._saver.close()
             metrics.close()
 
     def resume(self, checkpoint: Path) -> None:
@@ -178,6 +115,7 @@ class Trainer:
         Raises:
             CheckpointError: where the checkpoint is missing, damaged, or was written by another version.
         """
+        info = read_info(checkpoint)
         snapshot = read_snapshot(checkpoint, model=self.model, optimizer=self.optimizer_config)
         try:
             self.state = TrainState.from_json(snapshot.state)
@@ -191,9 +129,46 @@ class Trainer:
                 f"{checkpoint / 'training'} cannot be resumed from ({type(error).__name__}: {error}): start a new "
                 f"run_dir with training.init_from={checkpoint}"
             ) from error
-        self._saved_at = self.state.update
-        if self.state.scored_at == self.state.update:
-            self._validated_at = self.state.update
+        self._saver.written = self.state.update
+        self._restore_scores(info)
+        self._compare_precision()
+
+    def _restore_scores(self, info: CheckpointInfo) -> None:
+        """Take in the validation at this update, which a checkpoint keeps beside the state that it was written with."""
+        state = self.state
+        self._scores = info.scores
+        state.wall_s = max(state.wall_s, info.wall_s)
+        if self._scores and self._validation_is_due() and state.scored_at != state.update:
+            state.take_in(self._scores, self.config.best_by, self.optimizer_config.schedule)
+        if state.best is not None and state.best_update is None:  # a state of version 0.1.0
+            state.best_update = self._store.update_of(state.best)
+
+    def _compare_precision(self) -> None:
+        if self.state.precision not in (None, self.precision):
+            logger.warning(
+                "this run was trained in %s and goes on in %s: it will not equal one that was never interrupted "
+                "(training.precision=%s comes to %s on %s)",
+                self.state.precision,
+                self.precision,
+                self.config.precision,
+                self.precision,
+                self.device,
+            )
+        self.state.precision = self.precision
+
+    def _open_metrics(self) -> MetricsLog:
+        # a validation that was not scheduled counts only if the run does not go on
+        has_validated = bool(self._scores) and (self._validation_is_due() or self._limit_reached() is not None)
+        return MetricsLog(self.files.run_dir, from_update=self.state.update, with_validation=has_validated)
+
+    def _settle(self, metrics: MetricsLog) -> None:
+        """Bring in order what a copy, or a kill between a checkpoint and its validation, has left."""
+        self._saver.settle(self._best())
+        if self._validation_is_due() and not self._scores and not self.stop_requested():
+            self._validate(metrics)
+
+    def _validation_is_due(self) -> bool:
+        return self.state.update > 0 and self.state.update % self.config.validate_every == 0
 
     def _limit_reached(self) -> EndReason | None:
         config, state = self.config, self.state
@@ -227,6 +202,7 @@ class Trainer:
             self._check_finite(nll + grad_norm, state.update + 1)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self._scores = {}
         state.update += 1
         state.position = self.batches.position
         interval = state.interval
@@ -260,10 +236,10 @@ class Trainer:
             plateau=self.state.plateau,
         )
 
-    def _check_finite(self, value: Tensor | float, update: int) -> None:
+    def _check_finite(self, value: Tensor | float, update: int, *, what: str = "the loss or its gradient") -> None:
         if not math.isfinite(float(value)):
             raise TrainingError(
-                f"the loss or its gradient is not finite at update {update}: go on from the last checkpoint with "
+                f"{what} is not finite at update {update}: go on from the last checkpoint with "
                 "resume=true and a lower optimizer.lr, or start a new run_dir with a lower training.clip_norm"
             )
 
@@ -320,18 +296,16 @@ class Trainer:
             num_tokens += batch.num_tgt_tokens
         return nll / num_tokens
 
-    def _validate(self, metrics: MetricsLog, *, scheduled: bool) -> None:
-        """Measure the development set and save; an unscheduled one, at the end of a run, moves no schedule."""
-        state, config = self.state, self.config
-        self.model.eval()
-        nats_per_token = self._dev_nats_per_token()
-        self._check_finite(nats_per_token, state.update)
-        scores = {"nats_per_token": nats_per_token, "perplexity": perplexity(nats_per_token)}
-        nth_validation = state.update // config.validate_every
-        if self.dev_bleu is not None and (not scheduled or nth_validation % (config.bleu_every or 1) == 0):
-            scores["bleu"] = self.dev_bleu(self.model)
-        self.model.train()
-        is_best = self._take_in(scores, scheduled=scheduled)
+    def _validate(self, metrics: MetricsLog) -> None:
+        """Measure the development set, for the checkpoint of this update, which is being written.
+
+        One that is not scheduled, at the end of a run, moves neither schedules nor patience.
+        """
+        state = self.state
+        self._scores = scores = self._measure()
+        is_best = state.is_best(scores, self.config.best_by)
+        if self._validation_is_due():
+            state.take_in(scores, self.config.best_by, self.optimizer_config.schedule)
         self._count_time(busy=False)
         head: Record = {"kind": "valid", "update": state.update, "epoch": self.batches.fractional_epochs()}
         metrics.write(head | scores | {"wall_s": state.wall_s})
@@ -339,81 +313,67 @@ class Trainer:
         logger.info(
             "validation at update %d: loss %.4f, perplexity %.2f%s%s",
             state.update,
-            nats_per_token,
+            scores["nats_per_token"],
             scores["perplexity"],
             bleu,
             " (best so far)" if is_best else "",
         )
-        self._validated_at = state.update
-        self._save(is_best=is_best)
+        self._saver.record_scores(state.update, scores, wall_s=state.wall_s, best=self._best())
 
-    def _take_in(self, scores: dict[str, float], *, scheduled: bool) -> bool:
-        """Let scores move the schedules; returns whether they are the best so far."""
-        state = self.state
-        state.scores, state.scored_at = scores, state.update
-        if scheduled and self.optimizer_config.schedule.kind == ScheduleKind.plateau:
-            state.plateau.observe(scores["nats_per_token"], self.optimizer_config.schedule)
-        measure = self.config.best_by.value
-        if measure not in scores:
-            return False
-        sign = 1 if self.config.best_by == BestBy.bleu else -1
-        is_best = state.best is None or sign * scores[measure] > sign * state.best
-        if is_best:
-            state.best = scores[measure]
-        if scheduled:
-            state.num_bad_validations = 0 if is_best else state.num_bad_validations + 1
-        return is_best
+    def _measure(self) -> dict[str, float]:
+        """Return the loss on the development set, and BLEU every so many validations and at the end."""
+        self.model.eval()
+        nats_per_token = self._dev_nats_per_token()
+        self._check_finite(nats_per_token, self.state.update)
+        scores = {"nats_per_token": nats_per_token, "perplexity": perplexity(nats_per_token)}
+        nth_validation = self.state.update // self.config.validate_every
+        is_scheduled = self._validation_is_due()
+        if self.dev_bleu is not None and (not is_scheduled or nth_validation % (self.config.bleu_every or 1) == 0):
+            scores["bleu"] = self.dev_bleu(self.model)
+        self.model.train()
+        return scores
 
     def _finish(self, metrics: MetricsLog, reason: EndReason) -> None:
-        """Validate and save what is not validated and saved yet; a stop only saves."""
-        if reason == "stopped":
-            if self._saved_at != self.state.update and self.state.update > 0:
-                self._save(is_best=False)
-        elif self._validated_at != self.state.update and self.state.update > 0:
-            self._validate(metrics, scheduled=False)
-        self._wait_for_writer()
+        """Save and validate what is not saved and validated yet; a stop only saves.
 
-    def _save(self, *, is_best: bool) -> None:
-        """Copy all that a checkpoint needs to memory and let a thread write it, while training goes on."""
+        Raises:
+            CheckpointError: the disk still refuses the last checkpoint.
+        """
+        update = self.state.update
+        if update == 0:
+            return
+        if self._saver.is_behind(update):
+            self._save()
+        if reason != "stopped" and not self._scores:
+            self._validate(metrics)
+            if self._saver.is_behind(update):
+                self._save()
+        self._saver.finish()
+
+    def _save(self) -> None:
+        """Copy all that a checkpoint needs to memory, to be written while training goes on."""
         self._check_finite(self.state.interval.nll + self.state.interval.grad_norm, self.state.update)
-        self._wait_for_writer()
-        self._saved_at = self.state.update
-        state = self.state
+        if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
+            self._check_finite(math.nan, self.state.update, what="a parameter")
+        self._saver.wait()  # before more memory is taken
         info = CheckpointInfo(
-            update=state.update,
+            update=self.state.update,
             epochs=self.batches.fractional_epochs(),
             corpus_fingerprint=self.files.corpus_fingerprint,
             src_subword_fingerprint=self.files.src_subword.fingerprint,
             tgt_subword_fingerprint=self.files.tgt_subword.fingerprint,
-            scores=state.scores if state.scored_at == state.update else {},
+            scores=self._scores,
         )
         parameters = {name: _copy(tensor) for name, tensor in self.model.state_dict().items()}
         if first_not_finite(parameters) is not None:  # which the next update would find out
-            self._check_finite(math.nan, state.update)
-        self._writing = self._writer.submit(self._write, info, parameters, self._snapshot(), is_best)
+            self._check_finite(math.nan, self.state.update)
+        self._saver.save(info, parameters=parameters, snapshot=self._snapshot(), best=self._best())
 
-    def _write(
-        self, info: CheckpointInfo, parameters: dict[str, Tensor], snapshot: TrainingSnapshot, is_best: bool
-    ) -> None:
-        directory = self.files.checkpoints_dir
-        path = save_checkpoint(
-            directory,
-            info,
-            parameters=parameters,
-            config_yaml=self.files.config_yaml,
-            src_subword=self.files.src_subword,
-            tgt_subword=self.files.tgt_subword,
-            snapshot=snapshot,
-        )
-        if is_best or not (directory / "best").exists():
-            point_link(directory, "best", path)
-        point_link(directory, "last", path)
-        prune_checkpoints(directory, keep_last=self.config.keep_last)
-
-    def _wait_for_writer(self) -> None:
-        if self._writing is not None:
-            self._writing.result()
-            self._writing = None
+    def _best(self) -> Best | None:
+        state = self.state
+        if state.best is None or state.best_update is None:
+            return None
+        return Best(state.best_update, state.best)
 
     def _snapshot(self) -> TrainingSnapshot:
         random = {"cpu": torch.get_rng_state()}

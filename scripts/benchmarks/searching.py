@@ -17,6 +17,7 @@ from nmt.model.seq2seq import Seq2Seq
 from nmt.search.scorer import Average, Candidates, EncodedSource, EnsembleScorer, EnsembleState, ModelScorer
 from nmt.text.subword import EOS_ID, SubwordModel
 from nmt.training.checkpoint import load_checkpoint
+from nmt.training.checkpoint_store import read_checkpoint
 
 SEGMENTATION, ENCODER, NETWORK = "segmentation", "encoder", "decoder step"
 RANKING, SELECTION, SPELLING = "softmax and top k", "moving states", "spelling"
@@ -113,7 +114,7 @@ def scorers_of(
     """Load checkpoints, each as a scorer and as one with clocks."""
     plain, timed = [], []
     for name in checkpoints:
-        checkpoint = load_checkpoint(Path(name))
+        checkpoint = read_checkpoint(Path(name), load_checkpoint)
         settings: dict[str, Any] = {
             "src_subword": checkpoint.src_subword,
             "tgt_subword": checkpoint.tgt_subword,

@@ -22,7 +22,8 @@ from nmt.device import resolve_precision
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.text.subword import EOS_ID, SubwordModel, SubwordSpec, learn_subword
 from nmt.training.checkpoint import CheckpointInfo, TrainingSnapshot, save_checkpoint
-from nmt.training.trainer import RunFiles, Trainer
+from nmt.training.saver import RunFiles
+from nmt.training.trainer import Trainer
 
 _NEVER = sys.maxsize
 _FIRST_WORD_ID = EOS_ID + 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -58,6 +60,26 @@ def test_a_run_ended_by_a_signal_goes_on_bitwise(digits: Path, tmp_path: Path, n
     assert finish(start("train", *long_run(digits, tmp_path / "whole"), limit))[0] == 0
     cut, whole = (folder / "checkpoints" / "last" / "model.safetensors" for folder in (run_dir, tmp_path / "whole"))
     assert cut.read_bytes() == whole.read_bytes()
+
+
+def test_a_run_whose_terminal_is_closed_saves_and_stops(digits: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    terminal, stderr = pty.openpty()
+    settings = [*long_run(digits, run_dir), "training.checkpoint_every=100000", "training.validate_every=100000"]
+    command = [*NMT, "train", *settings, "training.log_every=1"]  # with a bar that moves at every update
+    process = subprocess.Popen(command, stdin=stderr, stdout=stderr, stderr=stderr, start_new_session=True)
+    os.close(stderr)
+    seen = b""
+    while b"%|" not in seen:
+        assert select.select([terminal], [], [], 120)[0], seen
+        seen += os.read(terminal, 1000)
+    os.close(terminal)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(120) == 129  # though the messages, and the bar, go nowhere
+    assert load_checkpoint(run_dir / "checkpoints" / "last").info.update >= 1
+    log = (run_dir / "train.log").read_text()
+    assert "add resume=true to go on" in log
+    assert "Traceback" not in log
 
 
 def test_a_kill_leaves_a_checkpoint_to_go_on_from(digits: Path, tmp_path: Path) -> None:

@@ -1,0 +1,48 @@
+"""Signals that end a training run with a checkpoint."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+# Ctrl-C; what batch systems send; a closed terminal; what `sbatch --signal=USR1@60` sends before the time is up
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGUSR1)  # nohup lets its command ignore SIGHUP
+
+
+class StopFlag:
+    """Set by the first of the signals; the second one does what it did before."""
+
+    def __init__(self) -> None:
+        self.signal_number = 0
+        self._previous = {
+            number: signal.signal(number, self._set)
+            for number in SIGNALS
+            if not (number in MAY_BE_IGNORED and signal.getsignal(number) == signal.SIG_IGN)
+        }
+
+    def is_set(self) -> bool:
+        return self.signal_number != 0
+
+    def restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _set(self, signal_number: int, _frame: object) -> None:
+        if self.signal_number:
+            self.restore()
+            signal.raise_signal(signal_number)
+        self.signal_number = signal_number
+        # not by the logger: the signal may have come while it was writing
+        with suppress(OSError):  # nobody may be listening
+            os.write(2, f"{signal.Signals(signal_number).name}: saving a checkpoint, then stopping\n".encode())
+
+
+@contextmanager
+def graceful_stop() -> Iterator[StopFlag]:
+    """Let the signals set a flag while the block runs."""
+    flag = StopFlag()
+    try:
+        yield flag
+    finally:
+        flag.restore()

@@ -1,0 +1,81 @@
+"""All that changes while a run trains, besides parameters, optimizer tensors and random states."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from nmt.config import BestBy, ScheduleConfig, ScheduleKind
+from nmt.corpus.batching import Position
+from nmt.plain import from_plain
+from nmt.training.optimizer import PlateauState
+
+Scores = Mapping[str, float]
+
+
+def is_better(one: float, other: float, measure: BestBy) -> bool:
+    return one > other if measure == BestBy.bleu else one < other
+
+
+@dataclass
+class Interval:
+    """Sums since the last line of the log; times leave out validation and checkpoints."""
+
+    nll: float | Tensor = 0.0
+    grad_norm: float | Tensor = 0.0
+    src_tokens: int = 0
+    tgt_tokens: int = 0
+    updates: int = 0
+    busy_s: float = 0.0
+
+
+@dataclass
+class TrainState:
+    """What a checkpoint keeps of the course of training.
+
+    Attributes:
+        best: the best scheduled validation so far, in the measure of `training.best_by`.
+        best_update: where it was; None if there was none, or in the states of version 0.1.0.
+        num_bad_validations: scheduled validations in a row that were no better, for `training.patience`.
+        scores: of the last scheduled validation, and the update that it measured.
+        wall_s: seconds that the run has taken, earlier parts included.
+        precision: in which it trains; None in the states of version 0.1.0.
+    """
+
+    update: int = 0
+    position: Position = field(default_factory=Position)
+    plateau: PlateauState = field(default_factory=PlateauState)
+    best: float | None = None
+    best_update: int | None = None
+    num_bad_validations: int = 0
+    scores: dict[str, float] = field(default_factory=dict)
+    scored_at: int | None = None
+    interval: Interval = field(default_factory=Interval)
+    wall_s: float = 0.0
+    precision: str | None = None
+
+    def is_best(self, scores: Scores, measure: BestBy) -> bool:
+        """Tell whether scores are better than those of all scheduled validations so far; a tie is not."""
+        if measure.value not in scores:
+            return False
+        return self.best is None or is_better(scores[measure.value], self.best, measure)
+
+    def take_in(self, scores: Scores, measure: BestBy, schedule: ScheduleConfig) -> None:
+        """Let a scheduled validation at the present update move the schedules."""
+        self.scores, self.scored_at = dict(scores), self.update
+        if schedule.kind == ScheduleKind.plateau:
+            self.plateau.observe(scores["nats_per_token"], schedule)
+        if self.is_best(scores, measure):
+            self.best, self.best_update, self.num_bad_validations = scores[measure.value], self.update, 0
+        elif measure.value in scores:
+            self.num_bad_validations += 1
+
+    def to_json(self) -> dict[str, Any]:
+        values = asdict(self)
+        values["interval"] |= {"nll": float(self.interval.nll), "grad_norm": float(self.interval.grad_norm)}
+        return values
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "TrainState":
+        return from_plain(cls, values)

@@ -1,0 +1,249 @@
+"""What a training run is worth that was killed (SIGKILL) again and again: the same as one that was left alone.
+
+A small model is trained on digits. Each part of a run is a process of its own, forked after the imports, which are most
+of a start. It is killed at a random moment, and the next part resumes; a run that has reached its end is compared, bit
+by bit, with one that was never killed, and the next run begins.
+"""
+
+import argparse
+import json
+import mmap
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from enum import IntEnum
+from functools import wraps
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import nmt.commands.train  # noqa: F401  # before the forks
+from nmt.commands import main as command_line
+from nmt.training.checkpoint_store import CheckpointStore, checkpoints_in, resolve_checkpoint
+from nmt.training.trainer import Trainer
+
+ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+FRENCH = ("zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf")
+
+
+class Stage(IntEnum):
+    """What a process was doing when it was killed."""
+
+    starting = 0
+    recovering = 1
+    training = 2
+    updating = 3
+    validating = 4
+    copying_a_checkpoint = 5
+    writing_a_checkpoint = 6
+    saving_scores = 7
+    linking_and_pruning = 8
+    ending = 9
+
+
+STAGES: list[tuple[type, str, Stage]] = [
+    (CheckpointStore, "recover", Stage.recovering),
+    (Trainer, "run", Stage.training),
+    (Trainer, "_update", Stage.updating),
+    (Trainer, "_validate", Stage.validating),
+    (Trainer, "_save", Stage.copying_a_checkpoint),
+    (Trainer, "_finish", Stage.ending),
+    (CheckpointStore, "write", Stage.writing_a_checkpoint),
+    (CheckpointStore, "record_scores", Stage.saving_scores),
+    (CheckpointStore, "settle", Stage.linking_and_pruning),
+]
+
+
+class Watch:
+    """Bytes that a child shares with its parent: the stages of its two threads, and whether training has begun."""
+
+    def __init__(self) -> None:
+        self._bytes = mmap.mmap(-1, 3)
+
+    def instrument(self) -> None:
+        """Let the child's calls tell their stages."""
+        for owner, name, stage in STAGES:
+            setattr(owner, name, self._telling(getattr(owner, name), stage))
+
+    @property
+    def stage(self) -> Stage:
+        return Stage(self._bytes[1] or self._bytes[0])
+
+    @property
+    def has_begun(self) -> bool:
+        return bool(self._bytes[2])
+
+    def _telling(self, function: Callable[..., Any], stage: Stage) -> Callable[..., Any]:
+        is_writer = stage in (Stage.writing_a_checkpoint, Stage.saving_scores, Stage.linking_and_pruning)
+
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            before = self._bytes[is_writer]
+            self._bytes[is_writer] = stage
+            if stage == Stage.training:
+                self._bytes[2] = 1
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._bytes[is_writer] = before
+
+        return call
+
+
+class Part(NamedTuple):
+    """How a process ended: killed at a stage, or by itself with a status."""
+
+    stage: Stage
+    status: int | None
+
+
+def start(arguments: Sequence[str], log: Path, watch: Watch) -> int:
+    """Run `nmt ARGUMENTS` in a process of its own; returns its number."""
+    sys.stdout.flush()
+    if pid := os.fork():
+        return pid
+    status = 1
+    try:
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        for stream in (1, 2):
+            os.dup2(descriptor, stream)
+        watch.instrument()
+        with mock.patch.object(sys, "argv", ["nmt", *arguments]):
+            command_line.main()
+    except SystemExit as end:
+        status = int(end.code or 0)
+    finally:
+        os._exit(status)
+
+
+def kill_after(pid: int, watch: Watch, *, delay_s: float, from_start: bool) -> Part:
+    """Kill a process some time after its start, or after training has begun; it may have ended by then."""
+    begin = time.monotonic() if from_start else None
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return Part(watch.stage, os.waitstatus_to_exitcode(status))
+        if begin is None and watch.has_begun:
+            begin = time.monotonic()
+        if begin is not None and time.monotonic() - begin >= delay_s:
+            os.kill(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+            code = os.waitstatus_to_exitcode(status)
+            return Part(watch.stage, None if code == -signal.SIGKILL else code)
+        time.sleep(0.0002)
+
+
+def differences(run_dir: Path, expected_dir: Path) -> Iterator[str]:
+    """Name what differs between two runs, the clock and their directories left out."""
+    folders = [path / "checkpoints" for path in (run_dir, expected_dir)]
+    for name in ("best", "last"):
+        updates = [resolve_checkpoint(folder / name).name for folder in folders]
+        if updates[0] != updates[1]:
+            yield f"{name} is {updates[0]}, but must be {updates[1]}"
+    names = [[path.name for path in checkpoints_in(folder).values()] for folder in folders]
+    if names[0] != names[1]:
+        yield f"checkpoints are {names[0]}, but must be {names[1]}"
+    for name in set(names[0]) & set(names[1]):
+        for file in ("model.safetensors", "training/optimizer.safetensors", "training/random.safetensors"):
+            if (folders[0] / name / file).read_bytes() != (folders[1] / name / file).read_bytes():
+                yield f"{name}/{file} differs"
+        for file in ("checkpoint.json", "training/state.json"):
+            if _without_clock(folders[0] / name / file) != _without_clock(folders[1] / name / file):
+                yield f"{name}/{file} differs"
+    if _without_clock(run_dir / "metrics.jsonl") != _without_clock(expected_dir / "metrics.jsonl"):
+        yield "metrics.jsonl differs"
+    if leftovers := sorted(str(path.relative_to(run_dir)) for path in run_dir.rglob(".*.tmp")):
+        yield f"leftovers: {', '.join(leftovers)}"
+
+
+def _without_clock(file: Path) -> list[Any]:
+    def strip(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        # with the hashes of files, which tell of the clock as well
+        hidden = {"wall_s", "busy_s", "src_tokens_per_s", "tgt_tokens_per_s", "files", "hash"}
+        return {name: strip(inner) for name, inner in value.items() if name not in hidden}
+
+    text = file.read_text(encoding="utf-8")
+    return [strip(json.loads(part)) for part in (text.splitlines() if file.suffix == ".jsonl" else [text])]
+
+
+def write_text(folder: Path) -> None:
+    """Write digits in English, and in French in the reverse order."""
+    numbers = random.Random(1)
+    for split, num_pairs in (("train", 200), ("dev", 10)):
+        rows = [[numbers.randrange(10) for _ in range(numbers.randint(1, 6))] for _ in range(num_pairs)]
+        for lang, words, step in (("en", ENGLISH, 1), ("fr", FRENCH, -1)):
+            lines = [" ".join(words[digit] for digit in row[::step]) for row in rows]
+            (folder / f"{split}.{lang}").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def settings(folder: Path, options: argparse.Namespace) -> list[str]:
+    return [
+        "train",
+        "resume=true",
+        *("data=files", "data.src_lang=en", "data.tgt_lang=fr", f"data.dir={folder}"),
+        *("data.train.src=train.en", "data.train.tgt=train.fr", "data.dev.src=dev.en", "data.dev.tgt=dev.fr"),
+        *(f"data.prepared_dir={folder / 'prepared'}", "subword=word", "subword.vocab_size=14"),
+        *("model=lstm_tiny", f"model.hidden_dim={options.hidden_dim}", f"model.embedding_dim={options.hidden_dim}"),
+        *("model.dropout=0.1", "batching=sentences", "batching.size=8", "batching.min_sentences=4"),
+        *("device=cpu", "threads=1", "training.precision=fp32", "optimizer.schedule.kind=plateau"),
+        *("optimizer.lr=0.01", "optimizer.schedule.plateau_patience=2", "training.max_epochs=null"),
+        *(f"training.max_updates={options.updates}", "training.log_every=2", "training.keep_last=2"),
+        *(f"training.checkpoint_every={options.checkpoint_every}", f"training.validate_every={options.validate_every}"),
+        *("training.bleu_every=2", "training.best_by=bleu", "search.max_len_ratio=1"),
+    ]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Read the command line, kill, resume, compare, and print a summary; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="scripts/torture", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1, help="of the moments")
+    parser.add_argument("--updates", type=int, default=50, help="of a run")
+    parser.add_argument("--checkpoint-every", type=int, default=3, metavar="UPDATES")
+    parser.add_argument("--validate-every", type=int, default=4, metavar="UPDATES")
+    parser.add_argument("--hidden-dim", type=int, default=16, help="of the model")
+    parser.add_argument("--longest", type=float, default=0.5, metavar="SECONDS", help="that a part may train")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="nmt-torture-") as name:
+        return _torture(Path(name), options)
+
+
+def _torture(folder: Path, options: argparse.Namespace) -> int:
+    write_text(folder)
+    command, expected = settings(folder, options), folder / "left_alone"
+    _, status = os.waitpid(start([*command, f"run_dir={expected}"], folder / "left_alone.log", Watch()), 0)
+    if status:
+        print((folder / "left_alone.log").read_text(encoding="utf-8"), file=sys.stderr)
+        return 1
+    stages: Counter[str] = Counter()
+    moments, num_runs, problems = random.Random(options.seed), 0, list[str]()
+    while stages.total() < options.kills or num_runs == 0:
+        num_runs += 1
+        run_dir = folder / f"run{num_runs}"
+        while True:
+            watch = Watch()
+            pid = start([*command, f"run_dir={run_dir}"], run_dir.with_suffix(".log"), watch)
+            if stages.total() < options.kills:
+                from_start = moments.random() < 0.15
+                delay_s = moments.uniform(0, 1.5 if from_start else options.longest)
+            else:  # the last run goes on to its end
+                from_start, delay_s = True, 600.0
+            part = kill_after(pid, watch, delay_s=delay_s, from_start=from_start)
+            if part.status is not None:
+                break
+            stages[part.stage.name.replace("_", " ")] += 1
+        found = list(differences(run_dir, expected)) if part.status == 0 else [f"exit status {part.status}"]
+        problems += [f"run {num_runs}: {problem}" for problem in found]
+        if found:
+            print(run_dir.with_suffix(".log").read_text(encoding="utf-8")[-3000:], file=sys.stderr)
+    print(f"{stages.total()} kills: " + ", ".join(f"{number} {stage}" for stage, number in stages.most_common()))
+    print(f"{num_runs} runs of {options.updates} updates, each resumed to its end")
+    print("\n".join(problems) or "all equal to the run that was left alone, bit by bit")
+    return 1 if problems else 0

@@ -1,0 +1,56 @@
+"""Kills at random moments, and what tells that they cost nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from killed_runs import differences
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "torture"
+
+
+def test_a_run_equals_its_copy_and_the_clock_does_not_count(run_dir: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run_dir, tmp_path / "copy", symlinks=True)
+    lines = [json.loads(line) for line in (copy / "metrics.jsonl").read_text().splitlines()]
+    (copy / "metrics.jsonl").write_text("".join(json.dumps(line | {"wall_s": 0.0}) + "\n" for line in lines))
+    assert list(differences(copy, run_dir)) == []
+
+
+def test_whatever_differs_is_named(run_dir: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run_dir, tmp_path / "copy", symlinks=True)
+    checkpoints = copy / "checkpoints"
+    last = (checkpoints / "last").resolve()
+    for file in ("model.safetensors", "training/random.safetensors"):
+        content = (last / file).read_bytes()
+        (last / file).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    state = last / "training" / "state.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"best_update": 5}))
+    with (copy / "metrics.jsonl").open("a") as stream:
+        stream.write('{"kind": "valid", "update": 6}\n')
+    shutil.copytree(last, checkpoints / "update_000099")
+    (checkpoints / "last").unlink()
+    (checkpoints / "last").symlink_to("update_000099")
+    (checkpoints / ".update_000007.tmp").mkdir()
+    assert sorted(differences(copy, run_dir)) == [
+        "checkpoints are ['update_000004', 'update_000006', 'update_000099'], "
+        "but must be ['update_000004', 'update_000006']",
+        "last is update_000099, but must be update_000006",
+        "leftovers: checkpoints/.update_000007.tmp",
+        "metrics.jsonl differs",
+        "update_000006/model.safetensors differs",
+        "update_000006/training/random.safetensors differs",
+        "update_000006/training/state.json differs",
+    ]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_ten_times_ends_as_if_it_had_been_left_alone() -> None:
+    done = subprocess.run([sys.executable, str(SCRIPT), "--kills", "10"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("10 kills: ")
+    assert done.stdout.endswith("all equal to the run that was left alone, bit by bit\n")
