@@ -36,6 +36,7 @@ from nmt.training.checkpoint import (
     restore_checkpoints,
     save_checkpoint,
 )
+from nmt.training.checkpoint_files import check_hash
 from nmt.training.checkpoint_store import point_link
 from tests.checkpoints import edit_config, edit_json, rehash
 from tests.models import MODEL, tiny_model, tiny_subword
@@ -454,7 +455,7 @@ def test_a_reader_sees_the_old_checkpoint_or_the_new_one_but_no_mix(
     expected = {seed: model_of_both(seed=seed).decoder.output.weight for seed in (1, 2)}
     (tmp_path / "best").symlink_to(save(tmp_path).name)
     num_reads, when = 0, 0
-    check = checkpoint_module.check_hash
+    check = check_hash
 
     def replaced_meanwhile(folder: Path, name: str, hashes: Mapping[str, str] | None) -> None:
         nonlocal num_reads
@@ -489,7 +490,7 @@ def test_the_link_moves_on_while_a_reader_reads(tmp_path: Path, monkeypatch: pyt
     best = tmp_path / "best"
     best.symlink_to(save(tmp_path, update=7).name)
     save(tmp_path, update=8, seed=2)
-    check = checkpoint_module.check_hash
+    check = check_hash
 
     def pruned_meanwhile(folder: Path, name: str, hashes: Mapping[str, str] | None) -> None:
         if name == "model.safetensors" and folder.name == "update_000007":
