@@ -7,13 +7,18 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
+from torch import Tensor
 
 from nmt import config as config_module
-from nmt.config import ModelConfig, TrainCommand
+from nmt.config import ModelConfig, SourceOrder, TrainCommand
 from nmt.errors import CheckpointError, DamagedCheckpointError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.training import checkpoint as checkpoint_module
@@ -32,6 +37,7 @@ from nmt.training.checkpoint import (
     restore_checkpoints,
     save_checkpoint,
 )
+from nmt.training.checkpoint_files import check_hash
 from tests.checkpoints import edit_config, edit_json, rehash
 from tests.models import MODEL, tiny_model, tiny_subword
 
@@ -129,6 +135,70 @@ def test_what_resuming_needs_comes_back(saved: Path) -> None:
     for loaded, expected in ((snapshot.optimizer, SNAPSHOT.optimizer), (snapshot.random, SNAPSHOT.random)):
         assert list(loaded) == list(expected)
         assert all(torch.equal(loaded[name], tensor) for name, tensor in expected.items())
+
+
+NUMBERS = st.floats(min_value=0, allow_nan=False)
+TENSORS = st.dictionaries(
+    st.text(st.characters(codec="utf-8"), max_size=9).filter(lambda name: name != "__metadata__"),
+    st.builds(
+        lambda shape, dtype, seed: torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype),
+        st.lists(st.integers(0, 3), max_size=3),
+        st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8]),
+        st.integers(0, 99),
+    ),
+    max_size=3,
+)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@given(
+    info=st.builds(
+        CheckpointInfo,
+        update=st.integers(0, 2**63),
+        epochs=NUMBERS,
+        corpus_fingerprint=st.text(),
+        src_subword_fingerprint=st.just(SRC.fingerprint),
+        tgt_subword_fingerprint=st.just(TGT.fingerprint),
+        scores=st.dictionaries(st.text(), NUMBERS),
+    ),
+    optimizer=TENSORS,
+    random=TENSORS,
+    state=st.dictionaries(st.text(), st.recursive(st.none() | NUMBERS, lambda inner: st.lists(inner, max_size=3))),
+    seed=st.integers(0, 999),
+    name=st.text(),
+)
+def test_any_checkpoint_comes_back(
+    tmp_path_factory: pytest.TempPathFactory,
+    info: CheckpointInfo,
+    optimizer: dict[str, Tensor],
+    random: dict[str, Tensor],
+    state: dict[str, Any],
+    seed: int,
+    name: str,
+) -> None:
+    parameters = model_of_both(seed=seed).state_dict()
+    path = save_checkpoint(
+        tmp_path_factory.mktemp("any"),
+        info,
+        parameters=parameters,
+        config_yaml=yaml.safe_dump({"model": {**asdict(MODEL), "name": name, "source_order": "forward"}}),
+        src_subword=SRC,
+        tgt_subword=TGT,
+        snapshot=TrainingSnapshot(optimizer, random, state),
+    )
+    loaded, snapshot = load_checkpoint(path), load_snapshot(path)
+    assert loaded.info == info
+    assert loaded.model_config == replace(MODEL, name=name, source_order=SourceOrder.forward)
+    assert snapshot.state == state
+    for found, expected in (
+        (loaded.model.state_dict(), parameters),
+        (snapshot.optimizer, optimizer),
+        (snapshot.random, random),
+    ):
+        assert found.keys() == expected.keys()
+        for key, tensor in expected.items():
+            assert (found[key].shape, found[key].dtype) == (tensor.shape, tensor.dtype)
+            assert torch.equal(found[key], tensor)
 
 
 def test_a_checkpoint_stands_alone(saved: Path, tmp_path: Path) -> None:
@@ -392,7 +462,7 @@ def test_a_reader_sees_the_old_checkpoint_or_the_new_one_but_no_mix(
     expected = {seed: model_of_both(seed=seed).decoder.output.weight for seed in (1, 2)}
     (tmp_path / "best").symlink_to(save(tmp_path).name)
     num_reads, when = 0, 0
-    check = checkpoint_module.check_hash
+    check = check_hash
 
     def replaced_meanwhile(folder: Path, name: str, hashes: Mapping[str, str] | None) -> None:
         nonlocal num_reads
@@ -427,7 +497,7 @@ def test_the_link_moves_on_while_a_reader_reads(tmp_path: Path, monkeypatch: pyt
     best = tmp_path / "best"
     best.symlink_to(save(tmp_path, update=7).name)
     save(tmp_path, update=8, seed=2)
-    check = checkpoint_module.check_hash
+    check = check_hash
 
     def pruned_meanwhile(folder: Path, name: str, hashes: Mapping[str, str] | None) -> None:
         if name == "model.safetensors" and folder.name == "update_000007":

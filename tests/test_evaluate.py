@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from nmt.evaluation.metrics import corpus_bleu
+from tests.checkpoints import edit_config
 from tests.commands import error, nmt
 
 
@@ -193,21 +193,20 @@ def test_checkpoints_are_scored_on_a_test_set(checkpoint: Path, digits: Path, tm
 
 
 @pytest.fixture
-def own_test_set(checkpoint: Path, digits: Path, tmp_path: Path) -> Callable[[list[str] | None], Path]:
+def own_test_set(checkpoint: Path, digits: Path, tmp_path: Path) -> Callable[[list[str]], Path]:
     """Copies the checkpoint, with a test set of these source files in its run's settings."""
 
-    def copy(src: list[str] | None) -> Path:
+    def copy(src: list[str]) -> Path:
         path = shutil.copytree(checkpoint, tmp_path / "copy")
-        settings = yaml.safe_load((path / "config.yaml").read_text())
-        settings["data"] |= {"dir": str(digits), "test": {"src": src, "tgt": ["test.fr"]}}
-        (path / "config.yaml").write_text(yaml.safe_dump(settings))
+        test_set = {"dir": str(digits), "test": {"src": src, "tgt": ["test.fr"]}}
+        edit_config(path, lambda config: config["data"].update(test_set))
         return path
 
     return copy
 
 
 def test_checkpoints_alone_are_scored_on_the_test_set_of_their_run(
-    own_test_set: Callable[[list[str] | None], Path], digits: Path
+    own_test_set: Callable[[list[str]], Path], digits: Path
 ) -> None:
     path = own_test_set(["test.en"])
     common = (f"checkpoints=[{path}]", "threads=1", "search=greedy", "by_length=true")
@@ -217,18 +216,16 @@ def test_checkpoints_alone_are_scored_on_the_test_set_of_their_run(
     assert f"test set: {digits / 'test.en'}, {digits / 'test.fr'}" in done.err
 
 
-def test_runs_of_different_test_sets_are_told(own_test_set: Callable[[list[str] | None], Path], tmp_path: Path) -> None:
+def test_runs_of_different_test_sets_are_told(own_test_set: Callable[[list[str]], Path], tmp_path: Path) -> None:
     path = own_test_set(["test.en"])
     other = shutil.copytree(path, tmp_path / "other")
-    (other / "config.yaml").write_text((path / "config.yaml").read_text().replace("test.en", "dev.en"))
+    edit_config(other, lambda config: config["data"]["test"].update(src=["dev.en"]))
     line = error("evaluate", f"checkpoints=[{path},{other}]")
     assert line.startswith("nmt: the runs of the checkpoints name different test sets: give source=FILE")
 
 
-@pytest.mark.parametrize("src", [None, [], ["test.en", "test.fr"]], ids=["null", "none", "two files"])
-def test_a_run_without_such_a_test_set_is_told(
-    own_test_set: Callable[[list[str] | None], Path], src: list[str] | None
-) -> None:
+@pytest.mark.parametrize("src", [[], ["test.en", "test.fr"]], ids=["none", "two files"])
+def test_a_run_without_such_a_test_set_is_told(own_test_set: Callable[[list[str]], Path], src: list[str]) -> None:
     path = own_test_set(src)
     line = error("evaluate", f"checkpoints={path}")
     assert line == (

@@ -97,7 +97,7 @@ def test_any_dataclass_comes_back_through_json(outer: Outer) -> None:
 )
 def test_what_is_wrong_is_named(change: dict[object, object], message: str) -> None:
     with pytest.raises(PlainError, match=message):
-        from_plain(Outer, {**GOOD, **change})
+        from_plain(Outer, dict[object, object](GOOD) | change)
 
 
 @pytest.mark.parametrize("values", [None, [], 3, "x", [["name", "x"]]])
