@@ -16,6 +16,7 @@ ORDER = [
     "files",
     "config",
     "device",
+    "text.compression",
     "text.parallel",
     "text.phrasebook*",
     "text.subword",
