@@ -31,8 +31,9 @@ from numpy.typing import NDArray
 
 from nmt.errors import DataError
 from nmt.text.parallel import SentencePair
-from nmt.text.subword import UNK_ID, EncodedTexts, SubwordModel
+from nmt.text.subword import UNK_ID, SubwordModel
 from nmt.text.subword_process import SubwordProcess
+from nmt.text.word_table import EncodedTexts
 
 DropReason = Literal["empty", "too_long", "too_unequal"]
 NumProcesses = Literal[1, 2]
