@@ -28,6 +28,7 @@ class SubwordKind(StrEnum):
 
 class Normalization(StrEnum):
     nmt_nfkc = "nmt_nfkc"
+    nfc = "nfc"
     identity = "identity"
 
 
@@ -152,7 +153,9 @@ class SubwordConfig:
     tgt_vocab_size: int = MISSING
     joint: bool = MISSING
     byte_fallback: bool = MISSING
-    normalization: Normalization = MISSING
+    normalization: Normalization | None = MISSING  # of both sides, where theirs are null
+    src_normalization: Normalization | None = None
+    tgt_normalization: Normalization | None = None
     tokenizer: Tokenizer = MISSING
     character_coverage: float = MISSING
     max_sentences: int = MISSING

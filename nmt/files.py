@@ -42,25 +42,34 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Make a temporary folder that is renamed to `path` if the block ends without an exception.
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Make a folder beside `path` that is gone after the block, unless the block has renamed it.
 
     Raises:
-        OSError: the folder cannot be made or renamed; a `path` that exists must be an empty folder.
+        OSError: the folder cannot be made; it names `path`.
     """
     temporary = _temporary_name(path)
     try:
         with naming(path, instead_of=temporary):
             temporary.mkdir()
         yield temporary
-        with naming(path, instead_of=temporary):
-            for below in temporary.rglob("*"):
-                sync(below)
-            sync(temporary)
-            temporary.rename(path)
-            sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Make a temporary folder that is renamed to `path` if the block ends without an exception.
+
+    Raises:
+        OSError: the folder cannot be made or renamed; a `path` that exists must be an empty folder.
+    """
+    with temporary_folder(path) as temporary:
+        yield temporary
+        with naming(path, instead_of=temporary):
+            sync_below(temporary)
+            temporary.rename(path)
+            sync(path.parent)
 
 
 def remove_temporaries(folder: Path, name: str) -> None:
@@ -75,6 +84,18 @@ def remove_temporaries(folder: Path, name: str) -> None:
         else:
             with suppress(OSError):
                 path.unlink()
+
+
+def is_file_name(name: str) -> bool:
+    """Tell whether a name can be part of that of a file: it has no slash, nothing invisible, and is not too long."""
+    return name.isprintable() and "/" not in name and name not in ("", ".", "..") and len(name.encode()) <= 200
+
+
+def sync_below(folder: Path) -> None:
+    """Bring a folder and all that it holds to the disk."""
+    for below in folder.rglob("*"):
+        sync(below)
+    sync(folder)
 
 
 def sync(path: Path) -> None:

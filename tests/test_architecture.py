@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "nmt"
 ORDER = [
     "errors",
     "files",
+    "locks",
     "config",
     "device",
     "text.compression",
@@ -24,7 +25,9 @@ ORDER = [
     "text.moses",
     "text.subword",
     "text.subword_process",
+    "corpus.manifest",
     "corpus.binarized",
+    "corpus.prepare",
     "corpus.batching",
     "model.dropout",
     "model.lstm_layer",

@@ -12,9 +12,9 @@ import pytest
 from filelock import FileLock
 
 import nmt.corpus.binarized as binarized_module
-from nmt.commands.prepare import prepare
 from nmt.commands.settings import compose_settings, quote_paths, to_settings
 from nmt.config import TrainCommand
+from nmt.corpus.prepare import prepare
 from nmt.errors import DataError
 from nmt.text.subword_process import SubwordProcess
 from tests.commands import data_settings, error, nmt, write_digits
@@ -81,7 +81,7 @@ def test_a_damaged_corpus_is_made_again(text: Path) -> None:
     directory = _prepare(text)
     (directory / "manifest.json").write_text("{")
     assert _prepare(text) == directory
-    assert json.loads((directory / "manifest.json").read_text())["format_version"] == 1
+    assert json.loads((directory / "manifest.json").read_text())["format_version"] == 2
 
 
 def test_nothing_is_written_beside_the_text(text: Path, tmp_path: Path) -> None:

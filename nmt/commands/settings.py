@@ -59,6 +59,8 @@ def register_schemas() -> None:
     for command, schema in SCHEMAS.items():
         store.store(name=f"{command}_schema", node=schema)
     OmegaConf.register_new_resolver("nmt.absolute", lambda path: str(Path(path).resolve()), replace=True)
+    # a value that gives way to null where another setting is there
+    OmegaConf.register_new_resolver("nmt.unless", lambda other, value: value if other is None else None, replace=True)
 
 
 def to_settings(composed: DictConfig) -> tuple[Any, str]:

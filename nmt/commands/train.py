@@ -15,12 +15,13 @@ import torch
 import yaml
 from filelock import FileLock, Timeout
 
-from nmt.commands.prepare import PreparedCorpus, prepare, split_files
 from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainCommand
 from nmt.corpus.batching import TrainingBatches
+from nmt.corpus.prepare import PreparedCorpus, data_problems, prepare, split_files
 from nmt.device import resolve_device, resolve_inference_precision, resolve_precision
 from nmt.errors import CheckpointError, ConfigError
 from nmt.evaluation.metrics import corpus_bleu
+from nmt.files import is_file_name
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.search.beam import check_search_config
 from nmt.search.scorer import ModelScorer
@@ -156,7 +157,11 @@ def _train(settings: TrainCommand, last: Path | None, *, config_yaml: str) -> in
 def _check(settings: TrainCommand) -> None:
     """Report all that cannot be, at once."""
     training = settings.training
-    problems = list(_out_of_range(settings))
+    problems = [*_out_of_range(settings), *data_problems(settings.data, settings.subword)]
+    if not is_file_name(settings.model.name):  # run_dir is named after it
+        problems.append(
+            f"model.name must be a name without slashes that can be part of a file's, but is {settings.model.name!r}"
+        )
     if not settings.run_dir:
         problems.append("run_dir must name a folder, but is empty")
     if (training.max_updates, training.max_epochs, training.max_minutes, training.patience) == (None,) * 4:
