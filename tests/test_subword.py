@@ -294,14 +294,21 @@ def test_a_vocabulary_smaller_than_the_text_needs_is_explained(kind: SubwordKind
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"vocab_size": 4}, "subword.vocab_size must be at least 5, but is 4"),
-        ({"vocab_size": 260, "byte_fallback": True}, "subword.vocab_size must be at least 261, but is 260"),
+        ({"vocab_size": 4}, "subword.vocab_size must be at least 5 and at most 10,000,000, but is 4"),
+        (
+            {"vocab_size": 260, "byte_fallback": True},
+            "subword.vocab_size must be at least 261 and at most .*, but is 260",
+        ),
+        ({"vocab_size": 10_000_001}, "subword.vocab_size must be at least 5 and at most 10,000,000, but is 10000001"),
         ({"kind": "word", "byte_fallback": True}, "subword.byte_fallback must be false for subword=word"),
         ({"character_coverage": 0.97}, "subword.character_coverage must be from 0.98 to 1, but is 0.97"),
         ({"character_coverage": 1.5}, "subword.character_coverage must be from 0.98 to 1, but is 1.5"),
         ({"character_coverage": float("nan")}, "subword.character_coverage must be from 0.98 to 1, but is nan"),
         ({"max_sentences": 0}, "subword.max_sentences must be at least 1, but is 0"),
-        ({"vocab_size": 0, "max_sentences": 0}, "vocab_size must be at least 5, but is 0; subword.max_sentences must"),
+        (
+            {"vocab_size": 0, "max_sentences": 0},
+            "vocab_size must be at least 5 and at most .*, but is 0; subword.max_sentences must",
+        ),
     ],
 )
 def test_specs_that_cannot_be_are_refused(changes: dict[str, Any], message: str) -> None:

@@ -221,14 +221,14 @@ class _ArrayFile:
         self.xxh3 = xxh3_128()
         self._dtype = dtype
         with naming(path):
-            self._file = path.open("wb")
+            self._file = path.open("wb", buffering=0)
 
     def append(self, array: NDArray[Any]) -> None:
-        content = array.astype(self._dtype).data
-        self.xxh3.update(content)
+        rest = memoryview(array.astype(self._dtype).tobytes())
+        self.xxh3.update(rest)
         with naming(self.path):  # and not numpy's tofile, which does not say why it fails
-            self._file.write(content)
-            self._file.flush()
+            while rest:
+                rest = rest[self._file.write(rest) :]
 
     def close(self) -> None:
         self._file.close()
@@ -273,7 +273,7 @@ def _within(
     reasons: dict[DropReason, NDArray[np.bool_]] = {
         "empty": shorter_P == 0,
         "too_long": longer_P > limits.max_len_subwords,
-        "too_unequal": (longer_P > _RATIO_FROM_LEN) & (longer_P > limits.max_len_ratio * shorter_P),
+        "too_unequal": (longer_P > _RATIO_FROM_LEN) & (longer_P > limits.max_len_ratio * np.maximum(1, shorter_P)),
     }
     keep_P = np.ones(len(longer_P), dtype=np.bool_)
     for reason, applies_P in reasons.items():

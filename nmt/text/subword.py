@@ -52,6 +52,7 @@ _UNK_SURFACE = "⁇"
 _FORMAT_VERSIONS = (1, 2)  # 2 has a normalization in its header
 _HEADER_START = b'{"format": "nmt-subword"'
 _NUM_BYTE_PIECES = 256
+_MAX_VOCAB_SIZE = 10_000_000  # near 2^31 SentencePiece takes minutes, or crashes
 # Part of the result, not of the machine: unigram's sums are split by thread, so another number learns other pieces.
 _NUM_LEARNING_THREADS = 8
 # SentencePiece skips longer lines; its BPE trainer aborts on a single word of 65,536 characters.
@@ -360,8 +361,10 @@ def _check(spec: SubwordSpec) -> None:
     smallest = len(SPECIAL_PIECES) + 1 + (_NUM_BYTE_PIECES if spec.byte_fallback else 0)
     if spec.byte_fallback and spec.kind == "word":
         problems.append("subword.byte_fallback must be false for subword=word, whose unknown words are <unk>")
-    elif spec.vocab_size < smallest:
-        problems.append(f"subword.vocab_size must be at least {smallest}, but is {spec.vocab_size}")
+    elif not smallest <= spec.vocab_size <= _MAX_VOCAB_SIZE:
+        problems.append(
+            f"subword.vocab_size must be at least {smallest} and at most {_MAX_VOCAB_SIZE:,}, but is {spec.vocab_size}"
+        )
     if not 0.98 <= spec.character_coverage <= 1:  # SentencePiece's own bounds
         problems.append(f"subword.character_coverage must be from 0.98 to 1, but is {spec.character_coverage}")
     if spec.max_sentences < 1:
