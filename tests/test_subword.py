@@ -229,6 +229,21 @@ def test_an_unknown_shows() -> None:
     assert word.decode(word.encode("the snowman asks")) == "the ⁇ asks"
 
 
+def test_the_unknown_share_is_that_of_characters() -> None:
+    def share(model: SubwordModel, text: str) -> float:
+        return round(model.unknown_share(text, model.encode(text)), 3)
+
+    bpe, word = _learn(), _learn(kind="word", vocab_size=30)
+    shares = {"": 0, " ": 0, "the baker": 0, "☃": 1, "☃☃☃ ☃": 1, "a ☃☃☃": 0.75, "the ☃": 0.25, "ab☃": 0.333}
+    assert {text: share(bpe, text) for text in shares} == shares
+    shares = {"the village": 0, "the hut": 0.5, "hut hut": 1, "  the  ": 0}
+    assert {text: share(word, text) for text in shares} == shares
+    spelled_in_bytes = _learn(vocab_size=346, byte_fallback=True)
+    assert [share(spelled_in_bytes, text) for text in ("the baker", "a ☃", "☃☃")] == [0, 0.5, 1]
+    assert share(_learn(normalization="nfc"), "ﬁ") == 1
+    assert share(bpe, "ﬁ") == 0  # "fi"
+
+
 def test_words_are_the_most_frequent_ones() -> None:
     text = ["one two two three three three", "four four four four"]
     model = learn_subword(text, replace(SPEC, kind="word", vocab_size=6), lang="en")

@@ -231,7 +231,8 @@ def test_a_second_job_in_a_run_directory_is_refused(digits: Path, tmp_path: Path
 
 def test_a_run_directory_that_cannot_be_written_is_one_line(digits: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert _refusal(digits, tmp_path / "file" / "run") == f"nmt: {tmp_path / 'file' / 'run'}: Not a directory"
+    line = _refusal(digits, run := tmp_path / "file" / "run")
+    assert line == f"nmt: {run} must be writable, but is not (Not a directory): name another run_dir"
 
 
 def test_a_start_that_fails_leaves_no_run(digits: Path, tmp_path: Path) -> None:

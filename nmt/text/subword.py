@@ -18,6 +18,7 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -183,11 +184,6 @@ class SubwordModel:
         """The sha256 (hex) of what `save` writes."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
-    @property
-    def unknown_ids(self) -> frozenset[int]:
-        """The ids of what is no text that the model has learned: UNK, and single bytes."""
-        return frozenset(ours for ours, sp_id in enumerate(self._sp_of_ours) if self._sp.is_byte(sp_id)) | {UNK_ID}
-
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, without BOS and EOS."""
         return self.encode_batch([text])[0]
@@ -231,6 +227,23 @@ class SubwordModel:
     def _renumbered(self, sp_ids: list[int]) -> list[int]:
         ours_of_sp = self._ours_of_sp
         return [ours_of_sp[i] for i in sp_ids]
+
+    def unknown_share(self, text: str, ids: Sequence[int]) -> float:
+        """Return the share of a text's characters, spaces left out, that `ids`, its own, do not spell.
+
+        Characters, since any number of them may be one <unk>. Those that are spelled in bytes count as unknown.
+        """
+        num_characters = len(self.normalize_tokens(text).replace(" ", ""))
+        num_known = sum(self._num_characters[i] for i in ids)
+        return max(0.0, 1 - num_known / num_characters) if num_characters else 0.0
+
+    @cached_property
+    def _num_characters(self) -> list[int]:
+        """How many characters each subword spells, the mark of the space left out."""
+        return [
+            0 if ours <= EOS_ID or self._sp.is_byte(sp_id) else len(self._sp.id_to_piece(sp_id).replace(_SPACE, ""))
+            for ours, sp_id in enumerate(self._sp_of_ours)
+        ]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids: one line, without PAD, BOS and EOS; an UNK shows as "⁇"."""
