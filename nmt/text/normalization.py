@@ -19,8 +19,8 @@ Normalization = Literal["nmt_nfkc", "nfc", "identity"]
 
 
 def nfc(text: str) -> str:
-    """Compose canonically (Unicode Standard Annex 15)."""
-    return unicodedata.normalize("NFC", text)
+    """Compose canonically (Unicode Standard Annex 15); SentencePiece's mark of the space is a space."""
+    return unicodedata.normalize("NFC", text).replace("▁", " ")
 
 
 def rule_name(normalization: Normalization) -> str:
