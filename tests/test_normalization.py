@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+import nmt.text.subword as subword_module
+from nmt.errors import DataError
 from nmt.text.normalization import Normalization, NormalizedAlone, report_normalization
 from nmt.text.subword import SubwordKind, SubwordModel, SubwordSpec, learn_joint_subwords, learn_subword
 
@@ -118,8 +120,6 @@ def test_a_joint_vocabulary_keeps_spaces_only_on_the_side_that_has_them() -> Non
 
 
 def test_text_that_normalization_leaves_empty_has_no_words() -> None:
-    from nmt.errors import DataError
-
     for rules in (["nmt_nfkc", "nfc"], ["nmt_nfkc", "nmt_nfkc"]):
         with pytest.raises(DataError, match="the en and fr text to learn subwords from has no words"):
             learn_joint_subwords([("en", ["\u200b"]), ("fr", [" "])], SPEC, normalizations=rules)  # type: ignore[arg-type]
@@ -153,6 +153,17 @@ def test_learning_says_how_many_characters_are_changed(caplog: pytest.LogCapture
     assert caplog.messages == [
         "subwords: normalization nmt_nfkc changes 400 of 1,600 characters of the en text learned from (25.000%)",
         "subwords: normalization nfc changes 0 of 1,600 characters of the fr text learned from (0.000%)",
+    ]
+
+
+def test_of_very_many_lines_a_part_is_counted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subword_module, "_NUM_LINES_REPORTED", 10)
+    with caplog.at_level(logging.INFO):
+        learn_subword(["25 m²"] * 29, replace(SPEC, normalization="nmt_nfkc"), lang="en")
+    assert caplog.messages == [
+        "subwords: normalization nmt_nfkc changes 10 of 40 characters of the en text learned from (25.000%)"
     ]
 
 

@@ -53,6 +53,7 @@ _UNK_SURFACE = "⁇"
 _FORMAT_VERSIONS = (1, 2)  # 2 has a normalization in its header
 _HEADER_START = b'{"format": "nmt-subword"'
 _NUM_BYTE_PIECES = 256
+_NUM_LINES_REPORTED = 100_000
 _MAX_VOCAB_SIZE = 10_000_000  # near 2^31 SentencePiece takes minutes, or crashes
 # Part of the result, not of the machine: unigram's sums are split by thread, so another number learns other pieces.
 _NUM_LEARNING_THREADS = 8
@@ -343,8 +344,11 @@ def learn_joint_subwords(
 
 
 def _report(model: SubwordModel, lines: Sequence[str], rule: Normalization, spec: SubwordSpec, *, lang: str) -> None:
-    """Log what normalization and vocabulary do to the characters of the lines that a model was learned from."""
-    found = report_normalization(lines, model.normalize_tokens)
+    """Log what normalization and vocabulary do to the characters of the lines that a model was learned from.
+
+    Of very many lines it looks at every second, third or so.
+    """
+    found = report_normalization(lines[:: 1 + len(lines) // _NUM_LINES_REPORTED], model.normalize_tokens)
     logger.info(
         "subwords: normalization %s changes %s of %s characters of the %s text learned from (%.3f%%)",
         rule,
