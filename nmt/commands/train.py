@@ -15,7 +15,7 @@ import torch
 import yaml
 from filelock import FileLock, Timeout
 
-from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainCommand
+from nmt.config import BestBy, DataConfig, ModelConfig, Normalization, SearchConfig, TrainCommand
 from nmt.corpus.batching import TrainingBatches
 from nmt.corpus.prepare import PreparedCorpus, data_problems, prepare, split_files
 from nmt.device import resolve_device, resolve_inference_precision, resolve_precision
@@ -52,6 +52,8 @@ MAY_CHANGE = (
     "run_dir",
     "resume",
 )
+
+_NEW_NORMALIZATION = (None, Normalization.nmt_nfkc, Normalization.nfc)  # conf/subword/bpe.yaml
 
 # What each number must be, where it is not null; nan is none of these.
 RANGES: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
@@ -114,6 +116,8 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
     run_dir = Path(settings.run_dir)
     config_yaml = _with_absolute_data_dir(config_yaml)
     with _sole_user(run_dir):
+        if settings.resume:
+            config_yaml = _with_one_normalization(settings, config_yaml)
         last = _checkpoint_to_resume(run_dir, settings, config_yaml)
         with _log_file(run_dir / "train.log"):
             return _train(settings, last, config_yaml=config_yaml)
@@ -123,6 +127,26 @@ def _with_absolute_data_dir(config_yaml: str) -> str:
     """Let a run's settings find its text from any folder."""
     config = yaml.safe_load(config_yaml)
     config["data"]["dir"] = str(Path(config["data"]["dir"]).resolve())
+    text: str = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def _with_one_normalization(settings: TrainCommand, config_yaml: str) -> str:
+    """Let a run that has one normalization for both sides, as those of nmt 0.1.0, keep it if none is typed."""
+    last = find_last(Path(settings.run_dir) / "checkpoints")
+    before = read_config(last).get("subword") if last is not None else None
+    now = settings.subword
+    if (now.normalization, now.src_normalization, now.tgt_normalization) != _NEW_NORMALIZATION:
+        return config_yaml
+    if not isinstance(before, dict) or before.get("normalization") not in list(Normalization):
+        return config_yaml
+    now.normalization, now.src_normalization, now.tgt_normalization = Normalization(before["normalization"]), None, None
+    config = yaml.safe_load(config_yaml)
+    config["subword"] |= {
+        "normalization": now.normalization.value,
+        "src_normalization": None,
+        "tgt_normalization": None,
+    }
     text: str = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     return text
 
