@@ -71,7 +71,7 @@ def install_zstd(monkeypatch: pytest.MonkeyPatch, library: str | None) -> None:
         if library == "compression.zstd":
             modules["compression"] = ModuleType("compression")
     for name, module_or_none in modules.items():
-        monkeypatch.setitem(sys.modules, name, module_or_none)  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, name, module_or_none)
 
 
 KINDS: dict[str, Compress] = {

@@ -9,7 +9,7 @@ import pytest
 import nmt.text.subword as subword_module
 from nmt.errors import DataError
 from nmt.text.normalization import Normalization, NormalizedAlone, report_normalization
-from nmt.text.subword import SubwordKind, SubwordModel, SubwordSpec, learn_joint_subwords, learn_subword
+from nmt.text.subword import SubwordKind, SubwordModel, SubwordSpec, Tokenizer, learn_joint_subwords, learn_subword
 
 SPEC = SubwordSpec(
     kind="char",
@@ -82,7 +82,7 @@ def test_nfc_is_part_of_the_file_and_other_rules_leave_the_file_as_it_was() -> N
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("tokenizer", ["none", "moses"])
-def test_a_joint_vocabulary_serves_a_rule_for_each_side(kind: SubwordKind, tokenizer: str) -> None:
+def test_a_joint_vocabulary_serves_a_rule_for_each_side(kind: SubwordKind, tokenizer: Tokenizer) -> None:
     english, french = ["an area of 25 m² …"] * 4, ["une surface de 25 m² e\u0301te\u0301 …"] * 4
     spec = replace(
         SPEC, kind=kind, vocab_size=KINDS[kind] + 3 * (tokenizer == "moses" and kind == "word"), tokenizer=tokenizer
@@ -123,6 +123,33 @@ def test_text_that_normalization_leaves_empty_has_no_words() -> None:
     for rules in (["nmt_nfkc", "nfc"], ["nmt_nfkc", "nmt_nfkc"]):
         with pytest.raises(DataError, match="the en and fr text to learn subwords from has no words"):
             learn_joint_subwords([("en", ["\u200b"]), ("fr", [" "])], SPEC, normalizations=rules)  # type: ignore[arg-type]
+
+
+APOSTROPHES = [
+    ("fr", "L’homme n’a pas d’eau, aujourd’hui : « Qu’y a-t-il ? »"),
+    ("fr", "L'homme et l’œuvre"),
+    ("en", "It’s late, isn’t it?"),
+    ("it", "L’uomo dell’arte"),
+]
+
+
+@pytest.mark.parametrize(("lang", "line"), APOSTROPHES)
+def test_mosess_tokens_with_curly_apostrophes_come_out_as_they_were_written(lang: str, line: str) -> None:
+    spec = replace(SPEC, tokenizer="moses")
+    model = learn_subword([line], spec, lang=lang)
+    assert model.normalize(line) == line
+    straight = learn_subword([line.replace("’", "'")], spec, lang=lang)
+    assert [piece.replace("’", "'") for piece in _tokens(model, line)] == _tokens(straight, line.replace("’", "'"))
+
+
+def _tokens(model: SubwordModel, line: str) -> list[str]:
+    assert model._moses is not None
+    return model._moses.tokenize(line).split()
+
+
+def test_what_moses_did_to_curly_apostrophes_before_there_was_nfc_it_does_still() -> None:
+    model = learn_subword(["L’homme"], replace(SPEC, normalization="nmt_nfkc", tokenizer="moses"), lang="fr")
+    assert model.normalize("L’homme") == model.decode(model.encode("L’homme")) == "L ’ homme"
 
 
 @pytest.mark.parametrize(

@@ -327,7 +327,7 @@ def _map(path: Path, dtype: np.dtype[Any], length: int, report: SplitReport) -> 
         raise _damaged(path, "is missing") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    if report.checksums and xxh3_128_hexdigest(array) != report.checksums[path.name]:
+    if report.checksums and xxh3_128_hexdigest(array.data) != report.checksums[path.name]:
         raise _damaged(path, "is not as it was written")
     return array
 

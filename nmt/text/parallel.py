@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from xxhash import xxh3_128
 
@@ -94,7 +94,7 @@ def decode_lines(stream: BinaryIO, *, name: str, keep_cr: bool = False) -> Itera
         DataError: as for `read_lines`.
     """
     line_number = 0
-    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[arg-type]
+    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", stream))
     try:
         unpacked = decompressed(buffered, buffered.peek(NUM_MAGIC_BYTES), name=name)
         for line_number, raw in enumerate(unpacked, start=1):  # a binary stream ends its lines at b"\n" alone

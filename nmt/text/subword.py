@@ -114,7 +114,9 @@ class SubwordModel:
             self._vocabulary = {
                 self._sp.id_to_piece(i): ours for i, ours in enumerate(self._ours_of_sp) if ours > EOS_ID
             }
-        self._moses = Moses(header.lang) if header.tokenizer == "moses" else None
+        self._moses = None
+        if header.tokenizer == "moses":
+            self._moses = Moses(header.lang, knows_curly=header.normalization == "nfc")
 
     @classmethod
     def load(cls, path: Path, *, fingerprint: str | None = None) -> "SubwordModel":
@@ -325,7 +327,7 @@ def learn_joint_subwords(
     sample = _sample(with_words, spec.max_sentences, seed=spec.seed)
     langs = [lang for lang, _ in texts]
     if spec.tokenizer == "moses":
-        moses = [Moses(lang) for lang in langs]
+        moses = [Moses(lang, knows_curly=rule == "nfc") for lang, rule in zip(langs, rules, strict=True)]
         sample = [(side, moses[side].tokenize(line)) for side, line in sample]
     if len(set(rules)) == 1:
         lines = [nfc(line) for _, line in sample] if rules[0] == "nfc" else [line for _, line in sample]
