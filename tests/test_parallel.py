@@ -212,7 +212,7 @@ def test_text_that_has_changed_since_its_fingerprint_is_noticed(tmp_path: Path, 
     assert len(list(read_pairs(files, checksums=checksums))) == 1000
     for path in (src, tgt):
         before = path.read_bytes()
-        # what decompressors leave unread belongs to the file, too
+        # what decompressors leave out belongs to the file, too
         path.write_bytes(before + b"\0" if change == "padding" else compress(CHANGES[change](lines)))
         message = rf"{path.name} has changed while it was read: start again when nothing writes to it|goes on: align"
         with pytest.raises(DataError, match=message):

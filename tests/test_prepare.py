@@ -149,6 +149,25 @@ def test_text_that_changes_while_it_is_prepared_is_noticed(
     assert _temporaries(text / "prepared") == []
 
 
+def test_text_that_changes_and_changes_back_is_noticed(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = text / "train.fr"
+    before = path.read_bytes()
+    learn, write = prepare_module.learn_subword, prepare_module.write_split
+
+    def learn_from_other_text(*arguments: Any, **options: Any) -> Any:
+        path.write_bytes(before.replace(b"e", b"a"))
+        return learn(*arguments, **options)
+
+    def write_as_it_was(*arguments: Any, **options: Any) -> Any:
+        path.write_bytes(before)
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(prepare_module, "learn_subword", learn_from_other_text)
+    monkeypatch.setattr(prepare_module, "write_split", write_as_it_was)
+    with pytest.raises(DataError, match=r"train\.fr has changed while it was read"):
+        _prepare(text)
+
+
 def _temporaries(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob(".*.tmp"))
 
@@ -163,9 +182,12 @@ def test_what_a_kill_left_of_a_corpus_is_removed_when_it_is_prepared_again(text:
 
 
 def test_a_corpus_whose_name_is_a_pattern_removes_nothing_else(text: Path) -> None:
-    (text / "prepared" / ".abc.4711.tmp").mkdir(parents=True)
-    assert _prepare(text, "data.name=a*").name.startswith("a*-word-")
-    assert _temporaries(text / "prepared") == [".abc.4711.tmp"]
+    directory = _prepare(text, "data.name=a*")
+    shutil.rmtree(directory)
+    other = f".{directory.name.replace('a*', 'abc')}.4711.tmp"
+    (directory.parent / other).mkdir()
+    assert _prepare(text, "data.name=a*") == directory
+    assert _temporaries(text / "prepared") == [other]
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="a place where no file can be made")  # noqa: PTH112

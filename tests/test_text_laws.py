@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nmt.config import BatchingConfig, BatchUnit
@@ -61,6 +61,7 @@ BYTE_KINDS: tuple[SubwordKind, ...] = ("bpe", "unigram", "char")
 
 @LAW
 @given(st.lists(TEXT, max_size=4), st.sampled_from(BYTE_KINDS), st.sampled_from(RULES))
+@example(["▁<"], "bpe", "nfc")
 def test_decoding_what_was_encoded_gives_the_normalized_text(
     texts: list[str], kind: SubwordKind, rule: Normalization
 ) -> None:

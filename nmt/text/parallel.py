@@ -81,8 +81,6 @@ def read_lines(path: Path, *, keep_cr: bool = False, checksum: str | None = None
     with _open(path) as plain, _HashedFile(plain.fileno(), closefd=False) as hashed:
         file = io.BufferedReader(hashed, _BUFFER_BYTES)
         yield from decode_lines(file, name=str(path), keep_cr=keep_cr)
-        while file.read(_BUFFER_BYTES):  # what a decompressor leaves, such as padding, belongs to the file, too
-            pass
         if hashed.xxh3.hexdigest() != checksum:
             raise has_changed(path)
 
