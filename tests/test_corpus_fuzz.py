@@ -108,12 +108,6 @@ def edit_the_manifest(path: Path, rng: random.Random) -> None:
         del holder[key]
     else:
         holder[key if change > 1 else "another"] = rng.choice(ODD_VALUES)
-    if rng.random() < 0.5:  # as of nmt 0.1.0
-        content["format_version"] = 1
-        content.pop("checksum", None)
-        for report in content["splits"].values() if isinstance(content.get("splits"), dict) else []:
-            if isinstance(report, dict):
-                report.pop("checksums", None)
     manifest.write_text(json.dumps(content))
 
 
@@ -182,4 +176,4 @@ def test_a_damaged_corpus_is_refused_or_as_it_was(whole: Path, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_damaged_corpus_is_refused_or_as_it_was_thousands_of_times(whole: Path, tmp_path: Path) -> None:
-    check(whole, tmp_path / "copy", range(1000, 6000))
+    check(whole, tmp_path / "copy", range(1000, 3000))
