@@ -29,6 +29,7 @@ class SubwordKind(StrEnum):
 
 class Normalization(StrEnum):
     nmt_nfkc = "nmt_nfkc"
+    nfc = "nfc"
     identity = "identity"
 
 
@@ -164,7 +165,12 @@ class SubwordConfig:
     tgt_vocab_size: int = setting("with joint=false: of the target side", COUNT)
     joint: bool = setting("one vocabulary learned from both sides")
     byte_fallback: bool = setting("characters that the vocabulary lacks are spelled in bytes, not unknown")
-    normalization: Normalization = setting("nmt_nfkc unifies characters and spaces; identity leaves text as it is")
+    normalization: Normalization | None = setting(
+        "of both sides: nmt_nfkc unifies characters and spaces, nfc only how they are encoded, identity leaves them; "
+        "null: each side has its own"
+    )
+    src_normalization: Normalization | None = setting("of the source, if normalization is null", default=None)
+    tgt_normalization: Normalization | None = setting("of the target, if normalization is null", default=None)
     tokenizer: Tokenizer = setting("what parts words from punctuation first")
     character_coverage: float = setting(
         "share of the text whose characters enter the vocabulary", Range(above=0, at_most=1)

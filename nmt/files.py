@@ -50,6 +50,22 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Make a folder beside `path` that is gone after the block, unless the block has renamed it.
+
+    Raises:
+        OSError: the folder cannot be made; it names `path`.
+    """
+    temporary = _temporary_name(path)
+    try:
+        with naming(path, instead_of=temporary):
+            temporary.mkdir()
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
 def atomic_folder(path: Path, *, may_replace: bool = False) -> Iterator[Path]:
     """Make a temporary folder that is renamed to `path` if the block ends without an exception.
 
@@ -61,24 +77,19 @@ def atomic_folder(path: Path, *, may_replace: bool = False) -> Iterator[Path]:
         OSError: the folder cannot be made or renamed; a `path` that exists must be an empty folder, unless it
             may be replaced.
     """
-    temporary = _temporary_name(path)
     try:
-        with naming(path, instead_of=temporary):
-            temporary.mkdir()
-        yield temporary
-        with naming(path, instead_of=temporary):
-            for below in temporary.rglob("*"):
-                sync(below)
-            sync(temporary)
-            if may_replace and os.path.lexists(path):
-                restore_folder(path)
-                path.rename(_old_name(path))
-            temporary.rename(path)
-            sync(path.parent)
+        with temporary_folder(path) as temporary:
+            yield temporary
+            with naming(path, instead_of=temporary):
+                sync_below(temporary)
+                if may_replace and os.path.lexists(path):
+                    restore_folder(path)
+                    path.rename(_old_name(path))
+                temporary.rename(path)
+                sync(path.parent)
     finally:
         if may_replace:
             restore_folder(path)
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def find_folder(path: Path) -> Path:
@@ -160,6 +171,18 @@ def remove_abandoned(path: Path) -> list[Path]:
                     temporary.unlink()
                 removed.append(temporary)
     return removed
+
+
+def is_file_name(name: str) -> bool:
+    """Tell whether a name can be part of that of a file: it has no slash, nothing invisible, and is not too long."""
+    return name.isprintable() and "/" not in name and name not in ("", ".", "..") and len(name.encode()) <= 200
+
+
+def sync_below(folder: Path) -> None:
+    """Bring a folder and all that it holds to the disk."""
+    for below in folder.rglob("*"):
+        sync(below)
+    sync(folder)
 
 
 def sync(path: Path) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from nmt.config import BatchingConfig, BatchUnit, ModelConfig, SourceOrder
-from nmt.corpus.binarized import BinarizedCorpus, SplitReport
+from nmt.corpus.binarized import BinarizedCorpus
+from nmt.corpus.manifest import SplitReport
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.text.subword import SubwordModel, SubwordSpec, learn_subword
 

@@ -1,7 +1,13 @@
+import bz2
 import gzip
 import io
+import logging
+import lzma
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +35,8 @@ def _read(path: Path) -> list[str]:
         (b" a \n\tb\n", [" a ", "\tb"]),
         ("a\u2028b\u2029c\u0085d\n".encode(), ["a\u2028b\u2029c\u0085d"]),
         (b"a\x0bb\x0cc\x1cd\n", ["a\x0bb\x0cc\x1cd"]),
-        (b"one\r\ntwo\rthree\r\n", ["one\r", "two\rthree\r"]),
+        (b"one\r\ntwo\rthree\r\n", ["one", "two\rthree"]),  # a line end is "\n", or "\r\n"
+        (b"\r\n\r\r\n\r", ["", "\r", ""]),
         (b"\xef\xbb\xbfone\n\xef\xbb\xbftwo\n", ["one", "\ufefftwo"]),
         ("Où est l'œuf ? 🥚\n".encode(), ["Où est l'œuf ? 🥚"]),
     ],
@@ -38,6 +45,12 @@ def test_only_a_line_feed_ends_a_line(tmp_path: Path, content: bytes, lines: lis
     assert _read(_write(tmp_path / "plain", content)) == lines
     assert _read(_write(tmp_path / "zipped", gzip.compress(content))) == lines
     assert list(decode_lines(io.BytesIO(content), name="stdin")) == lines
+
+
+def test_the_cr_of_a_line_end_is_kept_on_demand(tmp_path: Path) -> None:
+    content, lines = b"one\r\ntwo\rthree\nfour\r", ["one\r", "two\rthree", "four\r"]
+    assert list(read_lines(_write(tmp_path / "a", content), keep_cr=True)) == lines
+    assert list(decode_lines(io.BytesIO(content), name="stdin", keep_cr=True)) == lines
 
 
 def test_gzip_is_known_by_its_content_not_by_its_name(tmp_path: Path) -> None:
@@ -61,7 +74,19 @@ def test_bytes_that_are_not_utf8_are_placed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
         _read(path)
     with pytest.raises(DataError, match="stdin, line 1, byte 1: must be UTF-8, but is 0xff"):
-        list(decode_lines(io.BytesIO(b"\xff\xfea\0"), name="stdin"))
+        list(decode_lines(io.BytesIO(b"\xffa\n"), name="stdin"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_another_encoding_is_named_by_its_byte_order_mark(tmp_path: Path, encoding: str, compress: Any) -> None:
+    name = encoding[:6].upper()
+    message = rf"must be UTF-8, but its byte order mark says {name}: convert it first \(iconv -f {name} -t UTF-8\)"
+    content = compress("\ufeffdeuxième\nligne\n".encode(encoding))
+    with pytest.raises(DataError, match=message):
+        _read(_write(tmp_path / "a", content))
+    with pytest.raises(DataError, match=f"stdin {message}"):
+        list(decode_lines(io.BytesIO(content), name="stdin"))
 
 
 def test_missing_files_and_directories_are_named(tmp_path: Path) -> None:
@@ -153,9 +178,59 @@ def test_the_fingerprint_is_of_the_contents_and_their_boundaries(tmp_path: Path)
         ParallelFiles((abcd,), (empty,)),
         ParallelFiles((), ()),
     ]
-    fingerprints = [fingerprint_files(files) for files in different]
+    fingerprints = [fingerprint_files(files).sha256 for files in different]
     assert len(set(fingerprints)) == len(different)
     assert all(re.fullmatch("[0-9a-f]{64}", fingerprint) for fingerprint in fingerprints)
-    assert fingerprint_files(ParallelFiles((twin,), (cd,))) == fingerprints[0]
+    assert fingerprint_files(ParallelFiles((twin,), (cd,))).sha256 == fingerprints[0]
     with pytest.raises(DataError, match="gone does not exist"):
         fingerprint_files(ParallelFiles((tmp_path / "gone",), ()))
+
+
+def test_a_fingerprint_needs_files_that_can_be_read_again(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="/dev/null must be a file, since it is read more than once, but is a pipe or"):
+        fingerprint_files(ParallelFiles((Path("/dev/null"),), ()))
+    os.mkfifo(tmp_path / "pipe")
+    writer = os.open(tmp_path / "pipe", os.O_RDWR)  # or opening it would wait for one
+    with pytest.raises(DataError, match="pipe must be a file, since it is read more than once"):
+        fingerprint_files(ParallelFiles((tmp_path / "pipe",), ()))
+    os.close(writer)
+
+
+CHANGES: dict[str, Callable[[bytes], bytes]] = {
+    "a line more": lambda content: content + b"more\n",
+    "another byte": lambda content: content.replace(b"9", b"8"),
+}
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("change", ["a line more", "another byte", "padding"])
+def test_text_that_has_changed_since_its_fingerprint_is_noticed(tmp_path: Path, compress: Any, change: str) -> None:
+    lines = b"".join(b"%d\n" % n for n in range(1000))
+    src, tgt = _write(tmp_path / "src", compress(lines)), _write(tmp_path / "tgt", compress(lines))
+    files = ParallelFiles((src,), (tgt,))
+    checksums = fingerprint_files(files).checksums
+    assert len(list(read_pairs(files, checksums=checksums))) == 1000
+    for path in (src, tgt):
+        before = path.read_bytes()
+        # what decompressors leave out belongs to the file, too
+        path.write_bytes(before + b"\0" if change == "padding" else compress(CHANGES[change](lines)))
+        message = rf"{path.name} has changed while it was read: start again when nothing writes to it|goes on: align"
+        with pytest.raises(DataError, match=message):
+            list(read_pairs(files, checksums=checksums))
+        with pytest.raises(DataError, match=f"{path.name} has changed while it was read"):
+            list(read_lines(path, checksum=checksums[path]))
+        path.write_bytes(before)
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_lines_with_nul_bytes_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture, checked: bool) -> None:
+    src = _write(tmp_path / "src", b"a\nb\0c\nd\0\n\n\0\n")
+    tgt = _write(tmp_path / "tgt", gzip.compress(b"a\n\n\n\n\0\n"))
+    files = ParallelFiles((src,), (tgt,))
+    with caplog.at_level(logging.WARNING):
+        list(read_pairs(files, checksums=fingerprint_files(files).checksums if checked else None))
+    of_text = "of text with NUL bytes, the first is line"
+    end = ": is it damaged, or in another encoding?"
+    assert caplog.messages == (
+        [f"{src}: 3 lines {of_text} 2{end}", f"{tgt}: 1 line {of_text} 5{end}"] if checked else []
+    )

@@ -1,27 +1,31 @@
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import re
+import resource
 import shutil
 import threading
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
 
 import nmt.corpus.binarized as binarized_module
-from nmt.commands.prepare import prepare
+import nmt.corpus.prepare as prepare_module
 from nmt.commands.settings import compose_settings, quote_paths, to_settings
 from nmt.config import TrainCommand
+from nmt.corpus.prepare import normalizations, prepare
 from nmt.errors import DataError
 from nmt.text.subword_process import SubwordProcess
 from tests.commands import data_settings, error, nmt, write_digits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     from nmt.text.subword import SubwordModel
 
@@ -81,7 +85,7 @@ def test_a_damaged_corpus_is_made_again(text: Path) -> None:
     directory = _prepare(text)
     (directory / "manifest.json").write_text("{")
     assert _prepare(text) == directory
-    assert json.loads((directory / "manifest.json").read_text())["format_version"] == 1
+    assert json.loads((directory / "manifest.json").read_text())["format_version"] == 2
 
 
 def test_nothing_is_written_beside_the_text(text: Path, tmp_path: Path) -> None:
@@ -123,6 +127,286 @@ def test_text_that_cannot_be_used(text: Path, content: bytes | None, message: st
         (text / "train.en").write_bytes(content)
     line = error("prepare", *data_settings(text)) if content is None else nmt("prepare", *data_settings(text)).last_line
     assert re.search(message, line)
+
+
+@pytest.mark.parametrize("moment", ["learn_subword", "write_split"])
+@pytest.mark.parametrize("lang", ["en", "fr"])
+def test_text_that_changes_while_it_is_prepared_is_noticed(
+    text: Path, monkeypatch: pytest.MonkeyPatch, moment: str, lang: str
+) -> None:
+    """A corpus must not hold other text than that which it is named after."""
+    as_it_was = getattr(prepare_module, moment)
+
+    def change_first(*arguments: Any, **options: Any) -> Any:
+        path = text / f"train.{lang}"
+        path.write_bytes(path.read_bytes().replace(b"e", b"a"))
+        return as_it_was(*arguments, **options)
+
+    monkeypatch.setattr(prepare_module, moment, change_first)
+    with pytest.raises(DataError, match=rf"train\.{lang} has changed while it was read: start again when nothing"):
+        _prepare(text)
+    assert _corpora(text) == []
+    assert _temporaries(text / "prepared") == []
+
+
+def test_text_that_changes_and_changes_back_is_noticed(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = text / "train.fr"
+    before = path.read_bytes()
+    learn, write = prepare_module.learn_subword, prepare_module.write_split
+
+    def learn_from_other_text(*arguments: Any, **options: Any) -> Any:
+        path.write_bytes(before.replace(b"e", b"a"))
+        return learn(*arguments, **options)
+
+    def write_as_it_was(*arguments: Any, **options: Any) -> Any:
+        path.write_bytes(before)
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(prepare_module, "learn_subword", learn_from_other_text)
+    monkeypatch.setattr(prepare_module, "write_split", write_as_it_was)
+    with pytest.raises(DataError, match=r"train\.fr has changed while it was read"):
+        _prepare(text)
+
+
+def _temporaries(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob(".*.tmp"))
+
+
+def test_what_a_kill_left_of_a_corpus_is_removed_when_it_is_prepared_again(text: Path) -> None:
+    directory = _prepare(text)
+    shutil.rmtree(directory)
+    for name in (f".{directory.name}.4711.tmp", f".{directory.name}.0a1b2c3d.tmp", ".other-bpe-1.4711.tmp"):
+        (directory.parent / name / "folder").mkdir(parents=True)
+    assert _prepare(text) == directory
+    assert _temporaries(directory.parent) == [".other-bpe-1.4711.tmp"]
+
+
+def test_a_corpus_whose_name_is_a_pattern_removes_nothing_else(text: Path) -> None:
+    directory = _prepare(text, "data.name=a*")
+    shutil.rmtree(directory)
+    other = f".{directory.name.replace('a*', 'abc')}.4711.tmp"
+    (directory.parent / other).mkdir()
+    assert _prepare(text, "data.name=a*") == directory
+    assert _temporaries(text / "prepared") == [other]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="a place where no file can be made")  # noqa: PTH112
+def test_where_no_lock_can_be_made_nobody_waits(text: Path) -> None:
+    line = error("prepare", *data_settings(text), "data.prepared_dir=/proc")
+    assert re.search(r"nmt: /proc must be writable, but is not \(.+\): name another data.prepared_dir$", line)
+
+
+@contextmanager
+def _file_size_limit(num_bytes: int) -> Iterator[None]:
+    """Let no file grow larger: a write beyond fails as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    ("rule", "files"),
+    [  # each file that is larger than those written before
+        ("identity", {"train.src.ids", "train.src.offsets", "manifest.json"}),
+        ("nmt_nfkc", {"train.src.ids", "train.src.offsets", "src.subword", "tgt.subword"}),
+    ],
+)
+def test_a_full_disk_is_one_line_at_every_write_and_leaves_nothing(text: Path, rule: str, files: set[str]) -> None:
+    settings = _settings([*data_settings(text), f"subword.normalization={rule}"])
+    complete = prepare(settings.data, settings.subword).directory
+    sizes = {path.stat().st_size for path in complete.iterdir()}
+    failed = set()
+    for limit in (0, *(size - 1 for size in sizes)):
+        shutil.rmtree(text / "prepared")
+        with pytest.raises(DataError) as raised, _file_size_limit(limit):
+            prepare(settings.data, settings.subword)
+        message = str(raised.value)
+        match = re.fullmatch(
+            r".*/prepared/\S+/([a-z.]+) cannot be written \(File too large\): "
+            "free some space, or name another data.prepared_dir",
+            message,
+        )
+        assert match, message
+        failed.add(match[1])
+        assert _corpora(text) == []
+        assert _temporaries(text / "prepared") == []
+    assert failed == files
+    assert prepare(settings.data, settings.subword).directory.is_dir()
+
+
+def _failing(error_number: int, only: Callable[..., bool], function: Any) -> Any:
+    def fail(*arguments: Any, **options: Any) -> Any:
+        if only(*arguments):
+            raise OSError(error_number, os.strerror(error_number), *map(str, arguments[:1]))
+        return function(*arguments, **options)
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EIO])
+@pytest.mark.parametrize("function", ["mkdir", "rename", "fsync", "open"])
+def test_a_failure_at_any_step_is_one_line_and_leaves_nothing(
+    text: Path, monkeypatch: pytest.MonkeyPatch, number: int, function: str
+) -> None:
+    def is_of_the_corpus(path: object, *_: object) -> bool:
+        return ".tmp" in str(path)
+
+    if function == "fsync":
+        monkeypatch.setattr(os, "fsync", _failing(number, lambda _: True, os.fsync))
+    else:
+        owner = type(text) if function != "open" else Path
+        monkeypatch.setattr(owner, function, _failing(number, is_of_the_corpus, getattr(owner, function)))
+    advice = "free some space, or " if number in (errno.ENOSPC, errno.EDQUOT) else ""
+    message = rf" cannot be written \({re.escape(os.strerror(number))}\): {advice}name another data.prepared_dir$"
+    with pytest.raises(DataError, match=message):
+        _prepare(text)
+    monkeypatch.undo()
+    assert _corpora(text) == []
+    assert _temporaries(text / "prepared") == []
+    assert _prepare(text).is_dir()
+
+
+def test_a_full_disk_leaves_the_phrasebook_that_was_there(tmp_path: Path) -> None:
+    settings = _settings(_phrasebook(tmp_path))
+    prepare(settings.data, settings.subword)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "text").iterdir()}
+    other = _settings([*_phrasebook(tmp_path), "data.generate.train_pairs=70"])
+    message = r"/text cannot be written \(File too large\): free some space, or name another data.dir$"
+    with pytest.raises(DataError, match=message), _file_size_limit(1000):
+        prepare(other.data, other.subword)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "text").iterdir()} == before
+
+
+def test_a_phrasebook_that_lost_a_file_is_written_anew(tmp_path: Path) -> None:
+    settings = _settings(_phrasebook(tmp_path))
+    prepare(settings.data, settings.subword)
+    (tmp_path / "text" / "dev.fr").unlink()
+    (tmp_path / "text" / ".phrasebook.0a1b2c3d.tmp").mkdir()
+    prepare(settings.data, settings.subword)
+    assert (tmp_path / "text" / "dev.fr").is_file()
+    assert _temporaries(tmp_path / "text") == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("data.name", value) for value in ("../x", "a/b", "..", ".", "''", "'a\tb'", "x" * 201)),
+        *((key, "../../x") for key in ("data.src_lang", "data.tgt_lang", "model.name")),
+    ],
+)
+@pytest.mark.parametrize("command", ["prepare", "train"])
+def test_a_name_must_not_lead_elsewhere(text: Path, key: str, value: str, command: str) -> None:
+    if command == "prepare" and key == "model.name":
+        return
+    before = sorted(text.parent.rglob("*"))
+    typed = value.strip("'").encode().decode("unicode_escape")
+    line = error(command, *data_settings(text), f"{key}={value}", *([f"run_dir={text}/run"] * (command == "train")))
+    assert f"{key} must be a name without slashes that can be part of a file's, but is " in line
+    assert line.count("must be") == 1
+    assert repr(typed) in line
+    assert sorted(text.parent.rglob("*")) == before
+
+
+# What nmt 0.1.0 made of the text of `write_digits`.
+NAMES_OF_0_1_0 = {
+    ("subword.normalization=nmt_nfkc",): "files-word-6ed3d917120d",
+    ("subword.normalization=identity",): "files-word-8cad4cb9b97b",
+    (
+        "subword=bpe",
+        "subword.vocab_size=40",
+        "subword.joint=true",
+        "subword.normalization=nmt_nfkc",
+    ): "files-bpe-b4f73095403e",
+}
+
+
+@pytest.mark.parametrize(("overrides", "name"), NAMES_OF_0_1_0.items())
+def test_settings_of_an_earlier_version_find_its_corpora(text: Path, overrides: tuple[str, ...], name: str) -> None:
+    assert _prepare(text, *overrides).name == name
+
+
+@pytest.mark.parametrize(
+    ("overrides", "rules"),
+    [
+        ([], ("nmt_nfkc", "nfc")),
+        (["subword.normalization=nfc"], ("nfc", "nfc")),
+        (["subword.normalization=nmt_nfkc"], ("nmt_nfkc", "nmt_nfkc")),
+        (["subword.tgt_normalization=identity"], ("nmt_nfkc", "identity")),
+        (["subword.src_normalization=nfc"], ("nfc", "nfc")),
+        (["subword.normalization=identity", "subword.src_normalization=nmt_nfkc"], ("nmt_nfkc", "identity")),
+    ],
+)
+def test_a_typed_normalization_is_that_of_both_sides_and_a_sides_own_comes_first(
+    text: Path, overrides: list[str], rules: tuple[str, str]
+) -> None:
+    assert normalizations(_settings([*data_settings(text), *overrides]).subword) == rules
+
+
+def test_a_side_must_have_a_normalization(text: Path) -> None:
+    assert error("prepare", *data_settings(text), "subword.tgt_normalization=null") == (
+        "nmt: subword.normalization must be set where subword.src_normalization or tgt_normalization is null"
+    )
+
+
+@pytest.mark.parametrize("joint", ["true", "false"])
+def test_the_target_is_learned_as_it_was_written_and_the_source_is_not(text: Path, joint: str) -> None:
+    line = "25 m², 10³ … l’œuvre ！"
+    for lang in ("en", "fr"):
+        (text / f"train.{lang}").write_text(f"{line}\n" * 4)
+    settings = _settings([*data_settings(text), "subword=char", "subword.vocab_size=100", f"subword.joint={joint}"])
+    src, tgt = prepare(settings.data, settings.subword).subwords()
+    assert tgt.decode(tgt.encode(line)) == line
+    assert src.decode(src.encode(line)) == "25 m2, 103 ... l’œuvre !"
+
+
+@pytest.mark.parametrize("side", ["src", "tgt"])
+def test_a_corpus_with_the_subwords_of_another_is_refused(text: Path, side: str) -> None:
+    settings = _settings(data_settings(text))
+    corpus = prepare(settings.data, settings.subword)
+    other = _prepare(text, "subword.vocab_size=13")
+    (corpus.directory / f"{side}.subword").write_bytes((other / f"{side}.subword").read_bytes())
+    message = (
+        rf"{side}\.subword is damaged, or not the subword model that made .*{corpus.directory.name}: "
+        "restore it, or remove the folder and run nmt prepare again"
+    )
+    with pytest.raises(DataError, match=message):
+        corpus.subwords()
+
+
+def test_crlf_text_is_prepared_as_any_other(text: Path) -> None:
+    first = _settings([*data_settings(text), "subword.normalization=identity"])
+    src, tgt = prepare(first.data, first.subword).subwords()
+    for path in text.glob("*.??"):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    second = _settings([*data_settings(text), "subword.normalization=identity"])
+    corpus = prepare(second.data, second.subword)
+    assert [model.fingerprint for model in corpus.subwords()] == [src.fingerprint, tgt.fingerprint]
+    assert corpus.open("train").report.tgt_unknown == 0
+
+
+def test_no_limit_on_the_ratio_is_no_limit(text: Path) -> None:
+    with (text / "train.en").open("a") as src, (text / "train.fr").open("a") as tgt:
+        src.write("\n" + "two " * 40 + "\n")
+        tgt.write("deux\ndeux\n")
+    done = nmt("prepare", *data_settings(text), "data.max_len_ratio=inf", f"data.max_len_subwords={2**31 - 1}")
+    assert "corpus: train: 201 pairs" in done.err
+    assert "left out 1: 1 empty" in done.err
+    assert "Warning" not in done.err
+
+
+@pytest.mark.parametrize("value", [2**31 - 1, 2**63 - 1])
+@pytest.mark.parametrize("key", ["data.max_len_subwords", "subword.max_sentences", "subword.seed"])
+def test_whole_numbers_may_be_as_large_as_they_like(text: Path, key: str, value: int) -> None:
+    assert _prepare(text, f"{key}={value}").is_dir()
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "word"])
+def test_the_largest_vocabulary_size_is_explained_like_any_other(text: Path, kind: str) -> None:
+    with pytest.raises(DataError, match=r"vocab_size=10000000 is more than the en text allows: set it to at most"):
+        _prepare(text, f"subword={kind}", "subword.joint=false", "subword.vocab_size=10000000")
 
 
 @pytest.fixture

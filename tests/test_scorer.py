@@ -27,6 +27,7 @@ from nmt.search.scorer import COMPILED_FROM, Average, EncodedSource, EnsembleSco
 from nmt.search.workers import beam_search
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID, SubwordModel, SubwordSpec, learn_subword
 from tests.hardware import needs_bf16, needs_int8
+from tests.models import tiny_subword
 
 CPU = torch.device("cpu")
 LINES = ["the cat sat on the mat", "a dog", "the dog saw a cat and a mat", "cats", "on a mat sat the dog", "a cat saw"]
@@ -84,6 +85,17 @@ def tiny_scorer(
         precision=precision,
         name=f"runs/member{seed}",
     )
+
+
+def test_what_one_member_of_an_ensemble_knows_is_known() -> None:
+    knows_more, knows_less = tiny_scorer(1), tiny_scorer(2)
+    knows_less.src_subword = tiny_subword(("a b",))
+    line = "cat z"
+    [more], [less] = knows_more.encode_sources([line]), knows_less.encode_sources([line])
+    assert more.unknown_share < less.unknown_share
+    for members in ([knows_more, knows_less], [knows_less, knows_more]):
+        [both] = EnsembleScorer(members, average="prob").encode_sources([line])
+        assert both.unknown_share == more.unknown_share
 
 
 def search_config(beam_size: int, *, n_best: int = 1) -> SearchConfig:

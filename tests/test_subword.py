@@ -1,5 +1,4 @@
 import io
-import pickle
 import random
 import re
 from collections import Counter
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 import nmt.text.subword as subword_module
+import nmt.text.word_table as word_table_module
 from nmt.errors import ConfigError, DataError
 from nmt.text.subword import (
     BOS_ID,
@@ -160,14 +160,14 @@ def test_looking_up_words_gives_what_sentencepiece_gives_for_whole_texts(
 def test_the_table_of_words_may_be_cleared_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
     model = _learn()
     expected = model.encode_batch(TEXT)
-    monkeypatch.setattr(subword_module, "_NUM_CACHED_WORDS", 3)
+    monkeypatch.setattr(word_table_module, "_NUM_CACHED_WORDS", 3)
     assert [model.encode(text) for text in TEXT] == expected
     assert len(model._words or ()) < 40
 
 
 @pytest.mark.parametrize("num_words_at_once", [1, 3, 1000])
 def test_words_may_be_looked_up_any_number_at_once(monkeypatch: pytest.MonkeyPatch, num_words_at_once: int) -> None:
-    monkeypatch.setattr(subword_module, "_NUM_WORDS_AT_ONCE", num_words_at_once)
+    monkeypatch.setattr(word_table_module, "_NUM_WORDS_AT_ONCE", num_words_at_once)
     model = _learn()
     assert model.encode_batch([*TEXT, *ODD_TEXTS]) == model._sp.encode([*TEXT, *ODD_TEXTS])
 
@@ -182,16 +182,14 @@ def test_text_that_cannot_be_encoded_leaves_nothing_behind(models: dict[str, Sub
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_pickled_model_is_the_same(models: dict[str, SubwordModel], name: str) -> None:
+def test_a_model_is_made_of_its_bytes(models: dict[str, SubwordModel], name: str) -> None:
     model = _copy(models[name])
     assert model.fingerprint == models[name].fingerprint
     assert model.encode_batch([*TEXT, *ODD_TEXTS]) == models[name].encode_batch([*TEXT, *ODD_TEXTS])
 
 
 def _copy(model: SubwordModel) -> SubwordModel:
-    copy = pickle.loads(pickle.dumps(model))
-    assert isinstance(copy, SubwordModel)
-    return copy
+    return SubwordModel.from_bytes(model.to_bytes(), name="copy")
 
 
 def test_flat_encoding_is_encoding(models: dict[str, SubwordModel]) -> None:
@@ -229,6 +227,21 @@ def test_an_unknown_shows() -> None:
     assert bpe.decode(bpe.encode("☃")) == "⁇"
     assert word.decode(word.encode("the snowman asks")).split() == ["the", "⁇", "asks"]
     assert word.decode(word.encode("the snowman asks")) == "the ⁇ asks"
+
+
+def test_the_unknown_share_is_that_of_characters() -> None:
+    def share(model: SubwordModel, text: str) -> float:
+        return round(model.unknown_share(text, model.encode(text)), 3)
+
+    bpe, word = _learn(), _learn(kind="word", vocab_size=30)
+    shares = {"": 0, " ": 0, "the baker": 0, "☃": 1, "☃☃☃ ☃": 1, "a ☃☃☃": 0.75, "the ☃": 0.25, "ab☃": 0.333}
+    assert {text: share(bpe, text) for text in shares} == shares
+    shares = {"the village": 0, "the hut": 0.5, "hut hut": 1, "  the  ": 0}
+    assert {text: share(word, text) for text in shares} == shares
+    spelled_in_bytes = _learn(vocab_size=346, byte_fallback=True)
+    assert [share(spelled_in_bytes, text) for text in ("the baker", "a ☃", "☃☃")] == [0, 0.5, 1]
+    assert share(_learn(normalization="nfc"), "ﬁ") == 1
+    assert share(bpe, "ﬁ") == 0  # "fi"
 
 
 def test_words_are_the_most_frequent_ones() -> None:
@@ -296,13 +309,21 @@ def test_a_vocabulary_smaller_than_the_text_needs_is_explained(kind: SubwordKind
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"vocab_size": 4}, "subword.vocab_size must be at least 5, but is 4"),
-        ({"vocab_size": 260, "byte_fallback": True}, "subword.vocab_size must be at least 261, but is 260"),
+        ({"vocab_size": 4}, "subword.vocab_size must be at least 5 and at most 10,000,000, but is 4"),
+        (
+            {"vocab_size": 260, "byte_fallback": True},
+            "subword.vocab_size must be at least 261 and at most .*, but is 260",
+        ),
+        ({"vocab_size": 10_000_001}, "subword.vocab_size must be at least 5 and at most 10,000,000, but is 10000001"),
         ({"kind": "word", "byte_fallback": True}, "subword.byte_fallback must be false for subword=word"),
-        ({"character_coverage": 0.0}, "subword.character_coverage must be above 0 and at most 1, but is 0.0"),
-        ({"character_coverage": 1.5}, "subword.character_coverage must be above 0 and at most 1, but is 1.5"),
+        ({"character_coverage": 0.97}, "subword.character_coverage must be from 0.98 to 1, but is 0.97"),
+        ({"character_coverage": 1.5}, "subword.character_coverage must be from 0.98 to 1, but is 1.5"),
+        ({"character_coverage": float("nan")}, "subword.character_coverage must be from 0.98 to 1, but is nan"),
         ({"max_sentences": 0}, "subword.max_sentences must be at least 1, but is 0"),
-        ({"vocab_size": 0, "max_sentences": 0}, "vocab_size must be at least 5, but is 0; subword.max_sentences must"),
+        (
+            {"vocab_size": 0, "max_sentences": 0},
+            "vocab_size must be at least 5 and at most .*, but is 0; subword.max_sentences must",
+        ),
     ],
 )
 def test_specs_that_cannot_be_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -337,7 +358,7 @@ def test_learning_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_learning_samples_so_many_lines() -> None:
-    lines = [("en", f"line {n}") for n in range(10_000)]
+    lines = [(0, f"line {n}") for n in range(10_000)]
     sample = subword_module._sample(iter(lines), 100, seed=5)
     assert len(set(sample)) == 100
     assert set(sample) <= set(lines)
@@ -480,7 +501,7 @@ def test_a_truncated_model_is_refused(tmp_path: Path) -> None:
 def test_a_model_of_a_later_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.subword"
     path.write_bytes(b'{"format": "nmt-subword", "version": 9}\n')
-    message = r"a\.subword is a subword model of format 9, but this nmt reads format 1: prepare the data again"
+    message = r"a\.subword is a subword model of format 9, but this nmt reads up to format 2: prepare the data again"
     with pytest.raises(DataError, match=message):
         SubwordModel.load(path)
 

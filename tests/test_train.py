@@ -221,6 +221,25 @@ def test_limits_may_change_on_resuming(digits: Path, copied_run: Path) -> None:
     assert load_checkpoint(copied_run / "checkpoints" / "last").info.update == 8
 
 
+def test_a_run_of_an_earlier_version_goes_on_with_its_one_normalization(digits: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert _train(digits, run, "subword.normalization=nmt_nfkc").status == 0
+    file = run / "checkpoints" / "last" / "config.yaml"
+    config = yaml.safe_load(file.read_text())
+    for side in ("src", "tgt"):  # nmt 0.1.0 knew neither
+        assert config["subword"].pop(f"{side}_normalization") is None
+    file.write_text(yaml.safe_dump(config))
+    done = _train(digits, run, "resume=true", "training.max_updates=8")
+    assert done.status == 0, done.err
+    assert "at update 8" in done.err
+    saved = yaml.safe_load((run / "config.yaml").read_text())["subword"]
+    assert [saved[f"{part}normalization"] for part in ("", "src_", "tgt_")] == ["nmt_nfkc", None, None]
+    line = _refusal(digits, run, "resume=true", "training.max_updates=9", "subword.normalization=identity")
+    assert "subword.normalization was nmt_nfkc and is identity" in line
+    line = _refusal(digits, run, "resume=true", "training.max_updates=9", "subword.tgt_normalization=identity")
+    assert "subword.tgt_normalization was None and is identity" in line
+
+
 def test_other_settings_may_not_change_on_resuming(digits: Path, copied_run: Path) -> None:
     before = _contents(copied_run)
     line = _refusal(digits, copied_run, "resume=true", "seed=2", "optimizer.eps=0.5", "training.max_updates=9")

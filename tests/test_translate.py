@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import os
 import re
 import sys
@@ -44,6 +47,40 @@ def test_n_lines_in_n_lines_out(checkpoint: Path, text: str, num_lines: int) -> 
     out = _translate(checkpoint, stdin=text.encode())
     assert out.count("\n") == num_lines
     assert out == "" or out.endswith("\n")
+
+
+def test_a_line_ends_as_its_source_does(checkpoint: Path, tmp_path: Path) -> None:
+    source, plain, output = tmp_path / "in", _translate(checkpoint, stdin=b"one two\nthree\n\nfour"), tmp_path / "out"
+    source.write_bytes(b"one two\r\nthree\n\r\nfour\r")
+    _translate(checkpoint, f"input={source}", f"output={output}")
+    one, three, _, four, _ = plain.split("\n")
+    assert output.read_bytes().decode() == f"{one}\r\n{three}\n\r\n{four}\r\n"
+    assert _translate(checkpoint, stdin=source.read_bytes()).encode() == output.read_bytes()
+    two_best = _translate(checkpoint, "search.beam_size=2", "search.n_best=2", stdin=b"one\r\n")
+    assert two_best.count("\r\n") == two_best.count("\n") == 2
+    lines = _translate(checkpoint, "format=jsonl", stdin=source.read_bytes()).split("\n")
+    assert [json.loads(line)["source"] for line in lines[:-1]] == ["one two", "three", "", "four"]
+    assert not any(line.endswith("\r") for line in lines)
+
+
+def test_compressed_text_is_translated_as_it_is(checkpoint: Path, tmp_path: Path) -> None:
+    expected = _translate(checkpoint, stdin=b"one\ntwo\n")
+    source = tmp_path / "in"
+    for compress in (gzip.compress, bz2.compress, lzma.compress):
+        source.write_bytes(compress(b"one\ntwo\n"))
+        assert _translate(checkpoint, f"input={source}") == expected
+        assert _translate(checkpoint, stdin=source.read_bytes()) == expected
+
+
+def test_lines_that_the_model_knows_nothing_of_are_warned_of(checkpoint: Path) -> None:
+    text = "one two\n未知 one\n未知的\n未知 two three\n".encode()
+    done = nmt("translate", f"checkpoints={checkpoint}", "threads=1", "format=jsonl", stdin=text)
+    assert [json.loads(line)["unknown_share"] for line in done.out.splitlines()] == [0, 0.4, 1, 0.2]
+    assert re.search(
+        r" 1 of 4 lines are mostly unknown to the model, .* \(line 3\): are they in the language", done.err
+    )
+    done = nmt("translate", f"checkpoints={checkpoint}", "threads=1", stdin=b"one two\n")
+    assert "unknown" not in done.err
 
 
 def test_empty_lines_stay_where_they_are(checkpoint: Path) -> None:

@@ -225,6 +225,41 @@ def test_unfinished_translations_are_counted_and_warned_of_once(
     assert translator.num_unfinished == 0
 
 
+@pytest.mark.parametrize("line", ["the fox\r", "\r", "the\rfox\r"])
+def test_the_cr_of_a_line_end_is_not_translated(subword: SubwordModel, line: str) -> None:
+    [translation] = Translator(CopyScorer(subword), subword, search_config()).translate([line])
+    assert translation.source == line
+    assert translation.text == line.removesuffix("\r")
+
+
+class PuzzledScorer(CopyScorer):
+    """Knows a share of each line that the line itself says, and nothing of others."""
+
+    def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
+        return [EncodedSource((self.subword.encode(line),), unknown_share=float(line)) for line in lines]
+
+
+def test_lines_that_are_mostly_unknown_are_warned_of_once(
+    subword: SubwordModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    translator = Translator(PuzzledScorer(subword), subword, search_config(window_lines=2))
+    lines = ["0.0", "0.5", "0.51", "1.0"]
+    with caplog.at_level(logging.WARNING):
+        assert [translation.unknown_share for translation in translator.translate(lines)] == [0, 0.5, 0.51, 1]
+    assert caplog.messages == [
+        "2 of 4 lines are mostly unknown to the model, and their translations are invented (line 3, 4): "
+        "are they in the language that it was trained on?"
+    ]
+    assert translator.num_mostly_unknown == 2
+    caplog.clear()
+    list(translator.translate(["1.0"] * 7))
+    assert "7 of 7 lines are mostly unknown" in caplog.text
+    assert "(line 1, 2, 3, 4, 5, …)" in caplog.text
+    caplog.clear()
+    list(translator.translate(lines[:2]))
+    assert caplog.messages == []
+
+
 def test_a_config_that_cannot_be_is_refused(subword: SubwordModel) -> None:
     with pytest.raises(ConfigError, match=r"search\.n_best must lie between 1 and search\.beam_size \(1\), but is 2"):
         Translator(CopyScorer(subword), subword, search_config(1, n_best=2))

@@ -62,6 +62,8 @@ def register_schemas() -> None:
     store = ConfigStore.instance()
     for command, schema in SCHEMAS.items():
         store.store(name=f"{command}_schema", node=schema)
+    # a value that gives way to null where another setting is there
+    OmegaConf.register_new_resolver("nmt.unless", lambda other, value: value if other is None else None, replace=True)
 
 
 def check_schema(command: str, composed: DictConfig) -> None:

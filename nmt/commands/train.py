@@ -11,17 +11,17 @@ import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
 
-from nmt.commands.prepare import PreparedCorpus, prepare, split_files
 from nmt.commands.run_dir import RunDirectory, claim_run_dir, log_file
 from nmt.commands.stop import graceful_stop
 from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainCommand
 from nmt.corpus.batching import TrainingBatches
+from nmt.corpus.prepare import PreparedCorpus, data_problems, prepare, split_files
 from nmt.device import choose_float32_products, resolve_device, resolve_inference_precision, resolve_precision
 from nmt.errors import CheckpointError, ConfigError
 from nmt.evaluation.metrics import MetricOptions, bleu_signature, corpus_bleu
 from nmt.evaluation.plain_text import warn_of_odd_text
 from nmt.evaluation.tokenizer import AUTO, TOKENIZERS, BleuTokenizer, resolve_tokenizer
-from nmt.files import atomic_write
+from nmt.files import atomic_write, is_file_name
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.search.beam import check_search_config
 from nmt.search.scorer import ModelScorer
@@ -122,7 +122,11 @@ def _train(
 def _check(settings: TrainCommand) -> None:
     """Report all that cannot be, at once."""
     training = settings.training
-    problems = []
+    problems = data_problems(settings.data, settings.subword)
+    if not is_file_name(settings.model.name):  # run_dir is named after it
+        problems.append(
+            f"model.name must be a name without slashes that can be part of a file's, but is {settings.model.name!r}"
+        )
     if not settings.run_dir:
         problems.append("run_dir must name a folder, but is empty")
     if (training.max_updates, training.max_epochs, training.max_minutes, training.patience) == (None,) * 4:

@@ -32,9 +32,9 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
         settings.checkpoints, settings.search, device_name=settings.device, threads=settings.threads
     )
     if settings.input is None:
-        lines: Iterable[str] = decode_lines(sys.stdin.buffer, name="stdin")
+        lines: Iterable[str] = decode_lines(sys.stdin.buffer, name="stdin", keep_cr=True)
     else:
-        lines = read_lines(Path(settings.input))
+        lines = read_lines(Path(settings.input), keep_cr=True)
     total = None if settings.input is None else _count_lines(Path(settings.input))
     number, begin = 0, time.perf_counter()
     with open_output(settings.output) as stream, progress_bar(total) as bar:
@@ -112,12 +112,18 @@ def _count_lines(path: Path) -> int | None:
 
 
 def _format(translation: Translation, output_format: OutputFormat, *, n_best: int) -> str:
-    """Write a translation as text, `n_best` lines always, or as one line of JSON with scores."""
+    """Write a translation as text, `n_best` lines always, or as one line of JSON with scores.
+
+    Lines of text end as their source does, those of JSON never in "\\r\\n".
+    """
+    source = translation.source.removesuffix("\r")
     if output_format == OutputFormat.text:
         texts = [hypothesis.text for hypothesis in translation.hypotheses]
-        return "".join(f"{text}\n" for text in texts + [""] * (n_best - len(texts)))
+        end = "\n" if source == translation.source else "\r\n"
+        return "".join(f"{text}{end}" for text in texts + [""] * (n_best - len(texts)))
     content = {
-        "source": translation.source,
+        "source": source,
+        "unknown_share": round(translation.unknown_share, 4),
         "hypotheses": [hypothesis._asdict() for hypothesis in translation.hypotheses],
     }
     return json.dumps(content, ensure_ascii=False) + "\n"

@@ -2,7 +2,8 @@
 
 A prepared corpus is a directory:
 
-    manifest.json        format version, fingerprints, one report per split; written last
+    manifest.json        format version, fingerprints, one report per split with the checksums of its files, and its
+                         own checksum
     src.subword          both subword models
     tgt.subword
     <split>.src.ids      the ids of all source sentences, one after the other: uint16, or uint32 where the
@@ -11,40 +12,40 @@ A prepared corpus is a directory:
     <split>.src.offsets  where each begins among the ids (int64)
     <split>.tgt.*        the same for the target
 
-Ids are without BOS and EOS. Nothing here grows with the corpus, in writing or in reading, but the files. A directory
-that was written half has no manifest; who needs it whole or not at all writes it aside and renames it.
+Ids are without BOS and EOS. Nothing here grows with the corpus, in writing or in reading, but the files. A split is
+checked when it is opened: its files are those that were written, and what they hold fits together. Corpora of format 1
+(nmt 0.1.0) have no checksums.
 
 A long text is encoded by two processes where there are two CPUs: the source side here, the target side beside. Each
 has a whole side, since in half of the pairs it would meet nearly all words of both. What is written is the same.
 """
 
-import json
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh3_128, xxh3_128_hexdigest
 
+from nmt.corpus.manifest import DropReason, SplitReport, read_manifest
 from nmt.errors import DataError
+from nmt.files import naming
 from nmt.text.parallel import SentencePair
-from nmt.text.subword import UNK_ID, EncodedTexts, SubwordModel
+from nmt.text.subword import UNK_ID, SubwordModel
 from nmt.text.subword_process import SubwordProcess
+from nmt.text.word_table import EncodedTexts
 
-DropReason = Literal["empty", "too_long", "too_unequal"]
 NumProcesses = Literal[1, 2]
 Ids: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
 
-FORMAT_VERSION = 1
-SRC_SUBWORD, TGT_SUBWORD = "src.subword", "tgt.subword"
-_MANIFEST = "manifest.json"
-_PARTS = ("ids", "lens", "offsets")
 _PAIRS_A_BLOCK = 10_000
 _BLOCKS_ALONE = 2  # a process takes as long to start as some 7,000 pairs to encode
 _RATIO_FROM_LEN = 10  # "Yes." may well be five subwords in another language: short pairs are never too unequal
+_PAIRS_CHECKED_AT_ONCE = 1 << 20
 _LEN, _OFFSET = np.dtype("<i4"), np.dtype("<i8")
 
 
@@ -58,31 +59,6 @@ class PairLimits:
 
     max_len_subwords: int
     max_len_ratio: float
-
-
-@dataclass(frozen=True)
-class SplitReport:
-    """What became of the pairs of a split; subwords and unknown ones are counted in the pairs kept, without EOS."""
-
-    num_read: int
-    num_kept: int
-    dropped: dict[str, int]
-    src_subwords: int
-    tgt_subwords: int
-    src_unknown: int
-    tgt_unknown: int
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a prepared corpus says of itself; `fingerprint` is that of everything it was made from."""
-
-    fingerprint: str
-    src_subword_fingerprint: str
-    tgt_subword_fingerprint: str
-    src_vocab_size: int
-    tgt_vocab_size: int
-    splits: dict[str, SplitReport]
 
 
 @dataclass(frozen=True)
@@ -134,6 +110,7 @@ def write_split(
 
     Raises:
         DataError: there are no pairs, or none is left.
+        OSError: a file cannot be written; it names it.
     """
     directory.mkdir(parents=True, exist_ok=True)
     dropped = dict.fromkeys(get_args(DropReason), 0)
@@ -161,63 +138,14 @@ def write_split(
         tgt_subwords=tgt_side.num_subwords,
         src_unknown=src_side.num_unknown,
         tgt_unknown=tgt_side.num_unknown,
+        checksums={**src_side.checksums(), **tgt_side.checksums()},
     )
     _check_not_empty(report, split)
     return report
 
 
-def write_manifest(
-    directory: Path,
-    *,
-    fingerprint: str,
-    src_subword: SubwordModel,
-    tgt_subword: SubwordModel,
-    reports: Mapping[str, SplitReport],
-) -> None:
-    """Save both subword models beside the splits, then the manifest, which makes `directory` a prepared corpus."""
-    src_subword.save(directory / SRC_SUBWORD)
-    tgt_subword.save(directory / TGT_SUBWORD)
-    manifest = Manifest(
-        fingerprint=fingerprint,
-        src_subword_fingerprint=src_subword.fingerprint,
-        tgt_subword_fingerprint=tgt_subword.fingerprint,
-        src_vocab_size=src_subword.vocab_size,
-        tgt_vocab_size=tgt_subword.vocab_size,
-        splits=dict(reports),
-    )
-    content = {"format_version": FORMAT_VERSION, **asdict(manifest)}
-    aside = directory / f".{_MANIFEST}.part"
-    aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    aside.replace(directory / _MANIFEST)
-
-
-def read_manifest(directory: Path) -> Manifest:
-    """Read what a prepared corpus says of itself.
-
-    Raises:
-        DataError: `directory` is no prepared corpus, or one of another format version.
-    """
-    path = directory / _MANIFEST
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = content.pop("format_version")
-        if version == FORMAT_VERSION:
-            splits = {split: SplitReport(**report) for split, report in content.pop("splits").items()}
-            return Manifest(splits=splits, **content)
-    except (FileNotFoundError, NotADirectoryError):
-        raise DataError(f"{directory} is not a prepared corpus ({_MANIFEST} is missing): run nmt prepare") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise DataError(f"{path} is damaged: remove {directory} and run nmt prepare again") from None
-    raise DataError(
-        f"{directory} must be of format {FORMAT_VERSION}, but is of format {version}: "
-        "remove it and run nmt prepare again"
-    )
-
-
 def open_split(directory: Path, split: str, *, fingerprint: str | None) -> BinarizedCorpus:
-    """Map a split of a prepared corpus into memory; `fingerprint=None` accepts a corpus made from anything.
+    """Map a split of a prepared corpus into memory and check it; `fingerprint=None` accepts one made from anything.
 
     Raises:
         DataError: `directory` is no prepared corpus, was made from something else, lacks the split, or is damaged.
@@ -234,19 +162,11 @@ def open_split(directory: Path, split: str, *, fingerprint: str | None) -> Binar
             f"{directory} has no split {split!r}, but only {', '.join(manifest.splits)}: run nmt prepare again"
         )
     report = manifest.splits[split]
-    src_ids, src_len_P, src_offset_P = _map_side(
-        directory,
-        f"{split}.src",
-        num_sentences=report.num_kept,
-        num_ids=report.src_subwords,
-        id_dtype=_id_dtype(manifest.src_vocab_size),
+    src_ids, src_len_P, src_offset_P = _open_side(
+        directory, f"{split}.src", report, num_ids=report.src_subwords, vocab_size=manifest.src_vocab_size
     )
-    tgt_ids, tgt_len_P, tgt_offset_P = _map_side(
-        directory,
-        f"{split}.tgt",
-        num_sentences=report.num_kept,
-        num_ids=report.tgt_subwords,
-        id_dtype=_id_dtype(manifest.tgt_vocab_size),
+    tgt_ids, tgt_len_P, tgt_offset_P = _open_side(
+        directory, f"{split}.tgt", report, num_ids=report.tgt_subwords, vocab_size=manifest.tgt_vocab_size
     )
     return BinarizedCorpus(
         src_ids=src_ids,
@@ -266,28 +186,52 @@ class _SideWriter:
         self.num_sentences = 0
         self.num_subwords = 0
         self.num_unknown = 0
-        self._id_dtype = _id_dtype(vocab_size)
-        self._files = ExitStack()
-        self._ids, self._lens, self._offsets = (
-            self._files.enter_context((directory / f"{name}.{part}").open("wb")) for part in _PARTS
-        )
+        self._ids = _ArrayFile(directory / f"{name}.ids", _id_dtype(vocab_size))
+        self._lens = _ArrayFile(directory / f"{name}.lens", _LEN)
+        self._offsets = _ArrayFile(directory / f"{name}.offsets", _OFFSET)
 
     def __enter__(self) -> "_SideWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._files.close()
+        for file in (self._ids, self._lens, self._offsets):
+            file.close()
 
     def append(self, encoded: EncodedTexts, keep_P: NDArray[np.bool_]) -> None:
         """Write the sentences to keep."""
         ids, len_P = encoded.ids[np.repeat(keep_P, encoded.len_N)], encoded.len_N[keep_P]
         end_P = self.num_subwords + np.cumsum(len_P, dtype=np.int64)
-        ids.astype(self._id_dtype).tofile(self._ids)
-        len_P.astype(_LEN).tofile(self._lens)
-        (end_P - len_P).astype(_OFFSET).tofile(self._offsets)
+        self._ids.append(ids)
+        self._lens.append(len_P)
+        self._offsets.append(end_P - len_P)
         self.num_sentences += len(len_P)
         self.num_subwords += len(ids)
         self.num_unknown += int(np.count_nonzero(ids == UNK_ID))
+
+    def checksums(self) -> dict[str, str]:
+        """Return the checksum of each file, by its name."""
+        return {file.path.name: file.xxh3.hexdigest() for file in (self._ids, self._lens, self._offsets)}
+
+
+class _ArrayFile:
+    """A file of numbers of one type, and the checksum of what was written to it."""
+
+    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
+        self.path = path
+        self.xxh3 = xxh3_128()
+        self._dtype = dtype
+        with naming(path):
+            self._file = path.open("wb", buffering=0)
+
+    def append(self, array: NDArray[Any]) -> None:
+        rest = memoryview(array.astype(self._dtype).tobytes())
+        self.xxh3.update(rest)
+        with naming(self.path):  # and not numpy's tofile, which does not say why it fails
+            while rest:
+                rest = rest[self._file.write(rest) :]
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _encoded(
@@ -329,7 +273,7 @@ def _within(
     reasons: dict[DropReason, NDArray[np.bool_]] = {
         "empty": shorter_P == 0,
         "too_long": longer_P > limits.max_len_subwords,
-        "too_unequal": (longer_P > _RATIO_FROM_LEN) & (longer_P > limits.max_len_ratio * shorter_P),
+        "too_unequal": (longer_P > _RATIO_FROM_LEN) & (longer_P > limits.max_len_ratio * np.maximum(1, shorter_P)),
     }
     keep_P = np.ones(len(longer_P), dtype=np.bool_)
     for reason, applies_P in reasons.items():
@@ -349,28 +293,47 @@ def _check_not_empty(report: SplitReport, split: str) -> None:
         )
 
 
-def _map_side(
-    directory: Path, name: str, *, num_sentences: int, num_ids: int, id_dtype: np.dtype[Any]
+def _open_side(
+    directory: Path, name: str, report: SplitReport, *, num_ids: int, vocab_size: int
 ) -> tuple[Ids, NDArray[np.int32], NDArray[np.int64]]:
-    ids, lens, offsets = (directory / f"{name}.{part}" for part in _PARTS)
-    return _map(ids, id_dtype, num_ids), _map(lens, _LEN, num_sentences), _map(offsets, _OFFSET, num_sentences)
+    """Map the three files of a side, and check that they are whole and fit together."""
+    ids = _map(directory / f"{name}.ids", _id_dtype(vocab_size), num_ids, report)
+    len_P = _map(directory / f"{name}.lens", _LEN, report.num_kept, report)
+    offset_P = _map(directory / f"{name}.offsets", _OFFSET, report.num_kept, report)
+    if num_ids > 0 and (largest := int(ids.max())) >= vocab_size:
+        raise _damaged(directory / f"{name}.ids", f"holds the id {largest}, but the vocabulary ends at {vocab_size}")
+    end = 0
+    for begin in range(0, report.num_kept, _PAIRS_CHECKED_AT_ONCE):
+        block = slice(begin, begin + _PAIRS_CHECKED_AT_ONCE)
+        if int(len_P[block].min()) < 0:
+            raise _damaged(directory / f"{name}.lens", "holds a negative length")
+        end_P = end + np.cumsum(len_P[block], dtype=np.int64)
+        if not np.array_equal(offset_P[block], end_P - len_P[block]):
+            raise _damaged(directory / f"{name}.offsets", "does not fit the lengths")
+        end = int(end_P[-1])
+    if end != num_ids:
+        raise _damaged(directory / f"{name}.lens", f"holds {end} ids in all, but there are {num_ids}")
+    return ids, len_P, offset_P
 
 
-def _map(path: Path, dtype: np.dtype[Any], length: int) -> NDArray[Any]:
+def _map(path: Path, dtype: np.dtype[Any], length: int, report: SplitReport) -> NDArray[Any]:
     try:
         num_bytes = path.stat().st_size
         if num_bytes != length * dtype.itemsize:
-            raise DataError(
-                f"{path} must have {length * dtype.itemsize} bytes, but has {num_bytes}: "
-                f"remove {path.parent} and run nmt prepare again"
-            )
-        if length == 0:  # nothing of nothing can be mapped
-            return np.empty(0, dtype)
-        return np.asarray(np.memmap(path, dtype, mode="r"))  # a plain array: slices of a memmap object are slow
+            raise _damaged(path, f"must have {length * dtype.itemsize} bytes, but has {num_bytes}")
+        # a plain array: slices of a memmap object are slow; and nothing of nothing can be mapped
+        array = np.asarray(np.memmap(path, dtype, mode="r")) if length else np.empty(0, dtype)
     except FileNotFoundError:
-        raise DataError(f"{path} is missing: remove {path.parent} and run nmt prepare again") from None
+        raise _damaged(path, "is missing") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    if report.checksums and xxh3_128_hexdigest(array.data) != report.checksums[path.name]:
+        raise _damaged(path, "is not as it was written")
+    return array
+
+
+def _damaged(path: Path, problem: str) -> DataError:
+    return DataError(f"{path} {problem}: remove {path.parent} and run nmt prepare again")
 
 
 def _id_dtype(vocab_size: int) -> np.dtype[Any]:

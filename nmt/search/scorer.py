@@ -32,9 +32,13 @@ COMPILED_FROM: dict[InferencePrecision, int] = {"int8": 60_000_000, "fp32": 200_
 
 
 class EncodedSource(NamedTuple):
-    """A source sentence in the subwords of every member, in natural order, without EOS."""
+    """A source sentence in the subwords of every member, in natural order, without EOS.
+
+    `unknown_share` is the share of its characters that no member knows, as far as one member can tell.
+    """
 
     ids_by_member: tuple[Sequence[int], ...]
+    unknown_share: float = 0.0
 
     @property
     def num_subwords(self) -> int:
@@ -118,7 +122,11 @@ class ModelScorer:
 
     def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
         """Segment source sentences; the model itself puts them into its order."""
-        return [EncodedSource((ids,)) for ids in self.src_subword.encode_batch(list(lines))]
+        rows = self.src_subword.encode_batch(list(lines))
+        return [
+            EncodedSource((ids,), unknown_share=self.src_subword.unknown_share(line, ids))
+            for line, ids in zip(lines, rows, strict=True)
+        ]
 
     @torch.inference_mode()
     def start(self, sources: Sequence[EncodedSource]) -> DecoderState:
@@ -188,7 +196,10 @@ class EnsembleScorer:
     def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
         by_member = [member.encode_sources(lines) for member in self.members]
         return [
-            EncodedSource(tuple(source.ids_by_member[0] for source in sources))
+            EncodedSource(
+                tuple(source.ids_by_member[0] for source in sources),
+                unknown_share=min(source.unknown_share for source in sources),
+            )
             for sources in zip(*by_member, strict=True)
         ]
 

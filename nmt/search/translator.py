@@ -13,6 +13,8 @@ from nmt.text.subword import SubwordModel
 
 log = logging.getLogger(__name__)
 
+_NUM_LINES_NAMED = 5
+
 
 class TranslatedHypothesis(NamedTuple):
     """A hypothesis as text.
@@ -33,10 +35,16 @@ class TranslatedHypothesis(NamedTuple):
 
 
 class Translation(NamedTuple):
-    """A source line and its translations, best first: n_best of them, or as many as search found; one at least."""
+    """A source line and its translations, best first: n_best of them, or as many as search found; one at least.
+
+    Attributes:
+        source: as it was read, the "\\r" of a line end included.
+        unknown_share: the share of its characters that the model does not know.
+    """
 
     source: str
     hypotheses: tuple[TranslatedHypothesis, ...]
+    unknown_share: float = 0.0
 
     @property
     def text(self) -> str:
@@ -67,6 +75,7 @@ class Translator:
         self.config = config
         self.workers = workers
         self.num_unfinished = 0  # lines of the last `translate` whose best translation is unfinished
+        self.num_mostly_unknown = 0  # its lines of which the model knows less than half
 
     def translate(
         self, lines: Iterable[str], *, progress: Callable[[int], None] | None = None
@@ -74,17 +83,22 @@ class Translator:
         """Yield one translation per line, in order; a line without anything to translate gives an empty one.
 
         Lines are read and searched in windows of `search.window_lines`, within which sentences of similar length
-        share a batch. Warns once, at the end, if translations were cut short.
+        share a batch. Warns once, at the end, if translations were cut short, and if lines are mostly unknown.
 
         Args:
-            lines: without their line ends.
+            lines: without their line ends, but for a "\\r", which is not translated.
             progress: called with the number of lines done since the last call.
         """
-        self.num_unfinished = 0
+        self.num_unfinished, self.num_mostly_unknown, number = 0, 0, 0
+        named: list[int] = []
         remaining = iter(lines)
         while window := list(itertools.islice(remaining, self.config.window_lines)):
             for translation in self._translate_window(window, progress or (lambda _: None)):
+                number += 1
                 self.num_unfinished += not translation.hypotheses[0].finished
+                if translation.unknown_share > 0.5:
+                    self.num_mostly_unknown += 1
+                    named += [number] if len(named) < _NUM_LINES_NAMED else []
                 yield translation
         if self.num_unfinished:
             log.warning(
@@ -92,20 +106,31 @@ class Translator:
                 "search.max_len_extra if they ought to be longer",
                 self.num_unfinished,
             )
+        if self.num_mostly_unknown:
+            log.warning(
+                "%s of %s lines are mostly unknown to the model, and their translations are invented (line %s%s): "
+                "are they in the language that it was trained on?",
+                f"{self.num_mostly_unknown:,}",
+                f"{number:,}",
+                ", ".join(map(str, named)),
+                ", …" if self.num_mostly_unknown > len(named) else "",
+            )
 
     def _translate_window(self, window: Sequence[str], progress: Callable[[int], None]) -> list[Translation]:
-        encoded = self.scorer.encode_sources(window)
+        encoded = self.scorer.encode_sources([line.removesuffix("\r") for line in window])
         to_search = [index for index, source in enumerate(encoded) if window[index].strip() and source.num_subwords > 0]
         # longest first: what does not fit into memory fails at once, and the last batch empties evenly
         to_search.sort(key=lambda index: -encoded[index].num_subwords)
         progress(len(window) - len(to_search))
-        translations = [Translation(line, (EMPTY,)) for line in window]
+        translations = [
+            Translation(line, (EMPTY,), source.unknown_share) for line, source in zip(window, encoded, strict=True)
+        ]
         sources = [encoded[index] for index in to_search]
         found = beam_search(self.scorer, sources, self.config, progress=progress, workers=self.workers)
         texts = iter(self.tgt_subword.decode_batch([hypothesis.ids for n_best in found for hypothesis in n_best]))
         for index, n_best in zip(to_search, found, strict=True):
             hypotheses = tuple(_spelled(hypothesis, next(texts)) for hypothesis in n_best)
-            translations[index] = Translation(window[index], hypotheses)
+            translations[index] = translations[index]._replace(hypotheses=hypotheses)
         return translations
 
 

@@ -1,24 +1,37 @@
 """Two aligned text files -> sentence pairs, checked.
 
-Line n of a source file and line n of the target file beside it are translations of each other. Only "\\n" ends a line:
-U+2028, vertical tabs and carriage returns stand inside lines, or two files that agree for `wc -l` would disagree here.
+Line n of a source file and line n of the target file beside it are translations of each other. Only "\\n" ends a line,
+with the "\\r" before it if there is one: U+2028, vertical tabs and other carriage returns are inside lines, or two
+files that agree for `wc -l` would disagree here.
 """
 
-import gzip
 import hashlib
 import io
-import zlib
-from collections.abc import Generator, Iterator
+import logging
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+
+from xxhash import xxh3_128
 
 from nmt.errors import DataError
+from nmt.text.compression import DAMAGED, NUM_MAGIC_BYTES, decompressed
 
-_GZIP_MAGIC = b"\x1f\x8b"
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+logger = logging.getLogger(__name__)
+
 _BUFFER_BYTES = 1 << 20
 _BOM = "\ufeff"
+_OTHER_BOMS = {  # the longer ones first: that of UTF-32 begins with that of UTF-16
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
 
 
 class SentencePair(NamedTuple):
@@ -36,55 +49,83 @@ class ParallelFiles:
     tgt: tuple[Path, ...]
 
 
-def read_lines(path: Path) -> Generator[str]:
-    """Yield the lines of a plain or gzipped file, without their "\\n".
+class TextFingerprint(NamedTuple):
+    """What some files held.
 
-    Gzip is known by its first two bytes, not by the name. A last line without "\\n" counts; a byte order mark at the
+    Attributes:
+        sha256: hex, of the bytes of all files, in order and told apart, whatever their names.
+        checksums: xxh3_128 (hex) of each file, by which `read_lines` notices that a file has changed since.
+    """
+
+    sha256: str
+    checksums: dict[Path, str]
+
+
+def read_lines(path: Path, *, keep_cr: bool = False, checksum: str | None = None) -> Generator[str]:
+    """Yield the lines of a plain or compressed file, without their line ends ("\\n" or "\\r\\n").
+
+    Compression is known by the first bytes, not by the name. A last line without "\\n" counts; a byte order mark at the
     beginning is dropped.
 
+    Args:
+        keep_cr: keep the "\\r" of a line end.
+        checksum: what the file must have had by its end, as in `TextFingerprint`.
+
     Raises:
-        DataError: the file is missing, a directory, not readable, damaged gzip, or not UTF-8.
+        DataError: the file is missing, a directory, not readable, damaged, not UTF-8, or has changed.
     """
-    with _open(path) as file:
-        if file.peek(2)[:2] == _GZIP_MAGIC:
-            # GzipFile's own line iterator is slow: read it in large blocks
-            with io.BufferedReader(gzip.GzipFile(fileobj=file), _BUFFER_BYTES) as unzipped:
-                yield from decode_lines(unzipped, name=str(path))
-        else:
-            yield from decode_lines(file, name=str(path))
+    if checksum is None:
+        with _open(path) as file:
+            yield from decode_lines(file, name=str(path), keep_cr=keep_cr)
+        return
+    with _open(path) as plain, _HashedFile(plain.fileno(), closefd=False) as hashed:
+        file = io.BufferedReader(hashed, _BUFFER_BYTES)
+        yield from decode_lines(file, name=str(path), keep_cr=keep_cr)
+        if hashed.xxh3.hexdigest() != checksum:
+            raise has_changed(path)
 
 
-def decode_lines(stream: BinaryIO, *, name: str) -> Iterator[str]:
-    """Yield the lines of an open binary stream (such as stdin) as text, without their "\\n"; `name` stands in messages.
+def decode_lines(stream: BinaryIO, *, name: str, keep_cr: bool = False) -> Iterator[str]:
+    """Yield the lines of an open binary stream (such as stdin) as text, as `read_lines`; `name` is for messages.
 
     Raises:
         DataError: as for `read_lines`.
     """
     line_number = 0
+    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", stream))
     try:
-        for line_number, raw in enumerate(stream, start=1):  # a binary stream ends its lines at b"\n" alone
-            line = raw.decode("utf-8")
+        unpacked = decompressed(buffered, buffered.peek(NUM_MAGIC_BYTES), name=name)
+        for line_number, raw in enumerate(unpacked, start=1):  # a binary stream ends its lines at b"\n" alone
+            if line_number == 1:
+                _check_encoding(raw, name)
+            line = raw.decode("utf-8").removesuffix("\n")
             if line_number == 1:
                 line = line.removeprefix(_BOM)
-            yield line.removesuffix("\n")
+            yield line if keep_cr else line.removesuffix("\r")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{name}, line {line_number}, byte {error.start + 1}: must be UTF-8, but is "
             f"0x{error.object[error.start]:02x}: convert the file first (for example with iconv -f LATIN1 -t UTF-8)"
         ) from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(
-            f"{name} is damaged or cut short after line {line_number} ({error}): copy or download it again"
-        ) from None
     except OSError as error:
-        raise DataError(f"{name} cannot be read after line {line_number}: {error.strerror or error}") from None
+        if error.errno is not None:
+            raise DataError(f"{name} cannot be read after line {line_number}: {error.strerror or error}") from None
+        raise _damaged(name, line_number, error) from None
+    except DAMAGED as error:
+        raise _damaged(name, line_number, error) from None
+    finally:
+        if buffered is not stream:
+            buffered.detach()  # or it would close the stream with itself
 
 
-def read_pairs(files: ParallelFiles) -> Iterator[SentencePair]:
+def read_pairs(files: ParallelFiles, *, checksums: Mapping[Path, str] | None = None) -> Iterator[SentencePair]:
     """Yield the sentence pairs of all files, in order.
 
+    Args:
+        checksums: of the files as they must be; with these, NUL bytes are warned of, too.
+
     Raises:
-        DataError: the numbers of files or of lines differ, or a file cannot be read.
+        DataError: the numbers of files or of lines differ, or a file cannot be read or has changed.
     """
     if len(files.src) != len(files.tgt):
         raise DataError(
@@ -93,32 +134,104 @@ def read_pairs(files: ParallelFiles) -> Iterator[SentencePair]:
             "name for each source file the file that translates it"
         )
     for src_path, tgt_path in zip(files.src, files.tgt, strict=True):
-        yield from _read_file_pair(src_path, tgt_path)
+        yield from _read_file_pair(src_path, tgt_path, checksums or {})
 
 
-def fingerprint_files(files: ParallelFiles) -> str:
-    """Return a sha256 (hex) of the bytes of all files, in order and told apart, whatever their names."""
+def fingerprint_files(files: ParallelFiles) -> TextFingerprint:
+    """Hash the bytes of all files.
+
+    Raises:
+        DataError: a file cannot be read, or not more than once.
+    """
     whole = hashlib.sha256()
+    checksums: dict[Path, str] = {}
     for side in (files.src, files.tgt):
         whole.update(len(side).to_bytes(8, "little"))
         for path in side:
-            with _open(path) as file:
-                whole.update(hashlib.file_digest(file, "sha256").digest())
-    return whole.hexdigest()
+            sha256, checksum = _hash(path)
+            if checksums.setdefault(path, checksum) != checksum:  # a file may be named twice
+                raise has_changed(path)
+            whole.update(sha256)
+    return TextFingerprint(whole.hexdigest(), checksums)
 
 
-def _read_file_pair(src_path: Path, tgt_path: Path) -> Iterator[SentencePair]:
+def has_changed(path: Path) -> DataError:
+    return DataError(f"{path} has changed while it was read: start again when nothing writes to it any more")
+
+
+def _hash(path: Path) -> tuple[bytes, str]:
+    """Return the sha256 of a file and its xxh3_128 in hex."""
+    sha256, xxh3 = hashlib.sha256(), xxh3_128()
+    with _open(path) as file:
+        if not path.is_file():
+            raise DataError(f"{path} must be a file, since it is read more than once, but is a pipe or a device")
+        try:
+            while chunk := file.read(_BUFFER_BYTES):
+                sha256.update(chunk)
+                xxh3.update(chunk)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    return sha256.digest(), xxh3.hexdigest()
+
+
+class _HashedFile(io.FileIO):
+    """A file that hashes what is read of it."""
+
+    def __init__(self, descriptor: int, *, closefd: bool) -> None:
+        super().__init__(descriptor, "rb", closefd)
+        self.xxh3 = xxh3_128()
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
+        num_bytes = super().readinto(buffer)
+        self.xxh3.update(memoryview(buffer)[: num_bytes or 0])
+        return num_bytes
+
+
+class _NulCounter:
+    """Counts the lines of a file that hold NUL bytes, which are a sign of another encoding or of damage."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.num_lines = 0
+        self.first_line = 0
+
+    def see(self, line: str, number: int) -> None:
+        if "\0" in line:
+            self.num_lines += 1
+            self.first_line = self.first_line or number
+
+    def warn(self) -> None:
+        if self.num_lines:
+            logger.warning(
+                "%s: %s line%s of text with NUL bytes, the first is line %s: is it damaged, or in another encoding?",
+                self.path,
+                f"{self.num_lines:,}",
+                "" if self.num_lines == 1 else "s",
+                f"{self.first_line:,}",
+            )
+
+
+def _read_file_pair(src_path: Path, tgt_path: Path, checksums: Mapping[Path, str]) -> Iterator[SentencePair]:
     num_pairs = 0
+    src_nul, tgt_nul = _NulCounter(src_path), _NulCounter(tgt_path)
     # closing: an error on one side must not leave the file of the other side open
-    with closing(read_lines(src_path)) as src_lines, closing(read_lines(tgt_path)) as tgt_lines:
+    with (
+        closing(read_lines(src_path, checksum=checksums.get(src_path))) as src_lines,
+        closing(read_lines(tgt_path, checksum=checksums.get(tgt_path))) as tgt_lines,
+    ):
         for src in src_lines:
             tgt = next(tgt_lines, None)
             if tgt is None:
                 raise _unequal(short=tgt_path, long=src_path, num_lines=num_pairs)
             num_pairs += 1
+            src_nul.see(src, num_pairs)
+            tgt_nul.see(tgt, num_pairs)
             yield SentencePair(src, tgt)
         if next(tgt_lines, None) is not None:
             raise _unequal(short=src_path, long=tgt_path, num_lines=num_pairs)
+    if checksums:
+        src_nul.warn()
+        tgt_nul.warn()
 
 
 def _unequal(*, short: Path, long: Path, num_lines: int) -> DataError:
@@ -127,6 +240,19 @@ def _unequal(*, short: Path, long: Path, num_lines: int) -> DataError:
         if num_lines
         else f"{short} is empty, {long} is not: align them so that line n translates line n"
     )
+
+
+def _damaged(name: str, line_number: int, error: Exception) -> DataError:
+    return DataError(f"{name} is damaged or cut short after line {line_number} ({error}): copy or download it again")
+
+
+def _check_encoding(first_line: bytes, name: str) -> None:
+    for mark, encoding in _OTHER_BOMS.items():
+        if first_line.startswith(mark):
+            raise DataError(
+                f"{name} must be UTF-8, but its byte order mark says {encoding}: "
+                f"convert it first (iconv -f {encoding} -t UTF-8)"
+            )
 
 
 def _open(path: Path) -> io.BufferedReader:

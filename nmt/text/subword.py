@@ -6,55 +6,66 @@ otherwise is renumbered.
 
 `decode(encode(text))` is `normalize(text)`, but for characters that the model does not know (unless
 `byte_fallback`). Under `normalization="identity"` that is the text itself, but for "▁" (U+2581), which SentencePiece
-keeps for the space and which comes back as one, and for line feeds, which come back as spaces.
+keeps for the space and which comes back as one, and for line feeds, which come back as spaces. What other rules do is
+said in `nmt.text.normalization`.
 """
 
 import hashlib
 import io
 import json
-import os
+import logging
 import random
 import re
-from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nmt.errors import ConfigError, DataError
+from nmt.files import atomic_write
+from nmt.text.moses import Moses
+from nmt.text.normalization import (
+    Normalization,
+    NormalizedAlone,
+    nfc,
+    report_normalization,
+    rule_name,
+)
+from nmt.text.word_table import EncodedTexts, WordTable
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
+
+logger = logging.getLogger(__name__)
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 SPECIAL_PIECES = ("<pad>", "<unk>", "<s>", "</s>")
 
 SubwordKind = Literal["bpe", "unigram", "char", "word"]
-Normalization = Literal["nmt_nfkc", "identity"]
 Tokenizer = Literal["none", "moses"]
 
 _SPACE = "▁"
 _UNK_SURFACE = "⁇"
-_FORMAT_VERSION = 1
+_FORMAT_VERSIONS = (1, 2)  # 2 has a normalization in its header
 _HEADER_START = b'{"format": "nmt-subword"'
 _NUM_BYTE_PIECES = 256
+_NUM_LINES_REPORTED = 100_000
+_MAX_VOCAB_SIZE = 10_000_000  # near 2^31 SentencePiece takes minutes, or crashes
 # Part of the result, not of the machine: unigram's sums are split by thread, so another number learns other pieces.
 _NUM_LEARNING_THREADS = 8
 # SentencePiece skips longer lines; its BPE trainer aborts on a single word of 65,536 characters.
 _MAX_LINE_BYTES = 65_535
-_NUM_CACHED_WORDS = 1 << 18
-# One by one takes SentencePiece twice as long; the lists of many more would keep the garbage collector busy.
-_NUM_WORDS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
 class SubwordSpec:
     """How a subword model is learned.
 
+    `normalization` is that of `learn_subword`, and of each side of `learn_joint_subwords` unless told otherwise.
     `vocab_size` includes the four specials. It is met exactly, but for `char`, where it is a limit: a text of fewer
     characters gives a smaller vocabulary. At most `max_sentences` lines, drawn with `seed`, are learned from. `word`
     keeps the most frequent words (Sutskever et al. 2014, §3.1) and knows no spaces: between its words stands one, under
@@ -73,25 +84,22 @@ class SubwordSpec:
 
 @dataclass(frozen=True)
 class _Header:
-    """What SentencePiece's own model does not say; `kind` is None for a model that was learned elsewhere."""
+    """What SentencePiece's own model does not say; `kind` is None for a model that was learned elsewhere.
+
+    `normalization` is what is done before SentencePiece's own.
+    """
 
     kind: SubwordKind | None
     tokenizer: Tokenizer
     lang: str
-
-
-class EncodedTexts(NamedTuple):
-    """The ids of N texts, one after the other, and the number of ids of each."""
-
-    ids: NDArray[np.int32]
-    len_N: NDArray[np.int32]
+    normalization: Literal["nfc"] | None = None
 
 
 class SubwordModel:
     """Text <-> ids of subwords. Learn one with `learn_subword`, or load it."""
 
     def __init__(self, proto: bytes, header: _Header) -> None:
-        """Wrap a serialized SentencePiece model; others call `load` or `learn_subword`."""
+        """Wrap a serialized SentencePiece model; others call `load`, `from_bytes` or `learn_subword`."""
         from sentencepiece import SentencePieceProcessor
 
         self._proto = proto
@@ -101,50 +109,74 @@ class SubwordModel:
         _check_pieces(self._sp)
         self._ours_of_sp, self._sp_of_ours = _renumber(self._sp)
         # A model from elsewhere may have pieces that reach over a space: SentencePiece segments its texts whole.
-        self._words = None if header.kind is None else _WordTable(self._encode_words)
+        self._words = None if header.kind is None else WordTable(self._encode_words)
         self._vocabulary: dict[str, int] = {}
         if header.kind == "word":
             self._vocabulary = {
                 self._sp.id_to_piece(i): ours for i, ours in enumerate(self._ours_of_sp) if ours > EOS_ID
             }
-        self._moses = _Moses(header.lang) if header.tokenizer == "moses" else None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return SubwordModel, (self._proto, self._header)
+        self._moses = None
+        if header.tokenizer == "moses":
+            self._moses = Moses(header.lang, knows_curly=header.normalization == "nfc")
 
     @classmethod
-    def load(cls, path: Path) -> "SubwordModel":
+    def load(cls, path: Path, *, fingerprint: str | None = None) -> "SubwordModel":
         """Load a file that `save` wrote, or a plain SentencePiece model.
 
+        Args:
+            fingerprint: what that of the file must be.
+
         Raises:
-            DataError: the file is missing or is neither.
+            DataError: the file is missing, is neither, or is another model.
         """
         try:
             content = path.read_bytes()
         except OSError as error:
             raise DataError(f"subword model {path} cannot be read: {error.strerror or error}") from None
+        if fingerprint is not None and hashlib.sha256(content).hexdigest() != fingerprint:
+            raise DataError(
+                f"{path} is damaged, or not the subword model that made {path.parent}: "
+                "restore it, or remove the folder and run nmt prepare again"
+            )
+        return cls.from_bytes(content, name=str(path))
+
+    @classmethod
+    def from_bytes(cls, content: bytes, *, name: str) -> "SubwordModel":
+        """Make a model of what `to_bytes` returned or of a plain SentencePiece model; `name` is for messages.
+
+        Raises:
+            DataError: the content is neither.
+        """
         header, proto = _Header(kind=None, tokenizer="none", lang=""), content
         try:
             if content.startswith(_HEADER_START):
                 line, _, proto = content.partition(b"\n")
-                header = _parse_header(json.loads(line), path)
+                header = _parse_header(json.loads(line), name)
             if not proto:
                 raise ValueError("empty")
             return cls(proto, header)
         except (KeyError, RecursionError, RuntimeError, TypeError, ValueError):
             raise DataError(
-                f"{path} must be a subword model (of nmt or of SentencePiece), but is damaged or something else"
+                f"{name} must be a subword model (of nmt or of SentencePiece), but is damaged or something else"
             ) from None
 
-    def save(self, path: Path) -> None:
-        """Write the model to one file, aside first, then renamed."""
-        aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        aside.write_bytes(self._serialized())
-        aside.replace(path)
+    def to_bytes(self) -> bytes:
+        """Return what a file of this model holds."""
+        header = asdict(self._header)
+        version = 2
+        if self._header.normalization is None:
+            version = 1
+            del header["normalization"]
+        return json.dumps({"format": "nmt-subword", "version": version, **header}).encode() + b"\n" + self._proto
 
-    def _serialized(self) -> bytes:
-        header = {"format": "nmt-subword", "version": _FORMAT_VERSION, **asdict(self._header)}
-        return json.dumps(header).encode() + b"\n" + self._proto
+    def save(self, path: Path) -> None:
+        """Write the model to one file, all of it or nothing.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with atomic_write(path) as stream:
+            stream.write(self.to_bytes())
 
     @property
     def vocab_size(self) -> int:
@@ -154,7 +186,7 @@ class SubwordModel:
     @property
     def fingerprint(self) -> str:
         """The sha256 (hex) of what `save` writes."""
-        return hashlib.sha256(self._serialized()).hexdigest()
+        return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, without BOS and EOS."""
@@ -183,6 +215,8 @@ class SubwordModel:
         return self._words.encode(list(chain.from_iterable(words_N)), [len(words) for words in words_N])
 
     def _encode_words(self, words: list[str]) -> list[list[int]]:
+        if self._header.normalization == "nfc":
+            words = [nfc(word) for word in words]
         if self._header.kind == "word":
             return [self._known_words(word) for word in words]
         # No word, between two spaces or at an end: one "▁" more, where SentencePiece does not remove extra spaces.
@@ -198,6 +232,23 @@ class SubwordModel:
         ours_of_sp = self._ours_of_sp
         return [ours_of_sp[i] for i in sp_ids]
 
+    def unknown_share(self, text: str, ids: Sequence[int]) -> float:
+        """Return the share of a text's characters, spaces left out, that `ids`, its own, do not spell.
+
+        Characters, since any number of them may be one <unk>. Those that are spelled in bytes count as unknown.
+        """
+        num_characters = len(self.normalize_tokens(text).replace(" ", ""))
+        num_known = sum(self._num_characters[i] for i in ids)
+        return max(0.0, 1 - num_known / num_characters) if num_characters else 0.0
+
+    @cached_property
+    def _num_characters(self) -> list[int]:
+        """How many characters each subword spells, the mark of the space left out."""
+        return [
+            0 if ours <= EOS_ID or self._sp.is_byte(sp_id) else len(self._sp.id_to_piece(sp_id).replace(_SPACE, ""))
+            for ours, sp_id in enumerate(self._sp_of_ours)
+        ]
+
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids: one line, without PAD, BOS and EOS; an UNK shows as "⁇"."""
         return self.decode_batch([ids])[0]
@@ -212,7 +263,14 @@ class SubwordModel:
         """Return what `decode(encode(text))` gives where no character is unknown."""
         if self._moses is not None:
             text = self._moses.tokenize(text)
-        return self._finish(self._sp.normalize(text).removeprefix(_SPACE).replace(_SPACE, " "))
+        return self._finish(self.normalize_tokens(text))
+
+    def normalize_tokens(self, text: str) -> str:
+        """Return what becomes of the characters of a text that is tokenized already."""
+        if self._header.normalization == "nfc":
+            text = nfc(text)
+        normalized: str = self._sp.normalize(text)
+        return normalized.removeprefix(_SPACE).replace(_SPACE, " ")
 
     def _finish(self, text: str) -> str:
         if self._moses is not None:
@@ -227,54 +285,6 @@ class SubwordModel:
         ]
 
 
-class _WordTable(dict[str, int]):
-    """The words met so far: word -> its number, by which `encode` finds its ids. Not for several threads at once."""
-
-    def __init__(self, encode_words: Callable[[list[str]], list[list[int]]]) -> None:
-        super().__init__()
-        self._encode_words = encode_words
-        self._forget()
-
-    def _forget(self) -> None:
-        self.clear()
-        self._new: list[str] = []  # words that have a number, but no ids yet
-        # Word 0 is no word and has no ids: numpy cannot look into an empty array.
-        self._offset, self._len, self._ids = array("q", [0]), array("i", [0]), array("i", [0])
-
-    def __missing__(self, word: str) -> int:
-        self[word] = number = len(self._len) + len(self._new)
-        self._new.append(word)
-        return number
-
-    def _learn(self) -> None:
-        """Find the ids of the new words."""
-        for begin in range(0, len(self._new), _NUM_WORDS_AT_ONCE):
-            for ids in self._encode_words(self._new[begin : begin + _NUM_WORDS_AT_ONCE]):
-                self._offset.append(len(self._ids))
-                self._len.append(len(ids))
-                self._ids.extend(ids)
-        self._new = []
-
-    def encode(self, words: list[str], num_words_N: list[int]) -> EncodedTexts:
-        """Return the ids of N texts that are `words` one after the other, so and so many for each."""
-        if len(self) > _NUM_CACHED_WORDS:
-            self._forget()
-        try:
-            index_W = np.fromiter(map(self.__getitem__, words), np.int64, len(words))
-            self._learn()
-        except BaseException:  # a word must not be known without its ids
-            self._forget()
-            raise
-        len_W = np.frombuffer(self._len, np.int32)[index_W]
-        end_W = np.cumsum(len_W, dtype=np.int64)
-        # id k of a word stands k after the word's offset in the table, and k after the word's beginning in the result
-        shift_W = np.frombuffer(self._offset, np.int64)[index_W] - (end_W - len_W)
-        ids = np.frombuffer(self._ids, np.int32)[np.repeat(shift_W, len_W) + np.arange(len_W.sum())]
-        last_word_N = np.cumsum(num_words_N, dtype=np.int64)
-        end_N = np.concatenate(([0], end_W))[last_word_N]
-        return EncodedTexts(ids, np.diff(end_N, prepend=0).astype(np.int32))
-
-
 def _words(text: str) -> list[str]:
     # "▁" is a space to SentencePiece, but not to split: such a text goes in whole
     if _SPACE in text:
@@ -286,31 +296,84 @@ def learn_subword(lines: Iterable[str], spec: SubwordSpec, *, lang: str) -> Subw
     """Learn a subword model; the same lines, spec and language give the same bytes.
 
     Raises:
-        ConfigError: the spec cannot be.
+        ConfigError: the spec is invalid.
         DataError: the text is empty, or too small or too large for `spec.vocab_size`.
     """
     [model] = learn_joint_subwords([(lang, lines)], spec)
     return model
 
 
-def learn_joint_subwords(texts: Sequence[tuple[str, Iterable[str]]], spec: SubwordSpec) -> list[SubwordModel]:
+def learn_joint_subwords(
+    texts: Sequence[tuple[str, Iterable[str]]],
+    spec: SubwordSpec,
+    *,
+    normalizations: Sequence[Normalization] | None = None,
+) -> list[SubwordModel]:
     """Learn one vocabulary from the lines of several languages; returns a model for each, in the order given.
 
-    The models differ in nothing but the language whose rules their tokenizer follows.
+    The models differ in nothing but the language whose rules their tokenizer follows, and the normalization.
+
+    Args:
+        normalizations: one for each text; that of `spec` for all if None.
 
     Raises:
-        ConfigError: the spec cannot be.
+        ConfigError: the spec is invalid.
         DataError: the text is empty, or too small or too large for `spec.vocab_size`.
     """
     _check(spec)
-    with_words = ((lang, line) for lang, lines in texts for line in lines if line and not line.isspace())
+    rules = normalizations or [spec.normalization] * len(texts)
+    with_words = (
+        (side, line) for side, (_, lines) in enumerate(texts) for line in lines if line and not line.isspace()
+    )
     sample = _sample(with_words, spec.max_sentences, seed=spec.seed)
     langs = [lang for lang, _ in texts]
     if spec.tokenizer == "moses":
-        moses = {lang: _Moses(lang) for lang in langs}
-        sample = [(lang, moses[lang].tokenize(line)) for lang, line in sample]
-    proto = _train([line for _, line in sample], spec, lang=" and ".join(langs))
-    return [SubwordModel(proto, _Header(kind=spec.kind, tokenizer=spec.tokenizer, lang=lang)) for lang in langs]
+        moses = [Moses(lang, knows_curly=rule == "nfc") for lang, rule in zip(langs, rules, strict=True)]
+        sample = [(side, moses[side].tokenize(line)) for side, line in sample]
+    if len(set(rules)) == 1:
+        lines = [nfc(line) for _, line in sample] if rules[0] == "nfc" else [line for _, line in sample]
+        protos = [_train(lines, spec, rules[0], lang=" and ".join(langs))] * len(texts)
+    else:  # one vocabulary of both sides' characters, as each side's rule leaves them
+        normalizers = [NormalizedAlone(rule, one_space=_has_single_spaces(rule, spec)) for rule in rules]
+        lines = [normalizers[side](line) for side, line in sample]
+        proto = _train(lines, spec, "identity", lang=" and ".join(langs))
+        protos = [normalizer.put_into(proto) for normalizer in normalizers]
+    models = []
+    for side, (lang, rule, proto) in enumerate(zip(langs, rules, protos, strict=True)):
+        header = _Header(spec.kind, spec.tokenizer, lang, normalization="nfc" if rule == "nfc" else None)
+        models.append(SubwordModel(proto, header))
+        _report(models[-1], [line for of_side, line in sample if of_side == side], rule, spec, lang=lang)
+    return models
+
+
+def _report(model: SubwordModel, lines: Sequence[str], rule: Normalization, spec: SubwordSpec, *, lang: str) -> None:
+    """Log what normalization and vocabulary do to the characters of the lines that a model was learned from.
+
+    Of very many lines it looks at every second, third or so.
+    """
+    found = report_normalization(lines[:: 1 + len(lines) // _NUM_LINES_REPORTED], model.normalize_tokens)
+    logger.info(
+        "subwords: normalization %s changes %s of %s characters of the %s text learned from (%.3f%%)",
+        rule,
+        f"{found.num_changed:,}",
+        f"{found.num_characters:,}",
+        lang,
+        100 * found.num_changed / max(1, found.num_characters),
+    )
+    if spec.kind == "word" or spec.character_coverage < 1:  # where unknown characters are meant
+        return
+    characters = sorted(found.characters)
+    unknown = [text for text, ids in zip(characters, model.encode_batch(characters), strict=True) if UNK_ID in ids]
+    if unknown:
+        named = ", ".join(f"{text if text.isprintable() else ''} U+{ord(text):04X}".strip() for text in unknown[:10])
+        logger.warning(
+            "subwords: %s of %s characters of the %s text learned from are unknown to the vocabulary: %s%s",
+            f"{len(unknown):,}",
+            f"{len(characters):,}",
+            lang,
+            named,
+            ", …" if len(unknown) > 10 else "",
+        )
 
 
 def _check(spec: SubwordSpec) -> None:
@@ -318,20 +381,22 @@ def _check(spec: SubwordSpec) -> None:
     smallest = len(SPECIAL_PIECES) + 1 + (_NUM_BYTE_PIECES if spec.byte_fallback else 0)
     if spec.byte_fallback and spec.kind == "word":
         problems.append("subword.byte_fallback must be false for subword=word, whose unknown words are <unk>")
-    elif spec.vocab_size < smallest:
-        problems.append(f"subword.vocab_size must be at least {smallest}, but is {spec.vocab_size}")
-    if not 0 < spec.character_coverage <= 1:
-        problems.append(f"subword.character_coverage must be above 0 and at most 1, but is {spec.character_coverage}")
+    elif not smallest <= spec.vocab_size <= _MAX_VOCAB_SIZE:
+        problems.append(
+            f"subword.vocab_size must be at least {smallest} and at most {_MAX_VOCAB_SIZE:,}, but is {spec.vocab_size}"
+        )
+    if not 0.98 <= spec.character_coverage <= 1:  # SentencePiece's own bounds
+        problems.append(f"subword.character_coverage must be from 0.98 to 1, but is {spec.character_coverage}")
     if spec.max_sentences < 1:
         problems.append(f"subword.max_sentences must be at least 1, but is {spec.max_sentences}")
     if problems:
         raise ConfigError("; ".join(problems))
 
 
-def _sample(lines: Iterable[tuple[str, str]], limit: int, *, seed: int) -> list[tuple[str, str]]:
-    """Draw at most `limit` of the lines and their languages, each with the same chance (reservoir sampling)."""
+def _sample(lines: Iterable[tuple[int, str]], limit: int, *, seed: int) -> list[tuple[int, str]]:
+    """Draw at most `limit` of the lines and their sides, each with the same chance (reservoir sampling)."""
     rng = random.Random(seed)
-    sample: list[tuple[str, str]] = []
+    sample: list[tuple[int, str]] = []
     for num_seen, line in enumerate(lines):
         if num_seen < limit:
             sample.append(line)
@@ -340,7 +405,7 @@ def _sample(lines: Iterable[tuple[str, str]], limit: int, *, seed: int) -> list[
     return sample
 
 
-def _train(sample: list[str], spec: SubwordSpec, *, lang: str) -> bytes:
+def _train(sample: list[str], spec: SubwordSpec, normalization: Normalization, *, lang: str) -> bytes:
     from sentencepiece import SentencePieceTrainer
 
     if not sample:
@@ -354,8 +419,8 @@ def _train(sample: list[str], spec: SubwordSpec, *, lang: str) -> bytes:
             vocab_size=spec.vocab_size,
             character_coverage=spec.character_coverage,
             byte_fallback=spec.byte_fallback,
-            normalization_rule_name=spec.normalization,
-            remove_extra_whitespaces=spec.normalization != "identity" or spec.kind == "word",
+            normalization_rule_name=rule_name(normalization),
+            remove_extra_whitespaces=_has_single_spaces(normalization, spec),
             pad_id=PAD_ID,
             unk_id=UNK_ID,
             bos_id=BOS_ID,
@@ -368,6 +433,10 @@ def _train(sample: list[str], spec: SubwordSpec, *, lang: str) -> bytes:
     except RuntimeError as error:
         raise _explained(error, spec, lang=lang) from None
     return model.getvalue()
+
+
+def _has_single_spaces(normalization: Normalization, spec: SubwordSpec) -> bool:
+    return normalization != "identity" or spec.kind == "word"
 
 
 def _explained(error: RuntimeError, spec: SubwordSpec, *, lang: str) -> DataError:
@@ -417,26 +486,26 @@ def _renumber(sp: "SentencePieceProcessor") -> tuple[list[int], list[int]]:
     return ours_of_sp, sp_of_ours
 
 
-def _parse_header(fields: dict[str, Any], path: Path) -> _Header:
-    if fields["version"] != _FORMAT_VERSION:
+def _parse_header(fields: dict[str, Any], name: str) -> _Header:
+    version = fields["version"]
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise ValueError("no version")
+    if version not in _FORMAT_VERSIONS:
         raise DataError(
-            f"{path} is a subword model of format {fields['version']}, but this nmt reads format {_FORMAT_VERSION}: "
+            f"{name} is a subword model of format {version}, but this nmt reads up to format {_FORMAT_VERSIONS[-1]}: "
             "prepare the data again, or use the nmt that wrote it"
         )
-    return _Header(kind=fields["kind"], tokenizer=fields["tokenizer"], lang=fields["lang"])
-
-
-class _Moses:
-    """Moses' tokenizer and detokenizer for one language, without escapes such as &apos;."""
-
-    def __init__(self, lang: str) -> None:
-        from sacremoses import MosesDetokenizer, MosesTokenizer
-
-        self._tokenizer = MosesTokenizer(lang=lang)
-        self._detokenizer = MosesDetokenizer(lang=lang)
-
-    def tokenize(self, text: str) -> str:
-        return " ".join(self._tokenizer.tokenize(text, escape=False))
-
-    def detokenize(self, text: str) -> str:
-        return str(self._detokenizer.detokenize(text.split(), unescape=False))
+    header = _Header(
+        kind=fields["kind"],
+        tokenizer=fields["tokenizer"],
+        lang=fields["lang"],
+        normalization=fields["normalization"] if version > 1 else None,
+    )
+    if (
+        header.kind not in (None, *get_args(SubwordKind))
+        or header.tokenizer not in get_args(Tokenizer)
+        or not isinstance(header.lang, str)
+        or header.normalization != ("nfc" if version > 1 else None)
+    ):
+        raise ValueError("unknown rules")
+    return header

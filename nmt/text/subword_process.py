@@ -3,10 +3,13 @@
 The process is a fresh interpreter on two pipes that imports nothing but what it needs: a fork could keep the locks of
 other threads for ever, and multiprocessing would run the main module of the program again. It is in a session of its
 own, so that Ctrl-C reaches only who started it, and ends with its pipes, whatever became of the other end.
+
+What goes through the pipes is plain bytes behind their number: first the model's file, then texts, each on a line,
+against ids and lengths. Nothing is pickled.
 """
 
-import pickle
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,10 +17,14 @@ from contextlib import suppress
 from types import TracebackType
 from typing import IO
 
+import numpy as np
+
 from nmt.errors import DataError
-from nmt.text.subword import EncodedTexts, SubwordModel
+from nmt.text.subword import SubwordModel
+from nmt.text.word_table import EncodedTexts
 
 _SERVE = "import sys; sys.path[:] = sys.argv[1:]; from nmt.text.subword_process import serve; serve()"
+_HEADER = struct.Struct("<qq")  # texts: their number and bytes; ids: the number of texts and of ids
 
 
 class SubwordProcess:
@@ -34,7 +41,8 @@ class SubwordProcess:
             start_new_session=True,
         )
         try:
-            self._write(self._subword)
+            content = self._subword.to_bytes()
+            self._write(_HEADER.pack(1, len(content)), content)
         except BaseException:
             self._end()
             raise
@@ -46,33 +54,37 @@ class SubwordProcess:
         self._end()
 
     def send(self, texts: Sequence[str]) -> None:
-        """Have texts encoded.
+        """Have texts encoded, none of which may hold a line feed.
 
         Raises:
             DataError: the process is dead.
+            UnicodeEncodeError: a text holds half of a surrogate pair; nothing was sent.
         """
-        self._write(texts)
+        content = "\n".join(texts).encode("utf-8")
+        assert content.count(b"\n") == max(0, len(texts) - 1), "a text holds a line feed"
+        self._write(_HEADER.pack(len(texts), len(content)), content)
 
     def receive(self) -> EncodedTexts:
-        """Wait for the ids of the texts sent; an error of the encoder is raised here.
+        """Wait for the ids of the texts sent.
 
         Raises:
             DataError: the process is dead.
         """
+        pipe = self._pipe(self._process.stdout)
         try:
-            reply: EncodedTexts | Exception = pickle.load(self._pipe(self._process.stdout))
-        except (EOFError, pickle.UnpicklingError):
+            num_texts, num_ids = _HEADER.unpack(_read(pipe, _HEADER.size))
+            len_N = np.frombuffer(_read(pipe, 4 * num_texts), np.int32)
+            return EncodedTexts(np.frombuffer(_read(pipe, 4 * num_ids), np.int32), len_N)
+        except EOFError:
             raise self._died() from None
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
 
-    def _write(self, message: object) -> None:
+    def _write(self, header: bytes, content: bytes) -> None:
         pipe = self._pipe(self._process.stdin)
         try:
-            pickle.dump(message, pipe, pickle.HIGHEST_PROTOCOL)
+            pipe.write(header)
+            pipe.write(content)
             pipe.flush()
-        except BrokenPipeError:  # which the door would take for that of a reader of our output
+        except BrokenPipeError:  # which the CLI would take for that of a reader of our output
             raise self._died() from None
 
     def _died(self) -> DataError:
@@ -101,13 +113,27 @@ def serve() -> None:
     """Encode the texts that come in, until no more come: the life of the process."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to all processes at once, it must end first who started this
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    with suppress(EOFError, pickle.UnpicklingError):  # the other end has gone, perhaps in the middle of a message
-        subword: SubwordModel = pickle.load(sys.stdin.buffer)
+    texts_in, ids_out = sys.stdin.buffer, sys.stdout.buffer
+    with suppress(EOFError):  # the other end has gone, perhaps in the middle of a message
+        _, num_bytes = _HEADER.unpack(_read(texts_in, _HEADER.size))
+        subword = SubwordModel.from_bytes(_read(texts_in, num_bytes), name="the model sent")
         while True:
-            texts: Sequence[str] = pickle.load(sys.stdin.buffer)
-            try:
-                reply: EncodedTexts | Exception = subword.encode_flat(texts)
-            except Exception as error:
-                reply = error
-            pickle.dump(reply, sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
-            sys.stdout.buffer.flush()
+            num_texts, num_bytes = _HEADER.unpack(_read(texts_in, _HEADER.size))
+            content = _read(texts_in, num_bytes).decode("utf-8")
+            encoded = subword.encode_flat(content.split("\n") if num_texts else [])
+            ids_out.write(_HEADER.pack(num_texts, len(encoded.ids)))
+            ids_out.write(encoded.len_N.tobytes())
+            ids_out.write(encoded.ids.tobytes())
+            ids_out.flush()
+
+
+def _read(pipe: IO[bytes], num_bytes: int) -> bytes:
+    """Read so many bytes, and no fewer.
+
+    Raises:
+        EOFError: no more come.
+    """
+    content = pipe.read(num_bytes)
+    if len(content) < num_bytes:
+        raise EOFError
+    return content

@@ -46,6 +46,10 @@ MAY_CHANGE = (
 )
 
 
+# Of these conf/ gives new runs another value than it gave those of version 0.1.0: a run keeps what it began with.
+KEPT = ("subword.normalization",)
+
+
 class ResumedSettings(NamedTuple):
     """The settings of a run that goes on, and what about them is to be said."""
 
@@ -65,11 +69,12 @@ def settings_to_resume(checkpoint: Path, config_yaml: str, *, typed: Collection[
     """
     now = parse_yaml(config_yaml)
     assert isinstance(now, dict)
-    for key, value in read_new_settings(checkpoint).items():
+    before = flatten(read_config(checkpoint))
+    for key, value in [*read_new_settings(checkpoint).items(), *((key, before[key]) for key in KEPT)]:
         if key not in typed:
             _set(now, key, value)
     settings = from_plain(TrainCommand, now)
-    before, after = flatten(read_config(checkpoint)), flatten(now)
+    after = flatten(now)
     changes = {
         key: f"{key} was {before.get(key)} and is {after.get(key)}"
         for key in sorted(before.keys() | after.keys())

@@ -9,9 +9,8 @@ from pathlib import Path
 from benchmarks.isolated import Work, encode_pairs, in_child, learn
 from benchmarks.options import Options, Plan, Variant
 from benchmarks.report import Row, Table, rate_row, time_row
-from benchmarks.workload import subword_spec
-from nmt.commands.prepare import num_processes, prepare, split_files
 from nmt.corpus.binarized import PairLimits
+from nmt.corpus.prepare import normalizations, num_processes, prepare, split_files, subword_spec
 from nmt.text.parallel import ParallelFiles, read_pairs
 from nmt.text.phrasebook import generate
 
@@ -88,8 +87,10 @@ def _subwords(
         return Path(config.src_model), Path(config.tgt_model), []
     target = {side: folder / f"{side}.subword" for side in ("both", "source", "target")}
 
+    src_rule, tgt_rule = normalizations(config)
+
     def learner(paths: tuple[Path, ...], vocab_size: int, lang: str, side: str) -> Callable[[], Work]:
-        spec = subword_spec(config, vocab_size)
+        spec = subword_spec(config, vocab_size, src_rule if side == "source" else tgt_rule)
         return lambda: in_child(learn, paths, spec, lang=lang, target=target[side])
 
     if config.joint:

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 
 from benchmarks.options import Options, Variant
-from nmt.commands.prepare import prepare
 from nmt.config import SubwordConfig, SubwordKind
 from nmt.corpus.batching import Batch, TrainingBatches
-from nmt.corpus.binarized import BinarizedCorpus, SplitReport
+from nmt.corpus.binarized import BinarizedCorpus
+from nmt.corpus.manifest import SplitReport
+from nmt.corpus.prepare import prepare, subword_spec
 from nmt.device import resolve_precision
 from nmt.model.seq2seq import Seq2Seq, initialize
-from nmt.text.subword import EOS_ID, SubwordModel, SubwordSpec, learn_subword
+from nmt.text.subword import EOS_ID, SubwordModel, learn_subword
 from nmt.training.checkpoint import CheckpointInfo, TrainingSnapshot, save_checkpoint
 from nmt.training.saver import RunFiles
 from nmt.training.trainer import Trainer
@@ -226,25 +227,11 @@ def build_trainer(
     )
 
 
-def subword_spec(config: SubwordConfig, vocab_size: int) -> SubwordSpec:
-    """Say how a subword model is learned with these settings."""
-    return SubwordSpec(
-        kind=config.kind.value,
-        vocab_size=vocab_size,
-        byte_fallback=config.byte_fallback,
-        normalization=config.normalization.value,
-        tokenizer=config.tokenizer.value,
-        character_coverage=config.character_coverage,
-        max_sentences=config.max_sentences,
-        seed=config.seed,
-    )
-
-
 def write_checkpoint(folder: Path, variant: Variant) -> Path:
     """Write a checkpoint of the settings' model with drawn parameters, which spells in characters."""
     config = dataclasses.replace(variant.settings.subword, kind=SubwordKind.char, byte_fallback=False)
     letters = [" ".join("abcdefghijklmnopqrstuvwxyz.,")]
-    subword = learn_subword(letters, subword_spec(config, 100), lang="en")
+    subword = learn_subword(letters, subword_spec(config, 100, "nfc"), lang="en")
     model = new_model(variant, src_vocab_size=subword.vocab_size, tgt_vocab_size=subword.vocab_size)
     return save_checkpoint(
         folder,

@@ -1,0 +1,135 @@
+"""What a prepared corpus says of itself: what it was made from, what became of it, and the checksums of its files."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from xxhash import xxh3_128_hexdigest
+
+from nmt.errors import DataError
+from nmt.files import atomic_write
+from nmt.text.subword import SubwordModel
+
+DropReason = Literal["empty", "too_long", "too_unequal"]
+
+SRC_SUBWORD, TGT_SUBWORD = "src.subword", "tgt.subword"
+_FORMAT_VERSION = 2
+_READABLE_VERSIONS = (1, 2)  # 1 has no checksums
+_MANIFEST = "manifest.json"
+_SIDES = ("src", "tgt")
+_PARTS = ("ids", "lens", "offsets")
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """What became of the pairs of a split; subwords and unknown ones are counted in the pairs kept, without EOS.
+
+    `checksums` has the xxh3_128 (hex) of each file of the split, by its name.
+    """
+
+    num_read: int
+    num_kept: int
+    dropped: dict[str, int]
+    src_subwords: int
+    tgt_subwords: int
+    src_unknown: int
+    tgt_unknown: int
+    checksums: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a prepared corpus says of itself; `fingerprint` is that of everything it was made from."""
+
+    fingerprint: str
+    src_subword_fingerprint: str
+    tgt_subword_fingerprint: str
+    src_vocab_size: int
+    tgt_vocab_size: int
+    splits: dict[str, SplitReport]
+
+
+def write_manifest(
+    directory: Path,
+    *,
+    fingerprint: str,
+    src_subword: SubwordModel,
+    tgt_subword: SubwordModel,
+    reports: Mapping[str, SplitReport],
+) -> None:
+    """Save both subword models beside the splits, then the manifest, which makes `directory` a prepared corpus.
+
+    Raises:
+        OSError: a file cannot be written; it names it.
+    """
+    src_subword.save(directory / SRC_SUBWORD)
+    tgt_subword.save(directory / TGT_SUBWORD)
+    manifest = Manifest(
+        fingerprint=fingerprint,
+        src_subword_fingerprint=src_subword.fingerprint,
+        tgt_subword_fingerprint=tgt_subword.fingerprint,
+        src_vocab_size=src_subword.vocab_size,
+        tgt_vocab_size=tgt_subword.vocab_size,
+        splits=dict(reports),
+    )
+    content: dict[str, Any] = {"format_version": _FORMAT_VERSION, **asdict(manifest)}
+    content["checksum"] = _checksum_of(content)
+    with atomic_write(directory / _MANIFEST) as stream:
+        stream.write(json.dumps(content, indent=2).encode() + b"\n")
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read what a prepared corpus says of itself.
+
+    Raises:
+        DataError: `directory` is no prepared corpus, is damaged, or is one of another format version.
+    """
+    path = directory / _MANIFEST
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = content["format_version"]
+        if version in _READABLE_VERSIONS:
+            return _parse_manifest(content)
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{directory} is not a prepared corpus ({_MANIFEST} is missing): run nmt prepare") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        raise DataError(f"{path} is damaged: remove {directory} and run nmt prepare again") from None
+    raise DataError(
+        f"{directory} must be of format {_FORMAT_VERSION}, but is of format {version}: "
+        "remove it and run nmt prepare again"
+    )
+
+
+def _parse_manifest(content: dict[str, Any]) -> Manifest:
+    """Make a manifest of plain values.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: a key or a value is not as it was written.
+    """
+    version = content["format_version"]
+    if version > 1 and content.pop("checksum") != _checksum_of(content):
+        raise ValueError("checksum")
+    del content["format_version"]
+    splits = {split: SplitReport(**report) for split, report in content.pop("splits").items()}
+    manifest = Manifest(splits=splits, **content)
+    texts = [manifest.fingerprint, manifest.src_subword_fingerprint, manifest.tgt_subword_fingerprint]
+    counts = [manifest.src_vocab_size, manifest.tgt_vocab_size]
+    for split, report in splits.items():
+        counts += [report.num_read, report.num_kept, report.src_subwords, report.tgt_subwords]
+        counts += [report.src_unknown, report.tgt_unknown, *report.dropped.values()]
+        texts += report.checksums.values()
+        if version > 1 and report.checksums.keys() != {f"{split}.{side}.{part}" for side in _SIDES for part in _PARTS}:
+            raise ValueError("checksums")
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("text")
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise TypeError("count")
+    return manifest
+
+
+def _checksum_of(content: Mapping[str, Any]) -> str:
+    return xxh3_128_hexdigest(json.dumps(content, sort_keys=True).encode())

@@ -1,0 +1,245 @@
+"""Aligned text -> subword models and a binarized corpus, in a folder named after the fingerprint of both."""
+
+import glob
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from nmt.config import DataConfig, FilesConfig, SubwordConfig
+from nmt.corpus.binarized import BinarizedCorpus, NumProcesses, PairLimits, open_split, write_split
+from nmt.corpus.manifest import SRC_SUBWORD, TGT_SUBWORD, SplitReport, read_manifest, write_manifest
+from nmt.errors import ConfigError, DataError
+from nmt.files import atomic_folder, is_file_name, remove_temporaries
+from nmt.locks import sole_writer
+from nmt.text.normalization import Normalization
+from nmt.text.parallel import ParallelFiles, fingerprint_files, read_lines, read_pairs
+from nmt.text.phrasebook_files import write_phrasebook
+from nmt.text.subword import SubwordModel, SubwordSpec, learn_joint_subwords, learn_subword
+
+logger = logging.getLogger(__name__)
+
+_FINGERPRINT_VERSION = 1  # of what is hashed: another one gives every corpus another name
+
+
+@dataclass(frozen=True)
+class PreparedCorpus:
+    """A prepared corpus on disk; the fingerprint is that of text, subword settings and limits together."""
+
+    directory: Path
+    fingerprint: str
+
+    def open(self, split: str) -> BinarizedCorpus:
+        return open_split(self.directory, split, fingerprint=self.fingerprint)
+
+    def subwords(self) -> tuple[SubwordModel, SubwordModel]:
+        """Load the source and the target subword model.
+
+        Raises:
+            DataError: they are not those that encoded the corpus.
+        """
+        manifest = read_manifest(self.directory)
+        return (
+            SubwordModel.load(self.directory / SRC_SUBWORD, fingerprint=manifest.src_subword_fingerprint),
+            SubwordModel.load(self.directory / TGT_SUBWORD, fingerprint=manifest.tgt_subword_fingerprint),
+        )
+
+
+@dataclass(frozen=True)
+class _Text:
+    """The files of both splits, and what they held when the corpus got its name."""
+
+    splits: dict[str, ParallelFiles]
+    checksums: dict[Path, str]
+
+
+def prepare(data: DataConfig, subword: SubwordConfig) -> PreparedCorpus:
+    """Prepare a corpus, unless that is done already; safe for jobs that run at the same time.
+
+    It goes to a folder of `data.prepared_dir` that is named after its fingerprint, so that nothing prepared is ever
+    overwritten. The folder is complete or absent, and its text is that of the fingerprint.
+
+    Raises:
+        ConfigError: settings are invalid or contradict each other.
+        DataError: text or subword models cannot be used, or the folder cannot be written.
+    """
+    if problems := data_problems(data, subword):
+        raise ConfigError("; ".join(problems))
+    if data.generate is not None:
+        write_phrasebook(data, data.generate)
+    splits = {"train": split_files(data, data.train), "dev": split_files(data, data.dev)}
+    found = {split: fingerprint_files(files) for split, files in splits.items()}
+    text = _Text(
+        splits, {path: checksum for of_split in found.values() for path, checksum in of_split.checksums.items()}
+    )
+    fingerprint = _fingerprint(data, subword, {split: of_split.sha256 for split, of_split in found.items()})
+    directory = Path(data.prepared_dir) / f"{data.name}-{subword.kind}-{fingerprint[:12]}"
+    corpus = PreparedCorpus(directory, fingerprint)
+    if not _is_up_to_date(corpus):  # asked before locking, since a folder prepared by others may be read-only
+        with sole_writer(directory.parent, f".{directory.name}.lock", setting="data.prepared_dir"):
+            remove_temporaries(directory.parent, glob.escape(directory.name))
+            if not _is_up_to_date(corpus):
+                _write(corpus, data, subword, text)
+    logger.info("corpus: %s is up to date", corpus.directory)
+    return corpus
+
+
+def split_files(data: DataConfig, files: FilesConfig) -> ParallelFiles:
+    """Find the files of a split; relative paths start at `data.dir`."""
+    root = Path(data.dir)
+    return ParallelFiles(tuple(root / name for name in files.src), tuple(root / name for name in files.tgt))
+
+
+def data_problems(data: DataConfig, subword: SubwordConfig) -> list[str]:
+    """Say what is wrong with the settings of a corpus."""
+    problems = [
+        f"data.{key} must be a name without slashes that can be part of a file's, but is {getattr(data, key)!r}"
+        for key in ("name", "src_lang", "tgt_lang")
+        if not is_file_name(getattr(data, key))
+    ]
+    if (subword.src_model is None) != (subword.tgt_model is None):
+        problems.append("subword.src_model and subword.tgt_model must be given both or neither")
+    if subword.normalization is None and None in (subword.src_normalization, subword.tgt_normalization):
+        problems.append(
+            "subword.normalization must be set where subword.src_normalization or tgt_normalization is null"
+        )
+    for split in ("train", "dev"):
+        files: FilesConfig = getattr(data, split)
+        if not files.src or not files.tgt:
+            problems.append(f"data.{split}.src and data.{split}.tgt must each name at least one file")
+        elif len(files.src) != len(files.tgt):
+            problems.append(
+                f"data.{split}.src and data.{split}.tgt must name as many files, but are {len(files.src)} and "
+                f"{len(files.tgt)}"
+            )
+    return problems
+
+
+def normalizations(config: SubwordConfig) -> tuple[Normalization, Normalization]:
+    """Return the rule of the source and that of the target."""
+    src, tgt = config.src_normalization or config.normalization, config.tgt_normalization or config.normalization
+    assert src is not None, "see data_problems"
+    assert tgt is not None, "see data_problems"
+    return src.value, tgt.value
+
+
+def _fingerprint(data: DataConfig, subword: SubwordConfig, text: Mapping[str, str]) -> str:
+    """Hash the text and all that decides what becomes of it; where files lie and what they are called does not.
+
+    Settings that nmt 0.1.0 knew give the fingerprints that it gave.
+    """
+    settings = asdict(subword)
+    del settings["src_normalization"], settings["tgt_normalization"]
+    src_rule, tgt_rule = normalizations(subword)
+    settings["normalization"] = src_rule if src_rule == tgt_rule else [src_rule, tgt_rule]
+    for side in ("src_model", "tgt_model"):
+        if settings[side] is not None:
+            settings[side] = SubwordModel.load(Path(settings[side])).fingerprint
+    content = {
+        "format": _FINGERPRINT_VERSION,
+        "languages": [data.src_lang, data.tgt_lang],
+        "limits": [data.max_len_subwords, data.max_len_ratio],
+        "subword": settings,
+        "text": text,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _is_up_to_date(corpus: PreparedCorpus) -> bool:
+    try:
+        return read_manifest(corpus.directory).fingerprint == corpus.fingerprint
+    except DataError:
+        return False
+
+
+def _write(corpus: PreparedCorpus, data: DataConfig, subword: SubwordConfig, text: _Text) -> None:
+    with atomic_folder(corpus.directory) as temporary:
+        src_subword, tgt_subword = _subwords(data, subword, text)
+        reports = {}
+        for split, files in text.splits.items():
+            limits = PairLimits(data.max_len_subwords, data.max_len_ratio) if split == "train" else None
+            with tqdm(desc=f"encoding {split}", unit=" pairs", unit_scale=True, disable=None) as bar:
+                reports[split] = write_split(
+                    read_pairs(files, checksums=text.checksums),
+                    temporary,
+                    split,
+                    src_subword=src_subword,
+                    tgt_subword=tgt_subword,
+                    limits=limits,
+                    num_processes=num_processes(),
+                    progress=bar.update,
+                )
+            _log_report(split, reports[split])
+        write_manifest(
+            temporary,
+            fingerprint=corpus.fingerprint,
+            src_subword=src_subword,
+            tgt_subword=tgt_subword,
+            reports=reports,
+        )
+        if corpus.directory.exists():  # damaged, or it would be up to date
+            shutil.rmtree(corpus.directory)
+
+
+def num_processes() -> NumProcesses:
+    """Return how many processes may encode: two, unless the machine, taskset or Slurm leaves us one CPU."""
+    num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 2 if num_cpus > 1 else 1
+
+
+def _log_report(split: str, report: SplitReport) -> None:
+    dropped = sum(report.dropped.values())
+    reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in report.dropped.items() if count)
+    logger.info(
+        "corpus: %s: %s pairs, %s + %s subwords (%.2f%% + %.2f%% unknown)%s",
+        split,
+        f"{report.num_kept:,}",
+        f"{report.src_subwords:,}",
+        f"{report.tgt_subwords:,}",
+        100 * report.src_unknown / max(1, report.src_subwords),
+        100 * report.tgt_unknown / max(1, report.tgt_subwords),
+        f"; left out {dropped:,}: {reasons}" if dropped else "",
+    )
+
+
+def _subwords(data: DataConfig, config: SubwordConfig, text: _Text) -> tuple[SubwordModel, SubwordModel]:
+    """Load the given subword models, or learn them from the training text."""
+    if config.src_model is not None and config.tgt_model is not None:
+        return SubwordModel.load(Path(config.src_model)), SubwordModel.load(Path(config.tgt_model))
+    logger.info("subwords: learning %s %s", "joint" if config.joint else "separate", config.kind)
+    train, (src_rule, tgt_rule) = text.splits["train"], normalizations(config)
+    src_lines, tgt_lines = _lines(train.src, text), _lines(train.tgt, text)
+    if config.joint:
+        texts = [(data.src_lang, src_lines), (data.tgt_lang, tgt_lines)]
+        spec = subword_spec(config, config.vocab_size, src_rule)
+        src, tgt = learn_joint_subwords(texts, spec, normalizations=[src_rule, tgt_rule])
+        return src, tgt
+    return (
+        learn_subword(src_lines, subword_spec(config, config.src_vocab_size, src_rule), lang=data.src_lang),
+        learn_subword(tgt_lines, subword_spec(config, config.tgt_vocab_size, tgt_rule), lang=data.tgt_lang),
+    )
+
+
+def subword_spec(config: SubwordConfig, vocab_size: int, normalization: Normalization) -> SubwordSpec:
+    """Say how a subword model is learned with these settings."""
+    return SubwordSpec(
+        kind=config.kind.value,
+        vocab_size=vocab_size,
+        byte_fallback=config.byte_fallback,
+        normalization=normalization,
+        tokenizer=config.tokenizer.value,
+        character_coverage=config.character_coverage,
+        max_sentences=config.max_sentences,
+        seed=config.seed,
+    )
+
+
+def _lines(paths: tuple[Path, ...], text: _Text) -> Iterator[str]:
+    for path in paths:
+        yield from read_lines(path, checksum=text.checksums[path])

@@ -1,0 +1,94 @@
+"""The built-in corpus as files: written to `data.dir` when first needed."""
+
+import json
+import logging
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+from tqdm import tqdm
+
+from nmt.config import DataConfig, GenerateConfig
+from nmt.errors import DataError
+from nmt.files import atomic_write, naming, remove_temporaries, sync_below, temporary_folder
+from nmt.locks import sole_writer
+
+logger = logging.getLogger(__name__)
+
+_MADE_WITH = "phrasebook.json"  # in the folder of a generated corpus: the settings that it was made with
+_Split = Literal["train", "dev", "test"]
+_SPLITS: tuple[_Split, ...] = ("train", "dev", "test")
+
+
+def write_phrasebook(data: DataConfig, config: GenerateConfig) -> None:
+    """Write the phrasebook to `data.dir`, unless it is there already, made with the same settings.
+
+    Raises:
+        DataError: that would overwrite text that nmt did not write, or the folder cannot be written.
+    """
+    from nmt.text.phrasebook import GENERATOR_VERSION  # only this corpus needs the grammar
+
+    root = Path(data.dir)
+    origin = json.dumps({"generator_version": GENERATOR_VERSION, **asdict(config)}, indent=2).encode() + b"\n"
+    if _is_written(root, data, origin):  # asked before locking, since the folder may be read-only
+        return
+    with sole_writer(root, ".lock", setting="data.dir"):
+        if _is_written(root, data, origin):
+            return
+        _check_not_foreign(root, data)
+        remove_temporaries(root, "phrasebook")
+        with temporary_folder(root / "phrasebook") as temporary:
+            _generate(temporary, "train", config.train_pairs, data=data, seed=config.seed)
+            _generate(temporary, "dev", config.dev_pairs, data=data, seed=config.seed)
+            _generate(temporary, "test", config.test_pairs, data=data, seed=config.seed)
+            sync_below(temporary)
+            _mark(root, b"unfinished\n")  # what a kill leaves is known as nmt's, and written anew
+            for file in temporary.iterdir():
+                with naming(root / file.name, instead_of=file):
+                    file.replace(root / file.name)
+        _mark(root, origin)
+    logger.info("corpus: wrote the phrasebook to %s", root)
+
+
+def _names(data: DataConfig, split: _Split) -> tuple[str, str, str]:
+    return f"{split}.{data.src_lang}", f"{split}.{data.tgt_lang}", f"{split}.phenomena"
+
+
+def _all_names(data: DataConfig) -> list[str]:
+    return [name for split in _SPLITS for name in _names(data, split)]
+
+
+def _mark(root: Path, content: bytes) -> None:
+    with atomic_write(root / _MADE_WITH) as stream:
+        stream.write(content)
+
+
+def _is_written(root: Path, data: DataConfig, origin: bytes) -> bool:
+    made_with = root / _MADE_WITH
+    if not made_with.is_file() or made_with.read_bytes() != origin:
+        return False
+    return all((root / name).is_file() for name in _all_names(data))
+
+
+def _check_not_foreign(root: Path, data: DataConfig) -> None:
+    if (root / _MADE_WITH).exists():
+        return
+    if found := [name for name in _all_names(data) if (root / name).exists()]:
+        raise DataError(
+            f"{root} holds text that nmt did not write ({', '.join(found)}), and the phrasebook would overwrite it: "
+            "name another data.dir, or use the text with data=files"
+        )
+
+
+def _generate(folder: Path, split: _Split, num_pairs: int, *, data: DataConfig, seed: int) -> None:
+    from nmt.text.phrasebook import generate
+
+    names = _names(data, split)
+    with naming(folder.parent), ExitStack() as stack:
+        src, tgt, phenomena = (stack.enter_context((folder / name).open("w", encoding="utf-8")) for name in names)
+        pairs = generate(split, num_pairs, seed=seed)
+        for pair in tqdm(pairs, desc=f"writing {split}", total=num_pairs, unit=" pairs", disable=None):
+            src.write(pair.src + "\n")
+            tgt.write(pair.tgt + "\n")
+            phenomena.write(",".join(sorted(pair.phenomena)) + "\n")

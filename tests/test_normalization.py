@@ -1,0 +1,211 @@
+"""What becomes of characters: under each rule, on each side, and by count."""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import nmt.text.subword as subword_module
+from nmt.errors import DataError
+from nmt.text.normalization import Normalization, NormalizedAlone, report_normalization
+from nmt.text.subword import SubwordKind, SubwordModel, SubwordSpec, Tokenizer, learn_joint_subwords, learn_subword
+
+SPEC = SubwordSpec(
+    kind="char",
+    vocab_size=300,
+    byte_fallback=False,
+    normalization="nfc",
+    tokenizer="none",
+    character_coverage=1.0,
+    max_sentences=1000,
+    seed=1,
+)
+KINDS: dict[SubwordKind, int] = {"bpe": 45, "unigram": 27, "char": 300, "word": 16}  # sizes that a little text allows
+AS_WRITTEN = [
+    "25 m², 10³ ½ № 5 … ﬁn",
+    "你好，世界！（１２）",
+    "น้ำ ทำ",
+    "L’œuvre d’art : «\u00a0non\u00a0»\u202f!",
+    "می\u200cخواهم",
+    "Å Ω ｱ",
+]
+COMPOSED = {"e\u0301te\u0301": "été", "A\u030a": "Å", "a\u0323\u0302": "ậ", "a\u0302\u0323": "ậ", "\u212b": "Å"}
+
+
+def learn(lines: list[str] = AS_WRITTEN, **changes: Any) -> SubwordModel:
+    return learn_subword([*lines, *"abcdef"], replace(SPEC, **changes), lang="xx")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nfc_keeps_text_as_it_was_written(kind: SubwordKind) -> None:
+    lines = ["25 m², 10³ ! ！ ﬁn…"] * 3
+    model = learn(lines, kind=kind, vocab_size={"word": 10, "unigram": 24}.get(kind, 26))
+    assert model.decode(model.encode(lines[0])) == model.normalize(lines[0]) == lines[0]
+
+
+@pytest.mark.parametrize("line", AS_WRITTEN)
+def test_nfc_keeps_every_composed_character(line: str) -> None:
+    model = learn()
+    assert model.decode(model.encode(line)) == model.normalize(line) == line
+    assert learn(normalization="nmt_nfkc").normalize(line) != line
+
+
+@pytest.mark.parametrize(("written", "composed"), COMPOSED.items())
+def test_nfc_reads_what_is_canonically_equal_alike(written: str, composed: str) -> None:
+    model = learn([composed])
+    assert model.encode(f"a {written} b") == model.encode(f"a {composed} b")
+    assert model.normalize(written) == model.decode(model.encode(written)) == composed
+    # in the text that is learned from, too
+    assert learn([written]).fingerprint == learn([composed]).fingerprint
+
+
+def test_nfc_makes_one_space_of_a_run_and_keeps_other_kinds_of_space() -> None:
+    model = learn()
+    assert model.normalize("  a   b ") == model.decode(model.encode("  a   b ")) == "a b"
+    assert model.normalize("a\u00a0\u00a0b") == "a\u00a0\u00a0b"
+
+
+def test_a_mark_at_the_beginning_of_a_word_stays_there() -> None:
+    assert learn(["a\u0301 b\u0301"]).normalize("a \u0301a") == "a \u0301a"
+
+
+def test_nfc_is_part_of_the_file_and_other_rules_leave_the_file_as_it_was() -> None:
+    assert b'"version": 2' in learn().to_bytes().partition(b"\n")[0]
+    for rule in ("nmt_nfkc", "identity"):
+        line = learn(normalization=rule).to_bytes().partition(b"\n")[0]
+        assert line == b'{"format": "nmt-subword", "version": 1, "kind": "char", "tokenizer": "none", "lang": "xx"}'
+    copy = SubwordModel.from_bytes(learn().to_bytes(), name="copy")
+    assert copy.normalize("e\u0301 m²") == "é m²"
+    assert copy.fingerprint == learn().fingerprint
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("tokenizer", ["none", "moses"])
+def test_a_joint_vocabulary_serves_a_rule_for_each_side(kind: SubwordKind, tokenizer: Tokenizer) -> None:
+    english, french = ["an area of 25 m² …"] * 4, ["une surface de 25 m² e\u0301te\u0301 …"] * 4
+    spec = replace(
+        SPEC, kind=kind, vocab_size=KINDS[kind] + 3 * (tokenizer == "moses" and kind == "word"), tokenizer=tokenizer
+    )
+    src, tgt = learn_joint_subwords([("en", english), ("fr", french)], spec, normalizations=["nmt_nfkc", "nfc"])
+    assert src.pieces(range(src.vocab_size)) == tgt.pieces(range(tgt.vocab_size))
+    line = "25 m² ﬁ e\u0301te\u0301 …"
+    alone = NormalizedAlone("nmt_nfkc", one_space=True)
+    assert src.normalize_tokens(line) == alone(line) == "25 m2 fi été ..."
+    assert tgt.normalize_tokens(line) == "25 m² ﬁ été …"
+    if tokenizer == "none":  # Moses parts "m²", but not "m2"
+        assert src.encode(english[0]) == src.encode(alone(english[0]))
+    for model, text in ((src, english[0]), (tgt, french[0])):
+        assert 1 not in model.encode(text)  # both sides' characters have been learned
+        assert SubwordModel.from_bytes(model.to_bytes(), name="copy").encode(text) == model.encode(text)
+
+
+def test_a_joint_vocabulary_with_one_rule_is_learned_as_ever() -> None:
+    texts = [("en", ["a b c"] * 3), ("fr", ["d e f"] * 3)]
+    spec = replace(SPEC, normalization="nmt_nfkc")
+    ever = [model.fingerprint for model in learn_joint_subwords(texts, spec)]
+    assert [
+        model.fingerprint
+        for model in learn_joint_subwords(
+            texts, replace(spec, normalization="identity"), normalizations=["nmt_nfkc"] * 2
+        )
+    ] == ever
+
+
+def test_a_joint_vocabulary_keeps_spaces_only_on_the_side_that_has_them() -> None:
+    texts = [("en", ["a  b"] * 3), ("fr", ["c  d "] * 3)]
+    src, tgt = learn_joint_subwords(texts, SPEC, normalizations=["nmt_nfkc", "identity"])
+    assert src.normalize(" a  b ") == src.decode(src.encode(" a  b ")) == "a b"
+    assert tgt.normalize(" c  d ") == tgt.decode(tgt.encode(" c  d ")) == " c  d "
+
+
+def test_text_that_normalization_leaves_empty_has_no_words() -> None:
+    for rules in (["nmt_nfkc", "nfc"], ["nmt_nfkc", "nmt_nfkc"]):
+        with pytest.raises(DataError, match="the en and fr text to learn subwords from has no words"):
+            learn_joint_subwords([("en", ["\u200b"]), ("fr", [" "])], SPEC, normalizations=rules)  # type: ignore[arg-type]
+
+
+APOSTROPHES = [
+    ("fr", "L’homme n’a pas d’eau, aujourd’hui : « Qu’y a-t-il ? »"),
+    ("fr", "L'homme et l’œuvre"),
+    ("en", "It’s late, isn’t it?"),
+    ("it", "L’uomo dell’arte"),
+]
+
+
+@pytest.mark.parametrize(("lang", "line"), APOSTROPHES)
+def test_mosess_tokens_with_curly_apostrophes_come_out_as_they_were_written(lang: str, line: str) -> None:
+    spec = replace(SPEC, tokenizer="moses")
+    model = learn_subword([line], spec, lang=lang)
+    assert model.normalize(line) == line
+    straight = learn_subword([line.replace("’", "'")], spec, lang=lang)
+    assert [piece.replace("’", "'") for piece in _tokens(model, line)] == _tokens(straight, line.replace("’", "'"))
+
+
+def _tokens(model: SubwordModel, line: str) -> list[str]:
+    assert model._moses is not None
+    return model._moses.tokenize(line).split()
+
+
+def test_what_moses_did_to_curly_apostrophes_before_there_was_nfc_it_does_still() -> None:
+    model = learn_subword(["L’homme"], replace(SPEC, normalization="nmt_nfkc", tokenizer="moses"), lang="fr")
+    assert model.normalize("L’homme") == model.decode(model.encode("L’homme")) == "L ’ homme"
+
+
+@pytest.mark.parametrize(
+    ("rule", "lines", "num_characters", "num_changed"),
+    [
+        ("nmt_nfkc", ["25 m², 10³"], 8, 2),
+        ("nmt_nfkc", ["abc", "", "  "], 3, 0),
+        ("nmt_nfkc", ["你好，世界。１２"] * 3, 24, 9),
+        ("nmt_nfkc", ["e\u0301te\u0301 x"], 6, 5),  # between the first and the last change of a word
+        ("nfc", ["25 m², 10³ … １"], 10, 0),
+        ("nfc", ["e\u0301 e\u0301"], 4, 4),
+        ("nfc", ["a\u0302\u0323"], 3, 3),
+        ("identity", ["25 m², e\u0301"], 7, 0),
+    ],
+)
+def test_changed_characters_are_counted(
+    rule: Normalization, lines: list[str], num_characters: int, num_changed: int
+) -> None:
+    report = report_normalization(lines, NormalizedAlone(rule, one_space=True))
+    assert (report.num_characters, report.num_changed) == (num_characters, num_changed)
+
+
+def test_learning_says_how_many_characters_are_changed(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        learn_joint_subwords(
+            [("en", ["25 m²"] * 400), ("fr", ["10³ …"] * 400)], SPEC, normalizations=["nmt_nfkc", "nfc"]
+        )
+    assert caplog.messages == [
+        "subwords: normalization nmt_nfkc changes 400 of 1,600 characters of the en text learned from (25.000%)",
+        "subwords: normalization nfc changes 0 of 1,600 characters of the fr text learned from (0.000%)",
+    ]
+
+
+def test_of_very_many_lines_a_part_is_counted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subword_module, "_NUM_LINES_REPORTED", 10)
+    with caplog.at_level(logging.INFO):
+        learn_subword(["25 m²"] * 29, replace(SPEC, normalization="nmt_nfkc"), lang="en")
+    assert caplog.messages == [
+        "subwords: normalization nmt_nfkc changes 10 of 40 characters of the en text learned from (25.000%)"
+    ]
+
+
+def test_characters_that_the_vocabulary_leaves_out_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    line = "aa bb " + "".join(chr(0x4E00 + n) for n in range(12)) + "\0"
+    learn([line] * 2, vocab_size=12)
+    [message] = caplog.messages
+    assert message.startswith(
+        "subwords: 12 of 19 characters of the xx text learned from are unknown to the vocabulary: "
+    )
+    named = message.partition("vocabulary: ")[2].split(", ")
+    assert named[:2] == ["U+0000", "c U+0063"]
+    assert (len(named), named[-1]) == (11, "…")
+    caplog.clear()
+    learn([line], vocab_size=12, character_coverage=0.98)  # where it is meant
+    learn([line], vocab_size=280, byte_fallback=True)  # where bytes stand for them
+    learn([line], vocab_size=6, kind="word")
+    assert caplog.messages == []
