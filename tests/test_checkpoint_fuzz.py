@@ -12,7 +12,7 @@ from nmt.errors import CheckpointError
 from nmt.plain import PlainError, from_plain
 from nmt.training.checkpoint import load_checkpoint, load_snapshot, read_info, save_checkpoint
 from nmt.training.resume import read_snapshot
-from nmt.training.trainer import TrainState
+from nmt.training.train_state import TrainState
 from tests.checkpoint_fuzz import Found, fuzz_accidents, fuzz_strangers
 from tests.checkpoints import rehash
 

@@ -18,10 +18,12 @@ from nmt.config import BestBy
 from nmt.errors import CheckpointError
 from nmt.training import checkpoint as checkpoint_module
 from nmt.training.checkpoint import checkpoint_name, load_checkpoint, load_snapshot, read_info, record_scores
+from nmt.training.checkpoint_files import save_tensors
 from nmt.training.checkpoint_store import Best, CheckpointStore, find_last, read_checkpoint, resolve_checkpoint
+from tests.checkpoints import edit_json
 from tests.disks import largest_file
 from tests.models import MODEL
-from tests.test_checkpoint import SNAPSHOT, SRC, TGT, edit_json, info_of, model_of_both, save
+from tests.test_checkpoint import SNAPSHOT, SRC, TGT, info_of, model_of_both, save
 from tests.test_trainer import TRAINING
 
 if TYPE_CHECKING:
@@ -447,7 +449,7 @@ def break_at(step: int, make_error: Callable[[str], BaseException], patch: pytes
     for name in ("mkdir", "rename", "replace", "symlink", "unlink", "rmdir"):
         patch.setattr(os, name, fragile(getattr(os, name)))
     patch.setattr(io, "open", fragile(io.open))
-    patch.setattr(checkpoint_module, "save_tensors", fragile(checkpoint_module.save_tensors))
+    patch.setattr(checkpoint_module, "save_tensors", fragile(save_tensors))
 
 
 def assert_loadable(folder: Path, *, last: set[int], best: set[int]) -> None:

@@ -19,8 +19,10 @@ import nmt.corpus.binarized as binarized_module
 import nmt.corpus.prepare as prepare_module
 from nmt.commands.settings import compose_settings, quote_paths, to_settings
 from nmt.config import TrainCommand
+from nmt.corpus.binarized import write_split
 from nmt.corpus.prepare import normalizations, prepare
 from nmt.errors import DataError
+from nmt.text.subword import learn_subword
 from nmt.text.subword_process import SubwordProcess
 from tests.commands import data_settings, error, nmt, write_digits
 
@@ -152,7 +154,7 @@ def test_text_that_changes_while_it_is_prepared_is_noticed(
 def test_text_that_changes_and_changes_back_is_noticed(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = text / "train.fr"
     before = path.read_bytes()
-    learn, write = prepare_module.learn_subword, prepare_module.write_split
+    learn, write = learn_subword, write_split
 
     def learn_from_other_text(*arguments: Any, **options: Any) -> Any:
         path.write_bytes(before.replace(b"e", b"a"))

@@ -21,7 +21,7 @@ from nmt.plain import PlainError
 from nmt.training.checkpoint import load_checkpoint
 from nmt.training.optimizer import build_optimizer, state_layout
 from nmt.training.resume import read_snapshot, settings_to_resume
-from nmt.training.trainer import TrainState
+from nmt.training.train_state import TrainState
 from tests.checkpoints import edit_config, edit_json, rehash
 from tests.commands import nmt, train_settings
 from tests.models import tiny_model
