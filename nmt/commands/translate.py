@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from nmt.config import Device, OutputFormat, SearchConfig, TranslateCommand
-from nmt.device import choose_float32_products, resolve_device, resolve_inference_precision
+from nmt.device import choose_tf32, resolve_device, resolve_inference_precision
 from nmt.errors import ConfigError, DataError
 from nmt.search.scorer import EnsembleScorer, ModelScorer, StepScorer
 from nmt.search.translator import Translation, Translator
@@ -90,7 +90,7 @@ def build_translator(
         torch.set_num_threads(threads)
     device = resolve_device(device_name)
     precision = resolve_inference_precision(search.precision, device)
-    choose_float32_products(precision, device)
+    choose_tf32(precision, device)
     members = []
     for name in checkpoints:
         checkpoint = load_checkpoint(Path(name))
