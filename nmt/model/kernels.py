@@ -90,9 +90,8 @@ def lstm_cell(gates_NG: Tensor, before_c_NH: Tensor, *, h_NH: Tensor, c_NH: Tens
 def rank(logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the log-probabilities of the k best tokens of every row, best first, and the tokens.
 
-    Overwrites the logits.
     PAD and BOS keep their share of the probability, but are no candidates: a row that has nothing else left fills up
-    with -inf.
+    with -inf. Overwrites the logits.
     """
     if compiled := _compiled_for(logits_NV):
         log_prob_NC, token_NC = compiled.rank(logits_NV, k, (PAD_ID, BOS_ID))
