@@ -22,10 +22,10 @@ InferencePrecision = Literal["fp32", "bf16", "int8"]
 
 
 def resolve_device(name: str) -> torch.device:
-    """Turn `auto`, `cpu` or `cuda` into a device; `auto` takes a GPU where there is one.
+    """Turn `auto`, `cpu` or `cuda` into a device; `auto` takes a GPU if there is one.
 
     Raises:
-        ConfigError: where a GPU is asked for and there is none.
+        ConfigError: if a GPU is asked for and there is none.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device=cuda needs a GPU, but torch finds none: set device=cpu or device=auto")
@@ -168,12 +168,11 @@ def resolve_inference_precision(name: str, device: torch.device) -> InferencePre
     return "int8"
 
 
-def choose_float32_products(precision: Precision | InferencePrecision, device: torch.device) -> None:
-    """Decide what a GPU makes of products of float32, in this process, and log it.
+def choose_tf32(precision: Precision | InferencePrecision, device: torch.device) -> None:
+    """Decide how a GPU multiplies float32 in this process, and log it.
 
-    In fp32 they are exact. In bf16, which keeps 8 bits of a number, what stays in float32 (cuDNN's LSTMs in training)
-    may be rounded to the 11 bits of TF32, which is several times as fast. torch's own choice differs between matrix
-    products and cuDNN.
+    In fp32 matmuls are exact. In bf16, which keeps 8 bits of a number, what stays in float32 (cuDNN's LSTMs in
+    training) may be rounded to the 11 bits of TF32, which is faster. torch's defaults differ between matmuls and cuDNN.
     """
     if device.type != "cuda":
         return
@@ -186,4 +185,4 @@ def choose_float32_products(precision: Precision | InferencePrecision, device: t
     else:
         torch.backends.cuda.matmul.allow_tf32 = allow_tf32
         torch.backends.cudnn.allow_tf32 = allow_tf32
-    log.info("products of float32 on %s are %s", device, "rounded to TF32" if allow_tf32 else "exact, without TF32")
+    log.info("float32 matmuls on %s are %s", device, "rounded to TF32" if allow_tf32 else "exact, without TF32")

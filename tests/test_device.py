@@ -16,7 +16,7 @@ from nmt.device import (
     _cpu_capabilities,
     _warn_of_slow_bf16,
     bf16_failure,
-    choose_float32_products,
+    choose_tf32,
     has_fast_bf16,
     has_fast_int8,
     int8_failure,
@@ -180,14 +180,14 @@ def test_a_precision_that_is_asked_for_is_taken(
     assert caplog.text.count("no bf16 instructions on cpu: bf16 may well be slower than fp32") == (not fast)
 
 
-def float32_products() -> dict[str, Any]:
+def float32_matmuls() -> dict[str, Any]:
     """Ask torch itself what a GPU does, whatever the name that Python sets it by."""
     return {name: torch._C._get_fp32_precision_getter("cuda", name) for name in ("matmul", "conv", "rnn")}
 
 
 @pytest.fixture
 def _as_torch_was() -> Iterator[None]:
-    before = float32_products()
+    before = float32_matmuls()
     yield
     for name, value in before.items():
         torch._C._set_fp32_precision_setter("cuda", name, value)
@@ -205,10 +205,10 @@ def test_tf32_is_for_what_bf16_leaves_in_float32(
     precision: Precision, expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "nmt.device"):
-        choose_float32_products(precision, torch.device("cuda"))
-    assert float32_products() == dict.fromkeys(("matmul", "conv", "rnn"), expected)
+        choose_tf32(precision, torch.device("cuda"))
+    assert float32_matmuls() == dict.fromkeys(("matmul", "conv", "rnn"), expected)
     rounded = {"ieee": "exact, without TF32", "tf32": "rounded to TF32"}[expected]
-    assert [record.getMessage() for record in caplog.records] == [f"products of float32 on cuda are {rounded}"]
+    assert [record.getMessage() for record in caplog.records] == [f"float32 matmuls on cuda are {rounded}"]
 
 
 @pytest.mark.parametrize(("precision", "expected"), [("fp32", False), ("bf16", True)])
@@ -217,16 +217,16 @@ def test_tf32_is_chosen_in_the_way_of_torch_before_2_9(
 ) -> None:
     older = SimpleNamespace(cudnn=SimpleNamespace(), cuda=SimpleNamespace(matmul=SimpleNamespace()))
     monkeypatch.setattr(torch, "backends", older)
-    choose_float32_products(precision, torch.device("cuda"))
+    choose_tf32(precision, torch.device("cuda"))
     assert older.cudnn.allow_tf32 == older.cuda.matmul.allow_tf32 == expected
 
 
 @needs_torch_2_9
 def test_a_cpu_has_no_tf32_to_choose(caplog: pytest.LogCaptureFixture) -> None:
-    before = float32_products()
+    before = float32_matmuls()
     with caplog.at_level(logging.INFO, "nmt.device"):
-        choose_float32_products("bf16", CPU)
-    assert (float32_products(), caplog.text) == (before, "")
+        choose_tf32("bf16", CPU)
+    assert (float32_matmuls(), caplog.text) == (before, "")
 
 
 def test_a_processor_says_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

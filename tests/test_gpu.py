@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nmt.corpus.batching import collate
-from nmt.device import InferencePrecision, bf16_failure, choose_float32_products, resolve_precision
+from nmt.device import InferencePrecision, bf16_failure, choose_tf32, resolve_precision
 from nmt.search.scorer import ModelScorer
 from nmt.search.translator import Translation, Translator
 from nmt.training.loss import token_loss
@@ -30,7 +30,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 @pytest.fixture(autouse=True)
 def _no_tf32() -> None:
-    choose_float32_products("fp32", GPU)
+    choose_tf32("fp32", GPU)
 
 
 def _product_error() -> float:
@@ -43,7 +43,7 @@ def _product_error() -> float:
 
 def test_products_are_exact_in_fp32_and_may_be_rounded_in_bf16() -> None:
     assert _product_error() < 1e-6
-    choose_float32_products("bf16", GPU)
+    choose_tf32("bf16", GPU)
     if torch.cuda.get_device_capability() >= (8, 0):
         assert 1e-5 < _product_error() < 1e-2
 

@@ -16,7 +16,7 @@ from nmt.commands.stop import graceful_stop
 from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainCommand
 from nmt.corpus.batching import TrainingBatches
 from nmt.corpus.prepare import PreparedCorpus, data_problems, prepare, split_files
-from nmt.device import choose_float32_products, resolve_device, resolve_inference_precision, resolve_precision
+from nmt.device import choose_tf32, resolve_device, resolve_inference_precision, resolve_precision
 from nmt.errors import CheckpointError, ConfigError
 from nmt.evaluation.metrics import MetricOptions, bleu_signature, corpus_bleu
 from nmt.evaluation.plain_text import warn_of_odd_text
@@ -174,7 +174,7 @@ def _build_trainer(
 ) -> Trainer:
     device = resolve_device(settings.device)
     precision = resolve_precision(settings.training.precision, device)
-    choose_float32_products(precision, device)
+    choose_tf32(precision, device)
     src_subword, tgt_subword = corpus.subwords()
     model = _new_model(settings.model, src_subword, tgt_subword, seed=settings.seed)
     torch.manual_seed(settings.seed)  # dropout alone draws from the global generator

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from nmt.commands.output import check_output, open_output, read_files, read_stdin
 from nmt.config import Device, OutputFormat, SearchConfig, TranslateCommand
-from nmt.device import choose_float32_products, resolve_device, resolve_inference_precision
+from nmt.device import choose_tf32, resolve_device, resolve_inference_precision
 from nmt.errors import ConfigError
 from nmt.search.scorer import EnsembleScorer, ModelScorer, StepScorer
 from nmt.search.translator import Translation, Translator
@@ -80,7 +80,7 @@ def build_translator(
         torch.set_num_threads(threads)
     device = resolve_device(device_name)
     precision = resolve_inference_precision(search.precision, device)
-    choose_float32_products(precision, device)
+    choose_tf32(precision, device)
     members = []
     for name in checkpoints:
         checkpoint = read_checkpoint(Path(name), load_checkpoint)

@@ -68,7 +68,7 @@ def add_rows(sum_NX: Tensor, table_VX: Tensor, index_N: Tensor) -> None:
 def lstm_cell(gates_NG: Tensor, before_c_NH: Tensor, *, h_NH: Tensor, c_NH: Tensor) -> None:
     """Apply the equations of an LSTM's cell to the sums of what enters its gates.
 
-    Writes the new state to `h_NH`, which is float32 or quantized uint8, and `c_NH`; spoils `gates_NG`.
+    Writes the new state to `h_NH`, which is float32 or quantized uint8, and `c_NH`; overwrites `gates_NG`.
     """
     if compiled := _compiled_for(gates_NG):
         compiled.lstm_cell(gates_NG, before_c_NH, h_NH, c_NH, INT8_STEPS, INT8_ZERO)
@@ -88,10 +88,10 @@ def lstm_cell(gates_NG: Tensor, before_c_NH: Tensor, *, h_NH: Tensor, c_NH: Tens
 
 
 def rank(logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the log-probabilities of the k best tokens of every row, best first, and the tokens; spoils the logits.
+    """Return the log-probabilities of the k best tokens of every row, best first, and the tokens.
 
     PAD and BOS keep their share of the probability, but are no candidates: a row that has nothing else left fills up
-    with -inf.
+    with -inf. Overwrites the logits.
     """
     if compiled := _compiled_for(logits_NV):
         log_prob_NC, token_NC = compiled.rank(logits_NV, k, (PAD_ID, BOS_ID))
@@ -105,7 +105,7 @@ def rank(logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def softmax_(logits_NV: Tensor) -> Tensor:
-    """Return the probabilities of every row; may spoil the logits."""
+    """Return the probabilities of every row; may overwrite the logits."""
     if compiled := _compiled_for(logits_NV):
         compiled.softmax_(logits_NV)
         return logits_NV

@@ -1,7 +1,7 @@
 """Beam search in several threads of a CPU, each with sentences of its own.
 
-A step consists of many short products and longer sums with books to keep between them. Two threads that share each
-product wait for one another some hundred times a step, and for whatever else runs on their processors; two searches
+A step consists of many short matmuls and longer sums with bookkeeping between them. Two threads that share each
+matmul wait for one another some hundred times a step, and for whatever else runs on their processors; two searches
 that share nothing but the list of sources do not.
 """
 
@@ -131,7 +131,7 @@ def beam_search(
         workers: searches that run side by side; `num_workers` knows how many should.
 
     Raises:
-        ConfigError: for a config that cannot be.
+        ConfigError: for an invalid config.
     """
     check_search_config(config)
     results: list[tuple[Hypothesis, ...]] = [()] * len(sources)

@@ -28,9 +28,9 @@ def _write_task(folder: Path, *, step: int) -> None:
     No number of the test set is among those of training.
     """
     chance = random.Random(1)
-    drawn: list[Number] = [tuple(chance.choices(range(10), k=chance.randint(1, 4))) for _ in range(9000)]
-    splits = {"train": drawn[:8000], "dev": drawn[8000:8100]}
-    splits["test"] = [number for number in drawn[8100:] if number not in splits["train"]][:200]
+    every: list[Number] = [tuple(chance.choices(range(10), k=chance.randint(1, 4))) for _ in range(9000)]
+    splits = {"train": every[:8000], "dev": every[8000:8100]}
+    splits["test"] = [number for number in every[8100:] if number not in splits["train"]][:200]
     for split, numbers in splits.items():
         _write(folder / f"{split}.en", numbers, DIGITS)
         _write(folder / f"{split}.fr", [number[::step] for number in numbers], CHIFFRES)
