@@ -19,6 +19,7 @@ Format 2 added the hashes. An older format is brought to the newest when it is r
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -244,7 +245,7 @@ def _read(path: Path, read: Callable[[_Opened], T]) -> T:
 
 
 def _folder(path: Path) -> Path:
-    return find_folder(path.resolve())
+    return find_folder(Path(os.path.realpath(path)))  # links in a circle included
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
