@@ -570,6 +570,11 @@ def test_what_is_no_checkpoint_is_explained(tmp_path: Path) -> None:
         load_checkpoint(checkpoints / "best")
     with pytest.raises(CheckpointError, match=r"is not a checkpoint: it has no checkpoint\.json"):
         load_checkpoint(checkpoints)
+    (checkpoints / "circle").symlink_to("circle")
+    with pytest.raises(
+        CheckpointError, match=r"circle does not exist: name a checkpoint such as RUN_DIR/checkpoints/b"
+    ):
+        load_checkpoint(checkpoints / "circle")
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match=r"file must be the folder of a checkpoint, but is a file: name RUN_DIR"):
         load_checkpoint(tmp_path / "file")

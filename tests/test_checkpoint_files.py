@@ -179,6 +179,14 @@ def test_tensors_are_mapped_not_read(tmp_path: Path) -> None:
         assert "cannot be read" in str(error)  # noqa: PT017
 
 
+def test_a_header_larger_than_that_of_any_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(_header(b"{" + b" " * (5 << 20) + b"}")(b"")[:-64])
+    with pytest.raises(
+        DamagedCheckpointError, match=r"cannot be read \(a header of 5,242,882 bytes\): use another check"
+    ):
+        load_tensors(tmp_path / "file")
+
+
 def test_what_is_not_finite_is_named_wherever_it_is(tmp_path: Path) -> None:
     for place in (0, 4999, 9999):
         for value in (float("nan"), float("inf"), -float("inf")):

@@ -260,7 +260,7 @@ def _read(path: Path, read: Callable[[_Opened], T]) -> T:
 
 
 def _folder(path: Path) -> Path:
-    return find_folder(Path(os.path.realpath(path)))
+    return find_folder(Path(os.path.realpath(path)))  # links in a circle included
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -156,11 +156,12 @@ def _check_random(file: Path, random: Mapping[str, Tensor]) -> None:
 
 
 def _check_counts(file: Path, values: Mapping[str, Any]) -> None:
-    """All that training counts and measures starts at 0 and grows; NaN is none of it."""
+    """What training counts starts at 0 and grows, and nothing that it measures is NaN."""
     for key, value in flatten(values).items():
-        if isinstance(value, int | float) and not value >= 0:
+        if (isinstance(value, int) and value < 0) or value != value:
             raise DamagedCheckpointError(
-                f"{file} is damaged: {key} must be at least 0, but is {value}: use another checkpoint of the run"
+                f"{file} is damaged: {key} must be a number from 0 on, but is {value}: "
+                "use another checkpoint of the run"
             )
 
 
