@@ -209,8 +209,13 @@ def test_a_sweep_whose_jobs_share_a_run_directory_is_refused(tmp_path: Path, mon
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The settings that `nmt train` and `nmt evaluate` were run with; nothing is trained."""
     settings: list[Any] = []
-    for command in (train, evaluate):
-        monkeypatch.setattr(command, "run", lambda given, **_: settings.append(given) or 0)
+
+    def run(given: Any, **_: Any) -> int:
+        settings.append(given)
+        return 0
+
+    monkeypatch.setattr(train, "run", run)
+    monkeypatch.setattr(evaluate, "run", run)
     return settings
 
 

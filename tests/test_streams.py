@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nmt.commands import evaluate
+from nmt.commands import evaluate, prepare
 from nmt.commands.streams import LineFormatter, LogFileHandler, StderrHandler, explain_os_error, one_line
 from tests.commands import error, nmt, train_settings
 
@@ -225,3 +225,37 @@ def test_memory_that_is_full_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(evaluate, "run", run)
     assert error("evaluate") == "nmt: the computer's memory is full: lower search.batch_rows"
+
+
+@pytest.mark.parametrize(("function", "folder"), [("write_split", "prepared"), ("_generate_split", "text")])
+def test_a_full_disk_names_the_folder_that_was_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, folder: str
+) -> None:
+    def fill(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(prepare, function, fill)
+    sizes = [f"data.generate.{split}_pairs=20" for split in ("train", "dev", "test")]
+    folders = [f"data.dir={tmp_path / 'text'}", f"data.prepared_dir={tmp_path / 'prepared'}"]
+    done = nmt("prepare", "subword=char", *sizes, *folders)
+    assert (done.status, done.out) == (1, "")
+    assert done.last_line.startswith(f"nmt: {tmp_path / folder}")
+    assert done.last_line.endswith(": No space left on device: free some space, or write elsewhere")
+
+
+@needs_dev_full
+def test_a_full_disk_names_the_configuration_of_a_run(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if "config.yaml" in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    done = nmt("train", *train_settings(digits), f"run_dir={tmp_path / 'run'}")
+    assert done.last_line == (
+        f"nmt: {tmp_path / 'run' / 'config.yaml'}: No space left on device: free some space, or write elsewhere"
+    )

@@ -29,6 +29,7 @@ from nmt.corpus.binarized import (
     write_split,
 )
 from nmt.errors import ConfigError, DataError
+from nmt.files import naming
 from nmt.text.parallel import ParallelFiles, fingerprint_files, read_lines, read_pairs
 from nmt.text.subword import SubwordModel, SubwordSpec, learn_joint_subwords, learn_subword
 
@@ -76,7 +77,7 @@ def prepare(data: DataConfig, subword: SubwordConfig) -> PreparedCorpus:
     directory = Path(data.prepared_dir) / f"{data.name}-{subword.kind}-{fingerprint[:12]}"
     corpus = PreparedCorpus(directory, fingerprint)
     if not _is_up_to_date(corpus):  # asked before locking, since a folder prepared by others may be read-only
-        with _locked(directory.parent, f".{directory.name}.lock", setting="data.prepared_dir"):
+        with _locked(directory.parent, f".{directory.name}.lock", setting="data.prepared_dir"), naming(directory):
             if not _is_up_to_date(corpus):
                 _write(corpus, data, subword, splits)
     logger.info("corpus: %s is up to date", corpus.directory)
@@ -250,7 +251,7 @@ def _generate_text(data: DataConfig, config: GenerateConfig) -> None:
     origin = json.dumps({"generator_version": GENERATOR_VERSION, **asdict(config)}, indent=2) + "\n"
     if _is_generated(root, origin):  # asked before locking, since the folder may be read-only
         return
-    with _locked(root, ".lock", setting="data.dir"):
+    with _locked(root, ".lock", setting="data.dir"), naming(root):
         if _is_generated(root, origin):
             return
         _check_not_foreign(root, data)

@@ -19,6 +19,7 @@ from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainComma
 from nmt.corpus.batching import TrainingBatches
 from nmt.device import resolve_device, resolve_inference_precision, resolve_precision
 from nmt.errors import CheckpointError, ConfigError
+from nmt.files import atomic_write
 from nmt.evaluation.metrics import corpus_bleu
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.search.beam import check_search_config
@@ -90,7 +91,8 @@ def _train(settings: TrainCommand, last: Path | None, *, config_yaml: str) -> in
                 logger.info("resuming with another setting: %s", change)
         elif start is not None:
             _load_start(trainer.model, start)
-        (run_dir / "config.yaml").write_text(config_yaml, encoding="utf-8")  # from here on there is a run
+        with atomic_write(run_dir / "config.yaml") as stream:  # from here on there is a run
+            stream.write(config_yaml.encode())
         reason = trainer.run()
     if reason == "stopped":
         logger.info("training stopped at update %d: add resume=true to go on", trainer.state.update)
