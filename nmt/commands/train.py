@@ -19,8 +19,8 @@ from nmt.config import BestBy, DataConfig, ModelConfig, SearchConfig, TrainComma
 from nmt.corpus.batching import TrainingBatches
 from nmt.device import resolve_device, resolve_inference_precision, resolve_precision
 from nmt.errors import CheckpointError, ConfigError
-from nmt.files import atomic_write
 from nmt.evaluation.metrics import corpus_bleu
+from nmt.files import atomic_write
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.search.beam import check_search_config
 from nmt.search.scorer import ModelScorer
