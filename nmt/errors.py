@@ -1,16 +1,16 @@
-"""What a user can cause and mend.
+"""What a user can cause and fix.
 
-Every message is one line that says what must be, what is, where, and what to do about it. The door
+Every message is one line that says what must be, what is, where, and what to do about it. The command line
 (`nmt.commands.main`) prints it without a traceback and exits with status 1.
 """
 
 
 class NmtError(Exception):
-    """A mistake that the user can mend."""
+    """A mistake that the user can fix."""
 
 
 class ConfigError(NmtError):
-    """A setting that cannot be, or that contradicts another."""
+    """A setting that is out of its range, or that contradicts another."""
 
 
 class DataError(NmtError):

@@ -5,7 +5,6 @@
 The check knows nothing of Hydra, so that it serves the saved settings of a checkpoint as well as a command line.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
@@ -52,7 +51,7 @@ class Range:
             and (self.at_most is None or value <= self.at_most)
             and (self.below is None or value < self.below)
         )
-        if math.isnan(value) or not within:
+        if not within:
             return str(self)
         return f"at most {_show_number(self.upper)}" if value > self.upper else None
 

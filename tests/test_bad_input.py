@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nmt.commands import train
 from nmt.commands.settings import SCHEMAS
 from nmt.schema import Range, settings_of, without_none
 from tests.commands import data_settings, error
@@ -408,6 +409,7 @@ def test_bad_input_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(train, "prepare", lambda *_: pytest.fail("training has begun"))
     before = listing(folder)
     words: list[str] = []
     for word in line.split(" "):

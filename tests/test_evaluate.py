@@ -145,7 +145,7 @@ def test_systems_are_compared_with_the_first(test: str) -> None:
         (["hypothesis=good", "metrics=[bleu,rouge]"], "metrics must name some of bleu, chrf, chrf++, ter, each once"),
         (["hypothesis=good", "metrics=[]"], "metrics must name some of bleu, chrf, chrf++, ter"),
         (["hypothesis=good", "bleu_tokenize=x"], "bleu_tokenize must be one of auto, 13a, intl, char, zh,"),
-        (["hypothesis=good", "bootstrap_samples=-1"], "bootstrap_samples must be 0 (no interval) or from 2 to 100,000"),
+        (["hypothesis=good", "bootstrap_samples=1"], "bootstrap_samples must be 0 (no interval) or from 2 to 100,000"),
         (
             ["hypothesis=[good,fair]", "paired_test=bootstrap", "bootstrap_samples=0"],
             "needs bootstrap_samples, which is 0",

@@ -214,8 +214,8 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         settings.append(given)
         return 0
 
-    for command in (train, evaluate):
-        monkeypatch.setattr(command, "run", run)
+    monkeypatch.setattr(train, "run", run)
+    monkeypatch.setattr(evaluate, "run", run)
     return settings
 
 

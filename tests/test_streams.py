@@ -15,7 +15,7 @@ import pytest
 from nmt.commands import evaluate
 from nmt.commands.run_dir import log_file
 from nmt.commands.streams import LineFormatter, StderrHandler, explain_os_error, one_line
-from tests.commands import error, nmt
+from tests.commands import error, nmt, train_settings
 
 needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 ASCII = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -203,3 +203,21 @@ def test_memory_that_is_full_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(evaluate, "run", run)
     assert error("evaluate") == "nmt: the computer's memory is full: lower search.batch_rows"
+
+
+@needs_dev_full
+def test_a_full_disk_names_the_configuration_of_a_run(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if "config.yaml" in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    done = nmt("train", *train_settings(digits), f"run_dir={tmp_path / 'run'}")
+    assert done.last_line == (
+        f"nmt: {tmp_path / 'run' / 'config.yaml'}: No space left on device: free some space, or write elsewhere"
+    )
