@@ -275,10 +275,11 @@ def test_sentences_enter_when_an_eighth_of_the_places_is_free() -> None:
 
 @pytest.mark.parametrize(
     ("beam_size", "batch_rows", "expected"),
-    [(5, 512, 128), (12, 512, 128), (12, 60, 60), (1, 512, 512), (2, 300, 150), (2, 256, 128), (1, 100, 100)],
+    [(5, 512, 128), (12, 512, 128), (12, 60, 60), (1, 512, 512), (2, 301, 150), (2, 256, 128), (1, 100, 100)],
 )
 def test_how_many_sources_are_read_at_once(beam_size: int, batch_rows: int, expected: int) -> None:
-    assert max_read_at_once(replace(search_config(beam_size), batch_rows=batch_rows)) == expected
+    found = max_read_at_once(replace(search_config(beam_size), batch_rows=batch_rows))
+    assert (found, type(found)) == (expected, int)
 
 
 def test_sources_are_read_ahead_of_their_places() -> None:
@@ -346,6 +347,28 @@ def test_of_equal_continuations_that_of_the_better_hypothesis_comes_first() -> N
     for n_best in (1, 2):
         (found,) = beam_search(TableScorer(table), sources(0), search_config(2, n_best=n_best))
         assert [hypothesis.ids for hypothesis in found] == [(A,), (B,)][:n_best]
+
+
+@pytest.mark.parametrize("beam_size", [3, 5, 8])
+def test_among_many_equal_continuations_the_order_of_hypotheses_and_candidates_decides(beam_size: int) -> None:
+    class EvenScorer(ToyScorer):
+        """Gives tokens one of two probabilities; candidates of equal ones come in the order of their ids."""
+
+        def log_probs(self, history: History) -> Floats:
+            log_prob_V = np.log(np.where(np.arange(self.tgt_vocab_size) % 2 == len(history) % 2, 0.125, 0.0625))
+            log_prob_V[[PAD_ID, BOS_ID, EOS_ID]] = -math.inf
+            return log_prob_V
+
+        def step(self, prev_N: Tensor, state: list[History], num_candidates: int) -> Candidates[list[History]]:
+            grown = super().step(prev_N, state, num_candidates).state
+            log_prob_NV = torch.from_numpy(np.stack([self.log_probs(history) for history in grown]))
+            log_prob_NV, token_NV = log_prob_NV.sort(dim=1, descending=True, stable=True)
+            return Candidates(log_prob_NV[:, :num_candidates].clone(), token_NV[:, :num_candidates].clone(), grown)
+
+    scorer, config = EvenScorer(tgt_vocab_size=10), search_config(beam_size, n_best=beam_size, max_len=4)
+    (found,) = beam_search(scorer, sources(0), config)
+    assert len(found) == beam_size
+    assert_same(found, by_definition(scorer, 0, config))
 
 
 def test_eos_below_the_top_k_does_not_finish() -> None:

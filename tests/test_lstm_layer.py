@@ -10,8 +10,10 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from nmt.model.lstm_layer import lstm_layer
 
 E, H = 4, 3
-EQUAL, MIXED, ONE_STEP = [5, 5, 5], [6, 4, 4, 1], [1, 1]
-LENGTHS = pytest.mark.parametrize("lengths", [EQUAL, MIXED, ONE_STEP], ids=["equal", "mixed", "one step"])
+EQUAL, MIXED, ONE_STEP, TWO_STEPS = [5, 5, 5], [6, 4, 4, 1], [1, 1], [2, 2, 1]
+LENGTHS = pytest.mark.parametrize(
+    "lengths", [EQUAL, MIXED, ONE_STEP, TWO_STEPS], ids=["equal", "mixed", "one step", "two steps"]
+)
 
 
 class Problem(NamedTuple):

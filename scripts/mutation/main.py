@@ -67,9 +67,10 @@ def test_mutants(copy: Copy, module: str, mutants: Sequence[Mutant], options: ar
         print(f"{module}:{mutant.line} {mutant.kind}, {outcome.wall_s:.1f} s: {verdict}", file=sys.stderr, flush=True)
 
 
-def is_known(mutant: Mutant, known: dict[str, Result], tests: str) -> bool:
-    result = known.get(mutant.id)
-    return result is not None and (not result.survived or result.tests == tests)
+def unknown(mutants: Sequence[Mutant], known: dict[str, Result], tests: str) -> list[Mutant]:
+    """Return the mutants to test: new ones, and survivors of other tests, but for those that are explained."""
+    open_survivors = {result.id for result in alive(list(known.values()), read_explanations()) if result.tests != tests}
+    return [mutant for mutant in mutants if mutant.id not in known or mutant.id in open_survivors]
 
 
 def choose(modules: Sequence[str], folder: Path, options: argparse.Namespace) -> dict[str, list[Mutant]]:
@@ -86,8 +87,7 @@ def test_all(modules: Sequence[str], options: argparse.Namespace) -> dict[str, l
         mutants = choose(modules, copy.folder, options)
         for module, own in mutants.items():
             tests = fingerprint(files_of_tests(module, copy.folder), copy.folder)
-            to_do = [mutant for mutant in own if not is_known(mutant, known, tests)]
-            if to_do:
+            if to_do := unknown(own, known, tests):
                 test_mutants(copy, module, to_do, options)
     return mutants
 
