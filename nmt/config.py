@@ -115,6 +115,7 @@ class PairedTest(StrEnum):
 # Ranges that several settings share.
 COUNT = Range(at_least=1)
 COUNT_OR_NONE = Range(at_least=0)
+VOCABULARY = Range(at_least=1, limit=10_000_000)  # SentencePiece takes minutes for more, or fails
 SHARE = Range(at_least=0, below=1)
 SEED_32 = Range(at_least=0, below=2**31)
 SEED_64 = Range(at_least=0, below=2**64)
@@ -160,9 +161,9 @@ class DataConfig:
 @dataclass
 class SubwordConfig:
     kind: SubwordKind = setting("how text is cut into subwords")
-    vocab_size: int = setting("subwords, the four specials included", COUNT)
-    src_vocab_size: int = setting("with joint=false: of the source side", COUNT)
-    tgt_vocab_size: int = setting("with joint=false: of the target side", COUNT)
+    vocab_size: int = setting("subwords, the four specials included", VOCABULARY)
+    src_vocab_size: int = setting("with joint=false: of the source side", VOCABULARY)
+    tgt_vocab_size: int = setting("with joint=false: of the target side", VOCABULARY)
     joint: bool = setting("one vocabulary learned from both sides")
     byte_fallback: bool = setting("characters that the vocabulary lacks are spelled in bytes, not unknown")
     normalization: Normalization | None = setting(
@@ -173,7 +174,8 @@ class SubwordConfig:
     tgt_normalization: Normalization | None = setting("of the target, if normalization is null", default=None)
     tokenizer: Tokenizer = setting("what parts words from punctuation first")
     character_coverage: float = setting(
-        "share of the text whose characters enter the vocabulary", Range(above=0, at_most=1)
+        "share of the text whose characters enter the vocabulary",
+        Range(at_least=0.98, at_most=1),  # SentencePiece
     )
     max_sentences: int = setting("learn from at most so many lines, chosen with subword.seed", COUNT)
     seed: int = setting("chooses the lines to learn from", SEED_32)

@@ -72,8 +72,8 @@ def error(*arguments: str, stdin: bytes = b"") -> str:
 
 @contextmanager
 def _as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    root, ours = logging.getLogger(), logging.getLogger("nmt")
+    handlers, level, our_level = root.handlers[:], root.level, ours.level
     handler = signal.getsignal(signal.SIGTERM)
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else 0
@@ -83,6 +83,7 @@ def _as_before() -> Iterator[None]:
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+        ours.setLevel(our_level)
         signal.signal(signal.SIGTERM, handler)
         warnings.formatwarning = format_warning
         if torch:

@@ -270,8 +270,7 @@ def test_the_language_of_the_run_chooses_the_words_of_bleu(
     own_test_set: Callable[[list[str] | None], Path], digits: Path
 ) -> None:
     path = own_test_set(["test.en"])
-    settings = (path / "config.yaml").read_text()
-    (path / "config.yaml").write_text(settings.replace("tgt_lang: fr", "tgt_lang: zh"))
+    edit_config(path, lambda config: config["data"].update(tgt_lang="zh"))
     scoring = ("metrics=[bleu]", "bootstrap_samples=0")
     common = (f"checkpoints={path}", *scoring, "threads=1", "search=greedy", "search.precision=fp32")
     for test_set in ((), (f"source={digits / 'test.en'}", f"reference={digits / 'test.fr'}")):

@@ -399,10 +399,9 @@ def test_no_limit_on_the_ratio_is_no_limit(text: Path) -> None:
     assert "Warning" not in done.err
 
 
-@pytest.mark.parametrize("value", [2**31 - 1, 2**63 - 1])
 @pytest.mark.parametrize("key", ["data.max_len_subwords", "subword.max_sentences", "subword.seed"])
-def test_whole_numbers_may_be_as_large_as_they_like(text: Path, key: str, value: int) -> None:
-    assert _prepare(text, f"{key}={value}").is_dir()
+def test_the_largest_numbers_in_range_work(text: Path, key: str) -> None:
+    assert _prepare(text, f"{key}={2**31 - 1}").is_dir()
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram", "word"])

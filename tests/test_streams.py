@@ -141,7 +141,7 @@ def test_an_error_of_the_system_is_explained_by_every_command(monkeypatch: pytes
     assert error("evaluate", "reference=x") == ("nmt: a b: Permission denied: change its permissions, or name another")
 
 
-def test_results_are_utf8_and_names_keep_their_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_utf8_whatever_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     name = os.fsdecode(b"\xc3\xa9 \xff")
     try:
@@ -149,7 +149,7 @@ def test_results_are_utf8_and_names_keep_their_bytes(tmp_path: Path, monkeypatch
     except OSError:
         pytest.skip("this file system takes names in UTF-8 alone")
     done = nmt("evaluate", f"hypothesis={name}", f"reference={name}", "metrics=[bleu]", "bootstrap_samples=0")
-    assert (done.status, done.err, done.out.splitlines()[0]) == (0, "", name)
+    assert (done.status, done.err, done.out.splitlines()[0]) == (0, "", "é \\xff")
 
 
 def test_a_warning_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from nmt.errors import TrainingError
 from nmt.search.scorer import ModelScorer
 from nmt.training.checkpoint import load_checkpoint
 from nmt.training.trainer import Trainer
+from tests.checkpoints import edit_config
 from tests.commands import CHIFFRES, Done, error, nmt, train_settings, write_digits
 from tests.disks import largest_file
 
@@ -228,11 +229,12 @@ def test_limits_may_change_on_resuming(digits: Path, copied_run: Path) -> None:
 def test_a_run_of_an_earlier_version_goes_on_with_its_one_normalization(digits: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert _train(digits, run, "subword.normalization=nmt_nfkc").status == 0
-    file = run / "checkpoints" / "last" / "config.yaml"
-    config = yaml.safe_load(file.read_text())
-    for side in ("src", "tgt"):  # nmt 0.1.0 knew neither
-        assert config["subword"].pop(f"{side}_normalization") is None
-    file.write_text(yaml.safe_dump(config))
+
+    def as_of_0_1_0(config: dict[str, Any]) -> None:
+        for side in ("src", "tgt"):
+            assert config["subword"].pop(f"{side}_normalization") is None
+
+    edit_config(run / "checkpoints" / "last", as_of_0_1_0)
     done = _train(digits, run, "resume=true", "training.max_updates=8")
     assert done.status == 0, done.err
     assert "at update 8" in done.err
@@ -603,8 +605,7 @@ def test_a_run_goes_on_with_the_tokenizer_that_it_began_with(chinese: Path, tmp_
 def test_a_run_of_a_version_without_tokenizers_goes_on_with_13a(chinese: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     assert _train(chinese, run_dir, *CHINESE, "training.bleu_tokenize=13a").status == 0
-    for file in (run_dir / "config.yaml", run_dir / "checkpoints" / "last" / "config.yaml"):
-        file.write_text(file.read_text().replace("  bleu_tokenize: 13a\n", ""))
+    edit_config(run_dir / "checkpoints" / "last", lambda config: config["training"].pop("bleu_tokenize"))
     done = _train(chinese, run_dir, *CHINESE, "resume=true", "training.max_updates=6")
     assert done.status == 0, done.err
     assert "|tok:13a|" in done.err

@@ -454,6 +454,7 @@ def as_of_version_0_1_0(checkpoint: Path) -> None:
     state["num_bad_validations"] = 0
     del state["best_update"], state["precision"]
     file.write_text(json.dumps(state))
+    rehash(checkpoint)
 
 
 def test_a_run_of_version_0_1_0_keeps_its_best_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -482,7 +483,8 @@ def test_the_precision_is_kept_and_a_change_of_it_is_reported(tmp_path: Path, ca
     build_resumed(tmp_path, training=training)
     assert caplog.messages == []
     state = tmp_path / "checkpoints" / "last" / "training" / "state.json"
-    state.write_text(json.dumps(json.loads(state.read_text()) | {"precision": "bf16"}))
+    edit_json(state, lambda values: values.update(precision="bf16"))
+    rehash(tmp_path / "checkpoints" / "last")
     resumed = build_resumed(tmp_path, training=training)
     [message] = caplog.messages
     assert message.startswith("this run was trained in bf16 and goes on in fp32: it will not equal one that was never")

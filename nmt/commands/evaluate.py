@@ -180,10 +180,11 @@ def _language_of_run(checkpoints: Sequence[str]) -> str | None:
         return None
     # imported here since scoring files needs no torch
     from nmt.training.checkpoint import read_config, read_info
+    from nmt.training.checkpoint_store import read_checkpoint
 
     path = Path(checkpoints[0])
-    read_info(path)  # explains what is no checkpoint
-    lang = (read_config(path).get("data") or {}).get("tgt_lang")
+    read_checkpoint(path, read_info)  # explains what is no checkpoint
+    lang = (read_checkpoint(path, read_config).get("data") or {}).get("tgt_lang")
     return lang if isinstance(lang, str) else None
 
 

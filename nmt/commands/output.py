@@ -179,21 +179,28 @@ def _is_run(folder: Path) -> bool:
 
 def _files_of(checkpoints: Sequence[str]) -> Iterator[Source]:
     """Yield the files of checkpoints, which may have a second name elsewhere (a hard link)."""
+    if not checkpoints:
+        return
+    # imported here since scoring files needs no torch
+    from nmt.training.checkpoint_store import resolve_checkpoint
+
     for checkpoint in map(Path, checkpoints):
-        for file in checkpoint.rglob("*"):
-            yield Source(f"{file.relative_to(checkpoint)} of the checkpoint {checkpoint}", file)
+        with suppress(CheckpointError):  # loading it says what is wrong
+            folder = resolve_checkpoint(checkpoint)
+            for file in folder.rglob("*"):
+                yield Source(f"{file.relative_to(folder)} of the checkpoint {checkpoint}", file)
 
 
 def _texts_of_runs(checkpoints: Sequence[str]) -> Iterator[Source]:
     """Yield the text files of the runs that wrote the checkpoints."""
     if not checkpoints:
         return
-    # imported here since scoring files needs no torch
     from nmt.training.checkpoint import read_config
+    from nmt.training.checkpoint_store import read_checkpoint
 
     for checkpoint in checkpoints:
         with suppress(CheckpointError, AttributeError, KeyError, TypeError):  # loading it says what is wrong
-            data = read_config(Path(checkpoint))["data"]
+            data = read_checkpoint(Path(checkpoint), read_config)["data"]
             for split in ("train", "dev", "test"):
                 for side in ("src", "tgt"):
                     for name in (data.get(split) or {}).get(side) or ():

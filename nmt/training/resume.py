@@ -47,7 +47,7 @@ MAY_CHANGE = (
 
 
 # Of these conf/ gives new runs another value than it gave those of version 0.1.0: a run keeps what it began with.
-KEPT = ("subword.normalization",)
+KEPT = ("subword.normalization", "subword.src_normalization", "subword.tgt_normalization")
 
 
 class ResumedSettings(NamedTuple):

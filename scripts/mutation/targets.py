@@ -23,7 +23,12 @@ OTHER_TESTS: dict[str, tuple[str, ...]] = {
     "model.inference": ("scorer",),
     "search.beam": ("workers", "translator"),
     "search.workers": ("translator",),
+    "text.moses": ("subword", "normalization"),
     "text.subword_process": ("prepare",),
+    "text.word_table": ("subword", "normalization"),
+    "training.saver": ("trainer",),
+    "training.train_state": ("trainer",),
+    "corpus.manifest": ("binarized", "prepare"),
     "evaluation.metrics": ("evaluate",),
 }
 
