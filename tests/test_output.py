@@ -117,7 +117,7 @@ def test_a_second_name_of_a_checkpoints_file_is_safe(copied_run: Path, tmp_path:
 
 
 def test_a_prepared_corpus_is_safe(digits: Path) -> None:
-    [manifest] = (digits / "prepared").rglob("manifest.json")
+    manifest = next((digits / "prepared").rglob("manifest.json"))
     for file in (manifest, manifest.with_name("new")):
         assert f"belongs to the prepared corpus {manifest.parent}, which it would damage" in refusal(file)
 
