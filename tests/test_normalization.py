@@ -196,6 +196,7 @@ def test_of_very_many_lines_a_part_is_counted(
 
 def test_characters_that_the_vocabulary_leaves_out_are_named(caplog: pytest.LogCaptureFixture) -> None:
     line = "aa bb " + "".join(chr(0x4E00 + n) for n in range(12)) + "\0"
+    caplog.set_level(logging.WARNING)
     learn([line] * 2, vocab_size=12)
     [message] = caplog.messages
     assert message.startswith(

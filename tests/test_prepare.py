@@ -154,15 +154,14 @@ def test_text_that_changes_while_it_is_prepared_is_noticed(
 def test_text_that_changes_and_changes_back_is_noticed(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = text / "train.fr"
     before = path.read_bytes()
-    learn, write = learn_subword, write_split
 
     def learn_from_other_text(*arguments: Any, **options: Any) -> Any:
         path.write_bytes(before.replace(b"e", b"a"))
-        return learn(*arguments, **options)
+        return learn_subword(*arguments, **options)
 
     def write_as_it_was(*arguments: Any, **options: Any) -> Any:
         path.write_bytes(before)
-        return write(*arguments, **options)
+        return write_split(*arguments, **options)
 
     monkeypatch.setattr(prepare_module, "learn_subword", learn_from_other_text)
     monkeypatch.setattr(prepare_module, "write_split", write_as_it_was)
@@ -529,6 +528,22 @@ def test_subwords_of_an_earlier_corpus_can_be_used_again(text: Path, tmp_path: P
     models = [f"subword.{side}_model={first / f'{side}.subword'}" for side in ("src", "tgt")]
     second = _prepare(other, *models)
     assert (second / "src.subword").read_bytes() == (first / "src.subword").read_bytes()
+
+
+def test_subwords_that_are_exchanged_while_they_are_used_are_those_of_the_name(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, smaller = _prepare(text), _prepare(text, "subword.vocab_size=13")
+    for side in ("src", "tgt"):
+        shutil.copy(first / f"{side}.subword", tmp_path / side)
+
+    def exchange_first(*arguments: Any, **options: Any) -> Any:
+        shutil.copy(smaller / "src.subword", tmp_path / "src")
+        return write_split(*arguments, **options)
+
+    monkeypatch.setattr(prepare_module, "write_split", exchange_first)
+    corpus = _prepare(text, f"subword.src_model={tmp_path / 'src'}", f"subword.tgt_model={tmp_path / 'tgt'}")
+    assert (corpus / "src.subword").read_bytes() == (first / "src.subword").read_bytes()
 
 
 def test_joint_subwords_keep_the_rules_of_each_side(text: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from tqdm import tqdm
 
@@ -25,6 +26,8 @@ from nmt.text.subword import SubwordModel, SubwordSpec, learn_joint_subwords, le
 
 logger = logging.getLogger(__name__)
 
+Subwords: TypeAlias = tuple[SubwordModel, SubwordModel]  # of the source and of the target
+
 _FINGERPRINT_VERSION = 1  # of what is hashed: another one gives every corpus another name
 
 
@@ -38,7 +41,7 @@ class PreparedCorpus:
     def open(self, split: str) -> BinarizedCorpus:
         return open_split(self.directory, split, fingerprint=self.fingerprint)
 
-    def subwords(self) -> tuple[SubwordModel, SubwordModel]:
+    def subwords(self) -> Subwords:
         """Load the source and the target subword model.
 
         Raises:
@@ -56,7 +59,7 @@ class _Text:
     """The files of both splits, and what they held when the corpus got its name."""
 
     splits: dict[str, ParallelFiles]
-    checksums: dict[Path, str]
+    checksums: dict[str, dict[Path, str]]  # by split
 
 
 def prepare(data: DataConfig, subword: SubwordConfig) -> PreparedCorpus:
@@ -75,17 +78,16 @@ def prepare(data: DataConfig, subword: SubwordConfig) -> PreparedCorpus:
         write_phrasebook(data, data.generate)
     splits = {"train": split_files(data, data.train), "dev": split_files(data, data.dev)}
     found = {split: fingerprint_files(files) for split, files in splits.items()}
-    text = _Text(
-        splits, {path: checksum for of_split in found.values() for path, checksum in of_split.checksums.items()}
-    )
-    fingerprint = _fingerprint(data, subword, {split: of_split.sha256 for split, of_split in found.items()})
+    text = _Text(splits, {split: of_split.checksums for split, of_split in found.items()})
+    given = _given_subwords(subword)
+    fingerprint = _fingerprint(data, subword, given, {split: of_split.sha256 for split, of_split in found.items()})
     directory = Path(data.prepared_dir) / f"{data.name}-{subword.kind}-{fingerprint[:12]}"
     corpus = PreparedCorpus(directory, fingerprint)
     if not _is_up_to_date(corpus):  # asked before locking, since a folder prepared by others may be read-only
         with sole_writer(directory.parent, f".{directory.name}.lock", setting="data.prepared_dir"):
             remove_temporaries(directory.parent, glob.escape(directory.name))
             if not _is_up_to_date(corpus):
-                _write(corpus, data, subword, text)
+                _write(corpus, data, subword, given, text)
     logger.info("corpus: %s is up to date", corpus.directory)
     return corpus
 
@@ -129,7 +131,14 @@ def normalizations(config: SubwordConfig) -> tuple[Normalization, Normalization]
     return src.value, tgt.value
 
 
-def _fingerprint(data: DataConfig, subword: SubwordConfig, text: Mapping[str, str]) -> str:
+def _given_subwords(config: SubwordConfig) -> Subwords | None:
+    """Load the subword models that the settings name."""
+    if config.src_model is None or config.tgt_model is None:
+        return None
+    return SubwordModel.load(Path(config.src_model)), SubwordModel.load(Path(config.tgt_model))
+
+
+def _fingerprint(data: DataConfig, subword: SubwordConfig, given: Subwords | None, text: Mapping[str, str]) -> str:
     """Hash the text and all that decides what becomes of it; where files lie and what they are called does not.
 
     Settings that nmt 0.1.0 knew give the fingerprints that it gave.
@@ -138,9 +147,8 @@ def _fingerprint(data: DataConfig, subword: SubwordConfig, text: Mapping[str, st
     del settings["src_normalization"], settings["tgt_normalization"]
     src_rule, tgt_rule = normalizations(subword)
     settings["normalization"] = src_rule if src_rule == tgt_rule else [src_rule, tgt_rule]
-    for side in ("src_model", "tgt_model"):
-        if settings[side] is not None:
-            settings[side] = SubwordModel.load(Path(settings[side])).fingerprint
+    if given is not None:
+        settings["src_model"], settings["tgt_model"] = (model.fingerprint for model in given)
     content = {
         "format": _FINGERPRINT_VERSION,
         "languages": [data.src_lang, data.tgt_lang],
@@ -158,15 +166,17 @@ def _is_up_to_date(corpus: PreparedCorpus) -> bool:
         return False
 
 
-def _write(corpus: PreparedCorpus, data: DataConfig, subword: SubwordConfig, text: _Text) -> None:
+def _write(
+    corpus: PreparedCorpus, data: DataConfig, subword: SubwordConfig, given: Subwords | None, text: _Text
+) -> None:
     with atomic_folder(corpus.directory) as temporary:
-        src_subword, tgt_subword = _subwords(data, subword, text)
+        src_subword, tgt_subword = given or _learn_subwords(data, subword, text)
         reports = {}
         for split, files in text.splits.items():
             limits = PairLimits(data.max_len_subwords, data.max_len_ratio) if split == "train" else None
             with tqdm(desc=f"encoding {split}", unit=" pairs", unit_scale=True, disable=None) as bar:
                 reports[split] = write_split(
-                    read_pairs(files, checksums=text.checksums),
+                    read_pairs(files, checksums=text.checksums[split]),
                     temporary,
                     split,
                     src_subword=src_subword,
@@ -208,10 +218,8 @@ def _log_report(split: str, report: SplitReport) -> None:
     )
 
 
-def _subwords(data: DataConfig, config: SubwordConfig, text: _Text) -> tuple[SubwordModel, SubwordModel]:
-    """Load the given subword models, or learn them from the training text."""
-    if config.src_model is not None and config.tgt_model is not None:
-        return SubwordModel.load(Path(config.src_model)), SubwordModel.load(Path(config.tgt_model))
+def _learn_subwords(data: DataConfig, config: SubwordConfig, text: _Text) -> Subwords:
+    """Learn the subword models of both sides from the training text."""
     logger.info("subwords: learning %s %s", "joint" if config.joint else "separate", config.kind)
     train, (src_rule, tgt_rule) = text.splits["train"], normalizations(config)
     src_lines, tgt_lines = _lines(train.src, text), _lines(train.tgt, text)
@@ -242,4 +250,4 @@ def subword_spec(config: SubwordConfig, vocab_size: int, normalization: Normaliz
 
 def _lines(paths: tuple[Path, ...], text: _Text) -> Iterator[str]:
     for path in paths:
-        yield from read_lines(path, checksum=text.checksums[path])
+        yield from read_lines(path, checksum=text.checksums["train"][path])
