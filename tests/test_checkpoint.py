@@ -37,7 +37,7 @@ from nmt.training.checkpoint import (
     restore_checkpoints,
     save_checkpoint,
 )
-from nmt.training.checkpoint_files import check_hash
+from nmt.training.checkpoint_files import check_hash, load_json
 from tests.checkpoints import edit_config, edit_json, rehash
 from tests.models import MODEL, tiny_model, tiny_subword
 
@@ -83,7 +83,7 @@ def info_of(update: int) -> CheckpointInfo:
     )
 
 
-def save(directory: Path, *, update: int = 7, seed: int = 1) -> Path:
+def save(directory: Path, *, update: int = 7, seed: int = 1, snapshot: TrainingSnapshot = SNAPSHOT) -> Path:
     return save_checkpoint(
         directory,
         info_of(update),
@@ -91,7 +91,7 @@ def save(directory: Path, *, update: int = 7, seed: int = 1) -> Path:
         config_yaml=json.dumps({"seed": 1, "model": asdict(MODEL)}),  # JSON is YAML
         src_subword=SRC,
         tgt_subword=TGT,
-        snapshot=SNAPSHOT,
+        snapshot=snapshot,
     )
 
 
@@ -478,6 +478,25 @@ def test_a_reader_sees_the_old_checkpoint_or_the_new_one_but_no_mix(
         weight = load_checkpoint(tmp_path / "best").model.decoder.output.weight
         assert torch.equal(weight, expected[2])
         assert num_reads > 4
+
+
+def test_a_training_state_is_never_of_two_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint is replaced when its last file has been checked and is still to be read."""
+    saved = save(tmp_path)
+    other = TrainingSnapshot({"a": torch.ones(1)}, {}, {"update": 7, "other": True})
+    load, num_loads = load_json, 0
+
+    def replaced_meanwhile(file: Path) -> object:
+        nonlocal num_loads
+        num_loads += file.name == "state.json"
+        if num_loads == 1 and file.name == "state.json":
+            save(tmp_path, snapshot=other)
+        return load(file)
+
+    monkeypatch.setattr(checkpoint_module, "load_json", replaced_meanwhile)
+    snapshot = load_snapshot(saved)
+    assert (list(snapshot.optimizer), snapshot.state) == (["a"], other.state)
+    assert num_loads == 2
 
 
 def test_a_reader_finds_the_old_checkpoint_while_a_new_one_takes_its_place(tmp_path: Path) -> None:
