@@ -13,7 +13,6 @@ LEFT_OUT = {
 
 # A module's tests are those named after it and these: the most specific first, and none that takes long.
 OTHER_TESTS: dict[str, tuple[str, ...]] = {
-    "corpus.binarized": ("prepare",),
     "model.dropout": ("encoder", "decoder"),
     "model.lstm_layer": ("recurrent",),
     "model.recurrent": ("encoder", "decoder"),
@@ -23,7 +22,6 @@ OTHER_TESTS: dict[str, tuple[str, ...]] = {
     "model.inference": ("scorer",),
     "search.beam": ("workers", "translator"),
     "search.workers": ("translator",),
-    "text.subword_process": ("prepare",),
     "evaluation.metrics": ("evaluate",),
 }
 
