@@ -22,7 +22,6 @@ OTHER_TESTS: dict[str, tuple[str, ...]] = {
     "model.inference": ("scorer",),
     "search.beam": ("workers", "translator"),
     "search.workers": ("translator",),
-    "evaluation.metrics": ("evaluate",),
 }
 
 
