@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mutation.mutate import Mutant, sample
-from mutation.results import Result, alive, append_result, format_report, read_explanations, read_results
+from mutation.results import Result, alive, append_result, format_report, outdated, read_explanations, read_results
 from mutation.run import Copy
 from mutation.targets import chosen_modules, files_of_tests, module_path
 
@@ -105,4 +105,6 @@ def run(arguments: Sequence[str]) -> int:
     chosen = [results[mutant.id] for own in mutants.values() for mutant in own if mutant.id in results]
     explanations = read_explanations()
     print(format_report(chosen, explanations))
+    for line in outdated(explanations, {module: (ROOT / module_path(module)).read_text("utf-8") for module in modules}):
+        print(f"mutants: explained.toml has a line that is gone: {line}", file=sys.stderr)
     return int(bool(alive(chosen, explanations)))

@@ -6,7 +6,7 @@ only for as long as its tests are the same, too.
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -84,6 +84,16 @@ def read_explanations(path: Path = EXPLAINED) -> list[Explanation]:
     """
     entries = tomllib.loads(path.read_text("utf-8")).get("mutant", [])
     return [Explanation(**({"after": None} | entry)) for entry in entries]
+
+
+def outdated(explanations: Sequence[Explanation], sources: Mapping[str, str]) -> list[str]:
+    """Name the explained lines that the modules, given by name, no longer have."""
+    lines = {module: {line.strip() for line in source.splitlines()} for module, source in sources.items()}
+    return [
+        f"nmt.{explanation.module}: {explanation.before}"
+        for explanation in explanations
+        if explanation.module in lines and not set(explanation.before.splitlines()) <= lines[explanation.module]
+    ]
 
 
 def format_report(results: Sequence[Result], explanations: Sequence[Explanation]) -> str:
