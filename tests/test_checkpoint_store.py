@@ -408,7 +408,7 @@ def test_a_run_without_a_whole_checkpoint_does_not_start_afresh(tmp_path: Path) 
     for update in (2, 4):
         (write(store, update) / "model.safetensors").unlink()
     before = names(tmp_path)
-    with pytest.raises(CheckpointError, match=r"update_000004/model\.safetensors cannot be read"):
+    with pytest.raises(CheckpointError, match=r"update_000004/model\.safetensors (cannot be read|is missing)"):
         store.recover()
     assert names(tmp_path) == before
 
