@@ -208,7 +208,7 @@ def test_a_full_memory_is_one_line(
     advice = "lower batching.size and raise training.accumulate, or take a smaller model"
     assert done.status == 1
     assert done.last_line.startswith(f"nmt: the {where}'s memory is full: {advice}")
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run").exists()  # so that a smaller batch may begin there
 
 
 def test_no_command_leaves_folders_of_hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

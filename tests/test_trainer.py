@@ -480,6 +480,8 @@ def test_the_precision_is_kept_and_a_change_of_it_is_reported(tmp_path: Path, ca
     training = replace(TRAINING, max_updates=2, precision=TrainingPrecision.auto)
     build(tmp_path, training=training).run()
     assert load_snapshot(tmp_path / "checkpoints" / "last").state["precision"] == "fp32"
+    caplog.set_level(logging.WARNING, "nmt")
+    caplog.clear()
     build_resumed(tmp_path, training=training)
     assert caplog.messages == []
     state = tmp_path / "checkpoints" / "last" / "training" / "state.json"
@@ -884,6 +886,7 @@ def test_links_that_cannot_be_repaired_keep_no_run_from_starting(
     build(tmp_path, training=replace(TRAINING, max_updates=5)).run()
     resumed = build_resumed(tmp_path)
     (tmp_path / "checkpoints" / "last").unlink()
+    caplog.clear()
     with monkeypatch.context() as patch:
         denied = PermissionError(errno.EACCES, "Permission denied", "checkpoints/last")
         patch.setattr(checkpoint_store, "atomic_link", lambda *_: (_ for _ in ()).throw(denied))
