@@ -180,5 +180,5 @@ def test_unfinished_translations_are_counted_and_warned_of_once(
 
 
 def test_a_config_that_cannot_be_is_refused(subword: SubwordModel) -> None:
-    with pytest.raises(ConfigError, match=r"search\.n_best must lie between 1 and search\.beam_size \(1\), but is 2"):
+    with pytest.raises(ConfigError, match=r"search\.n_best must be at most search\.beam_size \(1\), but is 2"):
         Translator(CopyScorer(subword), subword, search_config(1, n_best=2))
