@@ -353,8 +353,6 @@ class Trainer:
     def _save(self) -> None:
         """Copy all that a checkpoint needs to memory, to be written while training goes on."""
         self._check_finite(self.state.interval.nll + self.state.interval.grad_norm, self.state.update)
-        if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
-            self._check_finite(math.nan, self.state.update, what="a parameter")
         self._saver.wait()  # before more memory is taken
         info = CheckpointInfo(
             update=self.state.update,
@@ -366,7 +364,7 @@ class Trainer:
         )
         parameters = {name: _copy(tensor) for name, tensor in self.model.state_dict().items()}
         if first_not_finite(parameters) is not None:  # which the next update would find out
-            self._check_finite(math.nan, self.state.update)
+            self._check_finite(math.nan, self.state.update, what="a parameter")
         self._saver.save(info, parameters=parameters, snapshot=self._snapshot(), best=self._best())
 
     def _best(self) -> Best | None:
