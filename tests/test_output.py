@@ -158,16 +158,15 @@ def test_one_terminal_may_be_read_and_written() -> None:
 
 
 def test_closed_streams_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(ConfigError, match=r"^stdin is closed: name the text to read \(input=FILE\)$"):
-        read_stdin()
-    monkeypatch.setattr(sys, "stdout", None)
-    with pytest.raises(
-        ConfigError, match=r"^stdout, where the results go, is closed: open it, or let it go to a file$"
-    ):
-        check_output(None, read=[], checkpoints=[])
-    with pytest.raises(ConfigError, match=r"^stdout, where the results go, is closed"), open_output(None):
-        pass
+    with Path(os.devnull).open("w") as for_writing, Path(os.devnull).open() as for_reading:  # see streams.py
+        monkeypatch.setattr(sys, "stdin", for_writing)
+        monkeypatch.setattr(sys, "stdout", for_reading)
+        with pytest.raises(ConfigError, match=r"^stdin is closed: name the text to read \(input=FILE\)$"):
+            read_stdin()
+        with pytest.raises(ConfigError, match=r"^stdout is closed: send it to a file or a pipe, or to /dev/null$"):
+            check_output(None, read=[], checkpoints=[])
+        with pytest.raises(ConfigError, match=r"^stdout is closed"), open_output(None):
+            pass
 
 
 # --- what cannot be written is found before anything starts ---
@@ -440,7 +439,7 @@ def test_a_full_stdout_is_one_line_and_no_more_at_exit(tmp_path: Path, unbuffere
     ("shell", "status", "message"),
     [
         ("{translate} <&-", 1, "nmt: stdin is closed: name the text to read (input=FILE)"),
-        ("{translate} >&-", 1, "nmt: stdout, where the results go, is closed: open it, or let it go to a file"),
+        ("{translate} >&-", 1, "nmt: stdout is closed: send it to a file or a pipe, or to /dev/null"),
         ("{translate} >&- output=out < in", 0, ""),
         ("{translate} input=in <&- > out", 0, ""),
         ("{translate} input=in >> in", 1, "nmt: input=in is the file that stdout goes to: let stdout go to another"),
@@ -451,7 +450,7 @@ def test_a_full_stdout_is_one_line_and_no_more_at_exit(tmp_path: Path, unbuffere
         ("PYTHONIOENCODING=ascii {translate} < in > out", 0, ""),
         ("PYTHONIOENCODING=latin-1 {translate} < in > out", 0, ""),
         ("LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 {translate} < in > out", 0, ""),
-        ("{evaluate} >&-", 1, "nmt: stdout, where the results go, is closed: open it, or let it go to a file"),
+        ("{evaluate} >&-", 1, "nmt: stdout is closed: send it to a file or a pipe, or to /dev/null"),
         ("PYTHONIOENCODING=ascii {evaluate} > report", 0, ""),
         ("LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 {evaluate} > report", 0, ""),
     ],

@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
+from nmt.commands.streams import STDOUT_IS_CLOSED, is_closed
 from nmt.errors import CheckpointError, ConfigError
 from nmt.files import atomic_write, naming, remove_abandoned
 
@@ -71,7 +72,7 @@ def read_stdin() -> Source:
     Raises:
         ConfigError: stdin is closed.
     """
-    if sys.stdin is None:
+    if is_closed(sys.stdin):
         raise ConfigError("stdin is closed: name the text to read (input=FILE)")
     descriptor = _descriptor(sys.stdin)
     return Source("stdin", -1 if descriptor is None else descriptor)
@@ -281,8 +282,8 @@ def _give_up(stream: BinaryIO) -> None:
 
 
 def _check_stdout() -> None:
-    if sys.stdout is None:
-        raise ConfigError("stdout, where the results go, is closed: open it, or let it go to a file")
+    if is_closed(sys.stdout):
+        raise ConfigError(STDOUT_IS_CLOSED)
 
 
 def _descriptor(stream: Any) -> int | None:

@@ -5,6 +5,7 @@ does by itself.
 """
 
 import errno
+import fcntl
 import io
 import logging
 import os
@@ -20,6 +21,7 @@ from nmt.files import naming
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+STDOUT_IS_CLOSED = "stdout is closed: send it to a file or a pipe, or to /dev/null"
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -46,6 +48,15 @@ def open_standard_streams() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names that are not UTF-8 come out as they are
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     warnings.formatwarning = _format_warning
+
+
+def is_closed(stream: Any) -> bool:
+    """Tell whether a standard stream was closed at the start: `open_standard_streams` made it useless."""
+    try:
+        access = fcntl.fcntl(stream.fileno(), fcntl.F_GETFL) & os.O_ACCMODE
+    except (AttributeError, OSError):  # no descriptor, as in a notebook
+        return False
+    return access == (os.O_WRONLY if stream is sys.stdin else os.O_RDONLY)
 
 
 class _Stdout(io.FileIO):
@@ -111,7 +122,7 @@ def explain_os_error(error: OSError) -> str:
     """Say which file could not be used, why, and what to do."""
     name, reason = error.filename, error.strerror or str(error)
     if error.errno == errno.EBADF and name == "stdout":
-        return "stdout is closed: send it to a file or a pipe, or to /dev/null"
+        return STDOUT_IS_CLOSED
     parts = ("" if name is None else str(name), reason, _ADVICE.get(error.errno or 0, ""))
     return ": ".join(part for part in parts if part)
 
