@@ -377,3 +377,8 @@ def saved_config(values: dict[str, Any]) -> dict[str, Any]:
     if wrong := [problem.text for problem in found if problem.kind == "wrong"]:
         raise ConfigError("; ".join(wrong))
     return with_defaults(TrainCommand, values)
+
+
+def missing_settings(values: dict[str, Any]) -> list[str]:
+    """Say what a saved configuration lacks that resuming needs; translation needs only the settings of the model."""
+    return [problem.text for problem in problems(TrainCommand, values) if problem.kind == "missing"]
