@@ -348,7 +348,7 @@ def conf_dir() -> Path:
     for candidate in (package / "conf", package.parent / "conf"):
         if candidate.is_dir():
             return candidate
-    raise ConfigError(f"conf/ must stand in {package} or beside it, but does not: install nmt again")
+    raise ConfigError(f"conf/ must be in {package} or beside it, but is not: install nmt again")
 
 
 def model_config(values: object) -> ModelConfig:

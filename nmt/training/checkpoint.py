@@ -1,6 +1,6 @@
 """Model and training state <-> directory.
 
-A checkpoint stands alone:
+A checkpoint is self-contained:
 
     update_000500/
       checkpoint.json          format version, update, epochs, scores, fingerprints, hashes of all files
