@@ -68,8 +68,8 @@ class SubwordSpec:
     `normalization` is that of `learn_subword`, and of each side of `learn_joint_subwords` unless told otherwise.
     `vocab_size` includes the four specials. It is met exactly, but for `char`, where it is a limit: a text of fewer
     characters gives a smaller vocabulary. At most `max_sentences` lines, chosen with `seed`, are learned from. `word`
-    keeps the most frequent words (Sutskever et al. 2014, §3.1) and knows no spaces: there is one between its words, under
-    `identity` too.
+    keeps the most frequent words (Sutskever et al. 2014, §3.1) and knows no spaces: between its words there is one,
+    under `identity` too.
     """
 
     kind: SubwordKind
