@@ -348,7 +348,7 @@ def conf_dir() -> Path:
     for candidate in (package / "conf", package.parent / "conf"):
         if candidate.is_dir():
             return candidate
-    raise ConfigError(f"conf/ must stand in {package} or beside it, but does not: install nmt again")
+    raise ConfigError(f"conf/ must be in {package} or beside it, but is not: install nmt again")
 
 
 def model_config(values: object) -> ModelConfig:
@@ -377,3 +377,8 @@ def saved_config(values: dict[str, Any]) -> dict[str, Any]:
     if wrong := [problem.text for problem in found if problem.kind == "wrong"]:
         raise ConfigError("; ".join(wrong))
     return with_defaults(TrainCommand, values)
+
+
+def missing_settings(values: dict[str, Any]) -> list[str]:
+    """Say what a saved configuration lacks that resuming needs; translation needs only the settings of the model."""
+    return [problem.text for problem in problems(TrainCommand, values) if problem.kind == "missing"]

@@ -395,7 +395,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def listing(folder: Path) -> set[str]:
     """List the files; empty folders and locks harm nobody."""
-    files = (path for path in folder.rglob("*") if not path.is_dir() and path.name != ".lock")
+    files = (path for path in folder.rglob("*") if not path.is_dir() and not path.name.endswith(".lock"))
     return {str(path.relative_to(folder)) for path in files}
 
 

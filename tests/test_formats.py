@@ -62,6 +62,18 @@ def test_a_run_of_format_1_goes_on_to_the_same_end(run: str, tmp_path: Path) -> 
         assert torch.allclose(last.model.state_dict()[name], then, rtol=0, atol=0.01 * moved), name
 
 
+@pytest.mark.parametrize("group", ["training", "search"])
+def test_settings_of_format_1_that_are_cut_short_are_damage(group: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(FORMAT_1, tmp_path / "copy", symlinks=True)
+    file = folder / RUNS[0] / "checkpoints" / "last" / "config.yaml"
+    content = file.read_text(encoding="utf-8")
+    file.write_text(content[: content.index(f"\n{group}:") + 1], encoding="utf-8")
+    done = nmt("train", *settings(RUNS[0]), *places(folder, folder / RUNS[0]), "resume=true")
+    assert done.status == 0, done.err
+    assert "is damaged and now called update_000143.damaged, going on from update_000080 (" in done.err
+    assert f"{group} is missing" in done.err
+
+
 def _metrics(run_dir: Path) -> list[dict[str, Any]]:
     records = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in record.items() if not key.endswith("_s")} for record in records]

@@ -129,6 +129,12 @@ def test_the_text_of_a_run_is_safe(checkpoint: Path, digits: Path) -> None:
         assert f"is data.{split}.{side} of the run of {checkpoint}, which it would overwrite: name another" in message
 
 
+def test_a_folder_that_is_no_checkpoint_is_not_searched(tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    message = error("translate", f"checkpoints=[{tmp_path}]", f"output={tmp_path / 'out'}")
+    assert f"{tmp_path} is not a checkpoint" in message
+
+
 def test_other_files_in_a_run_directory_may_be_written(copied_run: Path, tmp_path: Path) -> None:
     for file in (copied_run / "test.fr", copied_run / "out" / "config.yaml", tmp_path / "config.yaml"):
         file.parent.mkdir(exist_ok=True)

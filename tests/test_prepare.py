@@ -590,6 +590,14 @@ def test_the_phrasebook_is_written_once_and_again_for_other_settings(tmp_path: P
     assert len(train.read_text().splitlines()) == 50
 
 
+def test_the_phrasebook_may_be_in_the_folder_of_a_run(tmp_path: Path) -> None:
+    settings = _settings(_phrasebook(tmp_path))
+    (tmp_path / "text").mkdir()
+    with FileLock(tmp_path / "text" / ".lock"):  # as nmt train holds that of its run_dir
+        prepare(settings.data, settings.subword)
+    assert (tmp_path / "text" / "phrasebook.json").is_file()
+
+
 def test_a_phrasebook_cut_short_is_written_anew(tmp_path: Path) -> None:
     settings = _settings(_phrasebook(tmp_path))
     prepare(settings.data, settings.subword)
@@ -608,4 +616,4 @@ def test_the_phrasebook_never_overwrites_other_text(tmp_path: Path) -> None:
         "and the phrasebook would overwrite it: name another data.dir, or use the text with data=files",
         line,
     )
-    assert {path: path.read_bytes() for path in text.iterdir() if path.name != ".lock"} == before
+    assert {path: path.read_bytes() for path in text.iterdir() if path.name != ".phrasebook.lock"} == before

@@ -409,6 +409,23 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(digits: Path, tmp_path
     assert _parameters(run_dir) == (run_dir / "checkpoints" / "update_000006" / "model.safetensors").read_bytes()
 
 
+def test_a_damaged_checkpoint_is_reported_also_if_the_run_does_not_go_on(digits: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    assert _train(digits, run_dir, "training.keep_last=2").status == 0
+    (run_dir / "checkpoints" / "update_000006" / "model.safetensors").unlink()
+    done = _train(digits, run_dir, "training.keep_last=2", "resume=true", "seed=7")
+    assert "cannot be resumed with other settings: seed was 1 and is 7" in done.last_line
+    for text in (done.err, (run_dir / "train.log").read_text()):
+        assert "is damaged and now called update_000006.damaged" in text
+
+
+@pytest.mark.parametrize("group", ["subword", "training"])
+def test_settings_that_a_checkpoint_lacks_are_named(digits: Path, copied_run: Path, group: str) -> None:
+    edit_config(copied_run / "checkpoints" / "last", lambda config: config.pop(group))
+    line = _refusal(digits, copied_run, "resume=true", "training.max_updates=9")
+    assert re.search(rf"cannot be resumed with other settings: .*{group}\.\w+ was None and is ", line)
+
+
 def test_what_kills_have_left_is_removed_when_a_run_goes_on(digits: Path, copied_run: Path) -> None:
     for name in (".metrics.jsonl.0a1b2c3d.tmp", "metrics.tmp", ".config.yaml.0a1b2c3d.tmp"):
         (copied_run / name).touch()

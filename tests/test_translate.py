@@ -147,6 +147,7 @@ def test_bytes_on_stdin_that_are_not_utf8_are_placed(checkpoint: Path) -> None:
         (["input=nothing.txt"], "nothing.txt does not exist: check the path"),
         (["search.beam_size=0"], "search.beam_size must be at least 1, but is 0"),
         (["threads=0"], "threads must be at least 1, but is 0"),
+        (["checkpoints=nothing", "search.n_best=6"], "search.n_best must be at most search.beam_size (5), but is 6"),
     ],
 )
 def test_what_cannot_be_is_one_line(

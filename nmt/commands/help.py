@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from nmt.commands.settings import SCHEMAS, compose_settings, group_options
 from nmt.config import conf_dir
+from nmt.plain import flatten
 from nmt.schema import Setting, settings_of, without_none
 
 _PREPARE_LOOKS_AT = ("data", "subword", "experiment")  # of the settings of nmt train, all of which it takes
@@ -49,7 +50,8 @@ def _group_lines(group: str) -> Iterator[str]:
 
 
 def _setting_lines(settings: Mapping[str, Setting], composed: Any) -> Iterator[str]:
-    values = _flat(OmegaConf.to_container(composed, throw_on_missing=False))
+    plain: Any = OmegaConf.to_container(composed, throw_on_missing=False)
+    values = flatten(plain)
     for key, setting in settings.items():
         if key not in values:  # a group of settings, or one inside a group that is null
             continue
@@ -71,13 +73,6 @@ def _as_typed(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return "(must be given)" if value == "???" else str(getattr(value, "value", value))
-
-
-def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _header(file: Path) -> list[str]:

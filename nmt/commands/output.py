@@ -188,6 +188,8 @@ def _files_of(checkpoints: Sequence[str]) -> Iterator[Source]:
     for checkpoint in map(Path, checkpoints):
         with suppress(CheckpointError):  # loading it says what is wrong
             folder = resolve_checkpoint(checkpoint)
+            if not (folder / "checkpoint.json").is_file():  # it may be any folder, with any number of files
+                continue
             for file in folder.rglob("*"):
                 yield Source(f"{file.relative_to(folder)} of the checkpoint {checkpoint}", file)
 

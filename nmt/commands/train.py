@@ -23,6 +23,7 @@ from nmt.evaluation.plain_text import warn_of_odd_text
 from nmt.evaluation.tokenizer import AUTO, TOKENIZERS, BleuTokenizer, resolve_tokenizer
 from nmt.files import atomic_write, is_file_name
 from nmt.model.seq2seq import Seq2Seq, initialize
+from nmt.plain import flatten
 from nmt.search.beam import check_search_config
 from nmt.search.scorer import ModelScorer
 from nmt.search.translator import Translator
@@ -45,14 +46,16 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
     with claim_run_dir(run_dir) as directory:
         recovery = _checkpoint_to_resume(run_dir, settings)
         last = recovery.checkpoint
+        if recovery.notes:  # at once: what they tell has happened, whether or not the run goes on
+            with log_file(run_dir / "train.log"):
+                for note in recovery.notes:
+                    logger.warning("%s", note)
         settings.training.bleu_tokenize = _bleu_tokenizer(settings, last)
         config_yaml = _settled(config_yaml, bleu_tokenize=settings.training.bleu_tokenize)
         changes: list[str] = []
         if last is not None:
             settings, config_yaml, changes = settings_to_resume(last, config_yaml, typed=_typed_settings())
         with log_file(run_dir / "train.log"):
-            for note in recovery.notes:
-                logger.warning("%s", note)
             return _train(settings, directory, last, changes, config_yaml=config_yaml)
 
 
@@ -66,7 +69,7 @@ def _bleu_tokenizer(settings: TrainCommand, last: Path | None) -> str:
     """Resolve `training.bleu_tokenize=auto`: by the target language, on resuming as the run began."""
     name = settings.training.bleu_tokenize
     if name == AUTO and last is not None:
-        name = read_config(last)["training"]["bleu_tokenize"]
+        name = flatten(read_config(last)).get("training.bleu_tokenize", AUTO)
     if settings.training.bleu_every is None and name in (AUTO, *TOKENIZERS):
         return name  # and need not work here
     return resolve_tokenizer(name, lang=settings.data.tgt_lang, setting="training.bleu_tokenize")

@@ -15,6 +15,7 @@ from nmt.commands.output import check_output, open_output, read_files, read_stdi
 from nmt.config import Device, OutputFormat, SearchConfig, TranslateCommand
 from nmt.device import choose_tf32, resolve_device, resolve_inference_precision
 from nmt.errors import ConfigError
+from nmt.search.beam import check_search_config
 from nmt.search.scorer import EnsembleScorer, ModelScorer, StepScorer
 from nmt.search.translator import Translation, Translator
 from nmt.search.workers import num_workers
@@ -74,9 +75,8 @@ def build_translator(
     """
     if not checkpoints:
         raise ConfigError("checkpoints must name at least one checkpoint: 'checkpoints=[RUN_DIR/checkpoints/best]'")
+    check_search_config(search)  # before anything large is read
     if threads is not None:
-        if threads < 1:
-            raise ConfigError(f"threads must be at least 1, but is {threads}")
         torch.set_num_threads(threads)
     device = resolve_device(device_name)
     precision = resolve_inference_precision(search.precision, device)

@@ -145,7 +145,7 @@ class Position:
 
 
 class TrainingBatches:
-    """An endless, seeded stream of batches that goes on wherever `position` stands."""
+    """An endless, seeded stream of batches that goes on from `position`."""
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ LENGTH_BUCKETS = tuple(label for _, label in _LENGTH_BUCKETS)
 
 @dataclass(frozen=True)
 class MetricOptions:
-    """What changes a score and therefore stands in its signature.
+    """What changes a score and is therefore in its signature.
 
     TER follows sacreBLEU and is case-insensitive always; `lowercase` makes BLEU and chrF so.
     """

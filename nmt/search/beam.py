@@ -5,7 +5,7 @@ the K best others live on, unless they can no longer come among the n best. A se
 or at its maximum length. Sentences leave the batch when they are done and others enter, so that rows of one batch may
 be of different ages.
 
-The books are kept in numpy on the CPU: arrays are small, and numpy's calls cost a fraction of torch's.
+The bookkeeping is done in numpy on the CPU: arrays are small, and numpy's calls cost a fraction of torch's.
 
 Shapes: B sentences in the batch, K beam, N live rows (at most B·K), C candidates per row, R = 2K ranks, F = n_best
 finished hypotheses per sentence, T subwords of the longest live hypothesis.

@@ -33,7 +33,7 @@ def write_phrasebook(data: DataConfig, config: GenerateConfig) -> None:
     origin = json.dumps({"generator_version": GENERATOR_VERSION, **asdict(config)}, indent=2).encode() + b"\n"
     if _is_written(root, data, origin):  # asked before locking, since the folder may be read-only
         return
-    with sole_writer(root, ".lock", setting="data.dir"):
+    with sole_writer(root, ".phrasebook.lock", setting="data.dir"):
         if _is_written(root, data, origin):
             return
         _check_not_foreign(root, data)

@@ -1,6 +1,6 @@
 """Text <-> subword ids, by SentencePiece.
 
-A `SubwordModel` is one file that stands alone: a line of JSON, then SentencePiece's own model. A plain SentencePiece
+A `SubwordModel` is one self-contained file: a line of JSON, then SentencePiece's own model. A plain SentencePiece
 `.model`, learned elsewhere, loads too. Ids 0 to 3 are always <pad>, <unk>, <s>, </s>; a model that numbers its pieces
 otherwise is renumbered.
 
@@ -67,9 +67,9 @@ class SubwordSpec:
 
     `normalization` is that of `learn_subword`, and of each side of `learn_joint_subwords` unless told otherwise.
     `vocab_size` includes the four specials. It is met exactly, but for `char`, where it is a limit: a text of fewer
-    characters gives a smaller vocabulary. At most `max_sentences` lines, drawn with `seed`, are learned from. `word`
-    keeps the most frequent words (Sutskever et al. 2014, §3.1) and knows no spaces: between its words stands one, under
-    `identity` too.
+    characters gives a smaller vocabulary. At most `max_sentences` lines, chosen with `seed`, are learned from. `word`
+    keeps the most frequent words (Sutskever et al. 2014, §3.1) and knows no spaces: between its words there is one,
+    under `identity` too.
     """
 
     kind: SubwordKind

@@ -1,6 +1,6 @@
 """Model and training state <-> directory.
 
-A checkpoint stands alone:
+A checkpoint is self-contained:
 
     update_000500/
       checkpoint.json          format version, update, epochs, scores, fingerprints, hashes of all files
@@ -30,7 +30,7 @@ import xxhash
 from safetensors import SafetensorError
 from torch import Tensor
 
-from nmt.config import ModelConfig, model_config, saved_config
+from nmt.config import ModelConfig, missing_settings, model_config, saved_config
 from nmt.errors import CheckpointError, ConfigError, DamagedCheckpointError, DataError
 from nmt.files import atomic_folder, atomic_write, find_folder, remove_temporaries, restore_folder
 from nmt.model.seq2seq import Seq2Seq
@@ -383,6 +383,9 @@ def _check_size(file: Path, tensors: Mapping[str, Tensor], config: ModelConfig) 
 
 
 def _load_snapshot(opened: _Opened) -> TrainingSnapshot:
+    # format 1 has no hash that would tell of a file cut short
+    if opened.hashes is None and (missing := missing_settings(opened.config)):
+        raise _damaged(opened.folder / _CONFIG, "; ".join(missing))
     optimizer, random = (load_tensors(opened.check(name)) for name in (_OPTIMIZER, _RANDOM))
     state = load_json(opened.check(_STATE))
     if not isinstance(state, dict):

@@ -70,7 +70,7 @@ def settings_to_resume(checkpoint: Path, config_yaml: str, *, typed: Collection[
     now = parse_yaml(config_yaml)
     assert isinstance(now, dict)
     before = flatten(read_config(checkpoint))
-    for key, value in [*read_new_settings(checkpoint).items(), *((key, before[key]) for key in KEPT)]:
+    for key, value in [*read_new_settings(checkpoint).items(), *((key, before[key]) for key in KEPT if key in before)]:
         if key not in typed:
             _set(now, key, value)
     settings = from_plain(TrainCommand, now)

@@ -16,6 +16,7 @@ import torch
 
 import nmt
 from benchmarks.timing import spread
+from nmt.files import atomic_write
 
 _HEAD = ("", "median", "limit", "share", "min", "quartiles", "max", "")
 
@@ -129,12 +130,11 @@ def format_number(value: float) -> str:
 
 
 def write_json(path: Path, content: Mapping[str, Any], tables: Sequence[Table]) -> None:
-    """Write everything that was measured, samples included, aside and then to its place."""
+    """Write everything that was measured, samples included, all of it or nothing."""
     whole = {**content, "tables": [_table_values(table) for table in tables]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    aside.replace(path)
+    with atomic_write(path) as stream:
+        stream.write(f"{json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)}\n".encode())
 
 
 def _table_values(table: Table) -> dict[str, Any]:
