@@ -613,7 +613,7 @@ def test_a_disk_that_refuses_is_reported_and_earlier_checkpoints_are_intact(
 
     monkeypatch.setattr(checkpoint_module, "save_tensors", full)
     with pytest.raises(
-        CheckpointError, match=r"update_000008 could not be written \(.*No space.*\); earlier checkpoint"
+        CheckpointError, match=r"update_000008 could not be written \(No space left on device\); earlier checkpoint"
     ):
         save(tmp_path, update=8)
     assert load_checkpoint(earlier).info.update == 7

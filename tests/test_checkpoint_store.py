@@ -335,6 +335,19 @@ def test_links_in_a_circle_lead_nowhere(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "best", load_checkpoint)
 
 
+@pytest.mark.parametrize("name", ["best", "mine"])
+@pytest.mark.parametrize("is_text", [False, True])
+def test_a_link_copied_without_its_checkpoint_is_explained(tmp_path: Path, name: str, is_text: bool) -> None:
+    copy = tmp_path / name
+    if is_text:
+        copy.write_text("update_000002\n")
+    else:
+        copy.symlink_to("update_000002")
+    message = rf"{name} is a link to .*update_000002, which does not exist: if it is a copy, copy what .* \(cp -rL\)$"
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint(copy, load_checkpoint)
+
+
 @pytest.mark.parametrize("is_dangling", [False, True])
 def test_a_lost_link_is_explained(tmp_path: Path, is_dangling: bool) -> None:
     save(tmp_path, update=2)

@@ -346,6 +346,19 @@ def test_a_name_tells_the_compression(tmp_path: Path, suffix: str, decompress: C
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_capitals_tell_the_compression_too(tmp_path: Path) -> None:
+    write(tmp_path / "a.GZ", "a\n")
+    assert gzip.decompress((tmp_path / "a.GZ").read_bytes()) == b"a\n"
+
+
+@pytest.mark.parametrize("suffix", [".zst", ".ZIP"])
+def test_a_name_of_another_compression_is_refused(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"a{suffix} must end in .gz, .bz2 or .xz to be compressed, but ends in {suffix}: give it"
+    ):
+        check_output(str(tmp_path / f"a{suffix}"), read=[], checkpoints=[])
+
+
 def test_equal_text_gives_equal_gzip_at_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "a.gz", "a\n")
     monkeypatch.setattr("time.time", lambda: 1e9)

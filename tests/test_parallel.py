@@ -223,6 +223,24 @@ def test_text_that_has_changed_since_its_fingerprint_is_noticed(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("checked", [True, False])
+def test_a_file_of_columns_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture, checked: bool) -> None:
+    src = _write(tmp_path / "src", b"1\ta\tA\n2\tb\n\n")
+    tgt = _write(tmp_path / "tgt", b"a\tb\nc\td\ne\nf\n")  # tabs in half of the lines: may be text
+    short = _write(tmp_path / "short", b"a\nb\nc\n")
+    for files in (ParallelFiles((src,), (short,)), ParallelFiles((tgt,), (tgt,))):
+        with caplog.at_level(logging.WARNING):
+            list(read_pairs(files, checksums=fingerprint_files(files).checksums if checked else None))
+    assert caplog.messages == (
+        [
+            f"{src}: 2 of 3 lines hold tabs, which are read as text: if these are columns, give each side a file "
+            f"of its own (cut -f1 {src} > FILE)"
+        ]
+        if checked
+        else []
+    )
+
+
+@pytest.mark.parametrize("checked", [True, False])
 def test_lines_with_nul_bytes_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture, checked: bool) -> None:
     src = _write(tmp_path / "src", b"a\nb\0c\nd\0\n\n\0\n")
     tgt = _write(tmp_path / "tgt", gzip.compress(b"a\n\n\n\n\0\n"))

@@ -105,6 +105,21 @@ def test_pairs_left_out_are_counted_by_reason(text: Path) -> None:
     assert "left out 4: 2 empty, 1 too long, 1 too unequal" in err
 
 
+@pytest.mark.parametrize("num_unequal", [3, 4])
+def test_pairs_of_which_most_are_left_out_are_warned_of(
+    text: Path, caplog: pytest.LogCaptureFixture, num_unequal: int
+) -> None:
+    (text / "train.en").write_text("one two three\n" * 3 + "one\n" * num_unequal)
+    (text / "train.fr").write_text("1 2 3\n" * 3 + "1 2 3 1 2 3 1 2 3 1 2 3\n" * num_unequal)
+    with caplog.at_level(logging.WARNING):
+        _prepare(text, "subword=word", "subword.vocab_size=7")
+    warning = (
+        f"corpus: train: more than half of the pairs are left out ({num_unequal} too unequal): if line n does not "
+        "translate line n, align the files; if it does, raise data.max_len_subwords or data.max_len_ratio"
+    )
+    assert caplog.messages == ([warning] if num_unequal == 4 else [])
+
+
 def test_nothing_is_left_behind_by_a_failure(text: Path) -> None:
     with (text / "train.fr").open("a") as tgt:
         tgt.write("un\n")

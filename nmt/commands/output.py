@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 _OF_A_RUN = {"config.yaml", "train.log", "metrics.jsonl", ".lock", "tensorboard", "checkpoints"}
+_NEVER_WRITTEN = {".7z", ".lz4", ".lzma", ".z", ".zip", ".zst"}  # names of compressions that nothing here writes
 _READ_BY = {"translate": ("input",), "evaluate": ("source", "groups", "reference", "hypothesis")}
 
 
@@ -116,7 +117,7 @@ def open_output(output: str | None) -> Iterator[BinaryIO]:
             yield stream
         return
     path = Path(output)
-    with _open(path) as raw, _compressed(raw, suffix=path.suffix) as stream:
+    with _open(path) as raw, _compressed(raw, suffix=path.suffix.lower()) as stream:
         yield stream
 
 
@@ -140,6 +141,8 @@ def _unwritable(output: str) -> str | None:
         return "is write-protected: name another file, or permit writing (chmod u+w)"
     if _is_stream(path):
         return None
+    if path.suffix.lower() in _NEVER_WRITTEN:
+        return f"must end in .gz, .bz2 or .xz to be compressed, but ends in {path.suffix}: give it another name"
     folder = path.resolve().parent
     if not folder.is_dir():
         return f"is in a folder that does not exist: make it first (mkdir -p {folder})"

@@ -216,6 +216,13 @@ def _log_report(split: str, report: SplitReport) -> None:
         100 * report.tgt_unknown / max(1, report.tgt_subwords),
         f"; left out {dropped:,}: {reasons}" if dropped else "",
     )
+    if dropped > report.num_kept:
+        logger.warning(
+            "corpus: %s: more than half of the pairs are left out (%s): if line n does not translate line n, align "
+            "the files; if it does, raise data.max_len_subwords or data.max_len_ratio",
+            split,
+            reasons,
+        )
 
 
 def _learn_subwords(data: DataConfig, config: SubwordConfig, text: _Text) -> Subwords:

@@ -122,7 +122,7 @@ def read_pairs(files: ParallelFiles, *, checksums: Mapping[Path, str] | None = N
     """Yield the sentence pairs of all files, in order.
 
     Args:
-        checksums: of the files as they must be; with these, NUL bytes are warned of, too.
+        checksums: of the files as they must be; with these, NUL bytes and columns are warned of, too.
 
     Raises:
         DataError: the numbers of files or of lines differ, or a file cannot be read or has changed.
@@ -187,33 +187,45 @@ class _HashedFile(io.FileIO):
         return num_bytes
 
 
-class _NulCounter:
-    """Counts the lines of a file that hold NUL bytes, which are a sign of another encoding or of damage."""
+class _LineCounter:
+    """Counts the lines of a file that are a sign of another format: with NUL bytes, or with columns."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.num_lines = 0
-        self.first_line = 0
+        self.num_with_nul = 0
+        self.first_with_nul = 0
+        self.num_with_tab = 0
 
-    def see(self, line: str, number: int) -> None:
+    def see(self, line: str) -> None:
+        self.num_lines += 1
+        self.num_with_tab += "\t" in line
         if "\0" in line:
-            self.num_lines += 1
-            self.first_line = self.first_line or number
+            self.num_with_nul += 1
+            self.first_with_nul = self.first_with_nul or self.num_lines
 
     def warn(self) -> None:
-        if self.num_lines:
+        if self.num_with_nul:
             logger.warning(
                 "%s: %s line%s of text with NUL bytes, the first is line %s: is it damaged, or in another encoding?",
                 self.path,
+                f"{self.num_with_nul:,}",
+                "" if self.num_with_nul == 1 else "s",
+                f"{self.first_with_nul:,}",
+            )
+        if 2 * self.num_with_tab > self.num_lines:
+            logger.warning(
+                "%s: %s of %s lines hold tabs, which are read as text: if these are columns, give each side a file "
+                "of its own (cut -f1 %s > FILE)",
+                self.path,
+                f"{self.num_with_tab:,}",
                 f"{self.num_lines:,}",
-                "" if self.num_lines == 1 else "s",
-                f"{self.first_line:,}",
+                self.path,
             )
 
 
 def _read_file_pair(src_path: Path, tgt_path: Path, checksums: Mapping[Path, str]) -> Iterator[SentencePair]:
-    num_pairs = 0
-    src_nul, tgt_nul = _NulCounter(src_path), _NulCounter(tgt_path)
+    src_counter, tgt_counter = _LineCounter(src_path), _LineCounter(tgt_path)
     # closing: an error on one side must not leave the file of the other side open
     with (
         closing(read_lines(src_path, checksum=checksums.get(src_path))) as src_lines,
@@ -222,16 +234,15 @@ def _read_file_pair(src_path: Path, tgt_path: Path, checksums: Mapping[Path, str
         for src in src_lines:
             tgt = next(tgt_lines, None)
             if tgt is None:
-                raise _unequal(short=tgt_path, long=src_path, num_lines=num_pairs)
-            num_pairs += 1
-            src_nul.see(src, num_pairs)
-            tgt_nul.see(tgt, num_pairs)
+                raise _unequal(short=tgt_path, long=src_path, num_lines=tgt_counter.num_lines)
+            src_counter.see(src)
+            tgt_counter.see(tgt)
             yield SentencePair(src, tgt)
         if next(tgt_lines, None) is not None:
-            raise _unequal(short=src_path, long=tgt_path, num_lines=num_pairs)
+            raise _unequal(short=src_path, long=tgt_path, num_lines=src_counter.num_lines)
     if checksums:
-        src_nul.warn()
-        tgt_nul.warn()
+        src_counter.warn()
+        tgt_counter.warn()
 
 
 def _unequal(*, short: Path, long: Path, num_lines: int) -> DataError:

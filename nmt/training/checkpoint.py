@@ -173,7 +173,8 @@ def save_checkpoint(
             (folder / _STATE).write_bytes(_to_json(snapshot.state))
             (folder / _INFO).write_bytes(_describe(info, _hash_files(folder)))
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{target} could not be written ({error}); earlier checkpoints are intact") from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise CheckpointError(f"{target} could not be written ({reason}); earlier checkpoints are intact") from error
     return target
 
 

@@ -66,7 +66,7 @@ def resolve_checkpoint(path: Path) -> Path:
     """Find the folder that a name such as RUN_DIR/checkpoints/best stands for at present.
 
     Raises:
-        CheckpointError: the name is missing from a run that has checkpoints.
+        CheckpointError: the name is missing from a run that has checkpoints, or is a link to nothing.
     """
     place = path
     if path.is_symlink():
@@ -75,6 +75,10 @@ def resolve_checkpoint(path: Path) -> Path:
         place = path.with_name(name)
     if path.name in LINKS and not find_folder(place).exists() and (last := find_last(path.parent)) is not None:
         raise CheckpointError(f"{path} is missing: name a checkpoint beside it, such as {last}")
+    if place != path and not find_folder(place).exists():
+        raise CheckpointError(
+            f"{path} is a link to {place}, which does not exist: if it is a copy, copy what it links to (cp -rL)"
+        )
     return place
 
 
