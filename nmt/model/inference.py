@@ -146,7 +146,7 @@ class FastDecoder:
         for layer, gates in enumerate(self._gates):
             if layer == 0:
                 gates_NG = gates(before.h_LNH[0])
-                self._token_gates.add_to(gates_NG, prev_N)
+                gates_NG += self._token_gates(prev_N)
             else:
                 gates_NG = gates(torch.cat((h_LNH[layer - 1], before.h_LNH[layer]), dim=1))
             kernels.lstm_cell(gates_NG, before.c_LNH[layer], h_NH=h_LNH[layer], c_NH=c_LNH[layer])
@@ -169,12 +169,6 @@ class _TokenGates:
         if self._table_VG is not None:
             return self._table_VG.index_select(0, token_N)
         return torch.addmm(self._bias_G, self._embedding_VE.index_select(0, token_N), self._weight_ih_GE.t())
-
-    def add_to(self, gates_NG: Tensor, token_N: Tensor) -> None:
-        if self._table_VG is not None:
-            kernels.add_rows(gates_NG, self._table_VG, token_N)
-        else:
-            gates_NG += self(token_N)
 
 
 def _layers(rnn: StackedLSTM) -> list[list[Tensor]]:
