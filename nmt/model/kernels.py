@@ -4,7 +4,7 @@ On a CPU torch's `tanh` and `exp` come from the vendor's library and take up to 
 and `exp2` (docs/decisions.md has the measurements): hence the latter.
 
 Shapes: N rows, H units, G = 4·H gates in torch's order i, f, g, o; V target vocabulary, C candidates per row,
-S slices of Z vocabulary entries, the last one perhaps shorter.
+S full slices of Z vocabulary entries, X entries that may be among the best.
 """
 
 import math
@@ -40,11 +40,11 @@ def lstm_cell(gates_NG: Tensor, before_c_NH: Tensor, *, h_NH: Tensor, c_NH: Tens
 
 
 class Scan(NamedTuple):
-    """What ranking needs to know of all logits.
+    """What ranking needs to know of all logits, in float32 at least.
 
     Attributes:
         normalizer_N1: the log of each row's sum of exp.
-        maximum_NS: the greatest logit of each slice.
+        maximum_NS: as `slice_maxima` finds them.
     """
 
     normalizer_N1: Tensor
@@ -60,7 +60,7 @@ def rank(logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
     # ranking logits and normalizing the best alone is cheaper than a softmax over the vocabulary
     normalizer_N1, maximum_NS = scan(logits_NV)
     forbid_specials(logits_NV)
-    maximum_NS[:, 0] = logits_NV[:, :SLICE].amax(1)  # anew, without PAD and BOS
+    maximum_NS[:, :1] = logits_NV[:, :SLICE].amax(1, keepdim=True)  # anew, without PAD and BOS
     logit_NC, token_NC = _top_k_of_slices(logits_NV, maximum_NS, k)
     # rounding must not lift a log-probability above 0: search relies on it to stop
     return (logit_NC - normalizer_N1).clamp_(max=0.0), token_NC
@@ -75,18 +75,19 @@ def top_k(value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _top_k_of_slices(value_NV: Tensor, maximum_NS: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    vocab_size, num_slices = value_NV.shape[1], maximum_NS.shape[1]
-    if num_slices <= k:
-        best_NC, index_NC = value_NV.to(maximum_NS.dtype).topk(min(k, vocab_size))
-        return best_NC, index_NC
-    # the k greatest lie in the k slices of greatest maximum: only these need sorting
+    # the k greatest lie in the k slices of greatest maximum, or behind the last full slice: only these need sorting
+    (num_rows, vocab_size), num_full = value_NV.shape, maximum_NS.shape[1]
+    if num_full < 2 * k:
+        value_NC, index_NC = value_NV.topk(min(k, vocab_size))
+        return value_NC, index_NC
     slice_NC = maximum_NS.topk(k, sorted=False).indices
-    index_NX = (slice_NC.unsqueeze(2) * SLICE + torch.arange(SLICE, device=value_NV.device)).flatten(1)
-    is_beyond_NX = index_NX >= vocab_size
-    index_NX.clamp_(max=vocab_size - 1)
-    sliced_NX = value_NV.gather(1, index_NX).to(maximum_NS.dtype).masked_fill_(is_beyond_NX, -math.inf)
-    best_NC, place_NC = sliced_NX.topk(k)
-    return best_NC, index_NX.gather(1, place_NC)
+    first_N1 = torch.arange(0, num_rows * num_full, num_full).unsqueeze(1)
+    full_NSZ = value_NV[:, : num_full * SLICE].reshape(num_rows * num_full, SLICE)
+    sliced_NX = full_NSZ.index_select(0, (first_N1 + slice_NC).flatten()).view(num_rows, k * SLICE)
+    best_NC, place_NC = torch.cat((sliced_NX, value_NV[:, num_full * SLICE :]), 1).to(maximum_NS.dtype).topk(k)
+    index_in_slices_NC = slice_NC.gather(1, (place_NC // SLICE).clamp(max=k - 1)) * SLICE + place_NC % SLICE
+    index_in_rest_NC = place_NC + (num_full - k) * SLICE
+    return best_NC, torch.where(place_NC < k * SLICE, index_in_slices_NC, index_in_rest_NC)
 
 
 def forbid_specials(value_NV: Tensor) -> None:
@@ -96,26 +97,23 @@ def forbid_specials(value_NV: Tensor) -> None:
 
 
 def slice_maxima(value_NV: Tensor) -> Tensor:
-    """Return the greatest value of each slice, `(N, S)`."""
-    num_full = value_NV.shape[1] // SLICE
-    maxima = [value_NV[:, : num_full * SLICE].unflatten(1, (num_full, SLICE)).amax(2)]
-    if value_NV.shape[1] % SLICE:
-        maxima.append(value_NV[:, num_full * SLICE :].amax(1, keepdim=True))
-    return torch.cat(maxima, dim=1)
+    """Return the greatest value of each full slice, `(N, S)`; none on a GPU, which sorts whole rows."""
+    num_full = value_NV.shape[1] // SLICE if value_NV.device.type == "cpu" else 0
+    return value_NV[:, : num_full * SLICE].unflatten(1, (num_full, SLICE)).amax(2)
 
 
 def scan(logits_NV: Tensor) -> Scan:
-    """Find normalizers and maxima, in float32 at least."""
+    """Find normalizers and maxima."""
     dtype = torch.promote_types(logits_NV.dtype, torch.float32)
     if logits_NV.device.type != "cpu":
-        logits_NV = logits_NV.to(dtype)
-        return Scan(torch.logsumexp(logits_NV, dim=1, keepdim=True), slice_maxima(logits_NV))
+        return Scan(torch.logsumexp(logits_NV.to(dtype), dim=1, keepdim=True), slice_maxima(logits_NV))
     # block by block, so that logits come from memory once; without the usual shift by each row's maximum
     scratch_NV = torch.empty_like(logits_NV[:BLOCK_ROWS], dtype=dtype)
     totals, maxima = [], []
     for block_NV in torch.split(logits_NV, BLOCK_ROWS):
-        scaled_NV = torch.mul(block_NV, LOG2_E, out=scratch_NV[: len(block_NV)])
-        maxima.append(slice_maxima(block_NV))
+        exact_NV = scratch_NV[: len(block_NV)].copy_(block_NV) if block_NV.dtype != dtype else block_NV
+        maxima.append(slice_maxima(exact_NV))
+        scaled_NV = torch.mul(exact_NV, LOG2_E, out=scratch_NV[: len(block_NV)])
         totals.append(scaled_NV.exp2_().sum(1, keepdim=True))
     total_N1 = torch.cat(totals)
     least, greatest = torch.aminmax(total_N1)

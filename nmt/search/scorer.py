@@ -125,10 +125,9 @@ class ModelScorer:
 
     @torch.inference_mode()
     def logits(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Make one time step; returns the logits `(N, V)` in float32 at least, on the model's device."""
+        """Make one time step; returns the logits `(N, V)` in the model's precision, on its device."""
         assert not self.model.training, "search needs model.eval(): dropout would fall on its states"
-        logits_NV, state = self.inference_model.decoder.step(prev_N.to(self.device), state)
-        return logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32)), state
+        return self.inference_model.decoder.step(prev_N.to(self.device), state)
 
     @torch.inference_mode()
     def step(self, prev_N: Tensor, state: DecoderState, num_candidates: int) -> Candidates[DecoderState]:
@@ -197,7 +196,8 @@ class EnsembleScorer:
     def step(self, prev_N: Tensor, state: EnsembleState, num_candidates: int) -> Candidates[EnsembleState]:
         """Step every member, average over the whole vocabulary, and rank; logarithms are taken of candidates alone."""
         steps = [member.logits(prev_N, own) for member, own in zip(self.members, state, strict=True)]
-        logits_MNV = [logits_NV.to(steps[0][0].device) for logits_NV, _ in steps]
+        device, dtype = steps[0][0].device, torch.promote_types(steps[0][0].dtype, torch.float32)
+        logits_MNV = [logits_NV.to(device, dtype) for logits_NV, _ in steps]
         if self.average == "prob":
             total_NV = torch.softmax(logits_MNV[0], dim=1)
             for logits_NV in logits_MNV[1:]:
