@@ -51,7 +51,7 @@ def test_the_normalizer_holds_for_logits_of_any_size(shift: float) -> None:
 
 
 @pytest.mark.parametrize("shift", [0.0, 40.0, 300.0, -300.0])
-@pytest.mark.parametrize(("vocab_size", "k"), [(4, 6), (60, 1), (700, 13)])
+@pytest.mark.parametrize(("vocab_size", "k"), [(4, 6), (60, 1), (700, 13), (2000, 6)])
 def test_ranked_are_log_probabilities_without_pad_and_bos(vocab_size: int, k: int, shift: float) -> None:
     logits_NV = 3 * normal(40, vocab_size, seed=k)
     logits_NV[3] += shift
@@ -67,6 +67,16 @@ def test_ranked_are_log_probabilities_without_pad_and_bos(vocab_size: int, k: in
     possible_NC = log_prob_NC > -math.inf
     assert not torch.isin(token_NC[possible_NC], torch.tensor([PAD_ID, BOS_ID])).any()
     torch.testing.assert_close(expected_NV.gather(1, token_NC)[possible_NC], expected_NC[possible_NC])
+
+
+@pytest.mark.parametrize("shift", [0.0, 300.0])
+@pytest.mark.parametrize("vocab_size", [60, 650])
+def test_logits_in_bf16_are_ranked_as_what_they_are_in_float32(vocab_size: int, shift: float) -> None:
+    logits_NV = (3 * normal(70, vocab_size)).bfloat16()
+    logits_NV[3] += shift
+    expected_NC, _ = rank(logits_NV.float(), 3)
+    log_prob_NC, _ = rank(logits_NV, 3)
+    assert torch.equal(log_prob_NC, expected_NC)
 
 
 @pytest.mark.parametrize("hidden_dim", [1, 7, 64])

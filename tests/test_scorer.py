@@ -274,6 +274,16 @@ def test_bf16_scores_come_near_those_of_fp32_and_leave_the_model_alone() -> None
     assert not torch.equal(*logits)
 
 
+@needs_bf16
+@pytest.mark.parametrize("average", ["prob", "log_prob"])
+def test_an_ensemble_averages_logits_of_bf16_in_float32(average: Average) -> None:
+    one = tiny_scorer(dtype=torch.float32, precision="bf16")
+    twins = EnsembleScorer([one, one], average=average)
+    prev_N, state = torch.full((len(LINES),), BOS_ID), one.start(one.encode_sources(LINES))
+    expected, found = one.step(prev_N, state, 3), twins.step(prev_N, (state, state), 3)
+    torch.testing.assert_close(found.log_prob_NC, expected.log_prob_NC, rtol=0, atol=1e-5)
+
+
 def test_model_in_training_mode_is_refused() -> None:
     scorer = tiny_scorer()
     scorer.model.train()

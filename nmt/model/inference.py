@@ -140,7 +140,7 @@ class FastDecoder:
         return state
 
     def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Read one previous token per row; returns the logits of the next `(N, V)`, in float32 or bf16, and the state."""
+        """Read one previous token per row; returns the next logits `(N, V)`, float32 or bf16, and the state."""
         before = state.recurrent
         h_LNH, c_LNH = torch.empty_like(before.h_LNH), torch.empty_like(before.c_LNH)
         for layer, gates in enumerate(self._gates):
