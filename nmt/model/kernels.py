@@ -81,9 +81,7 @@ def _top_k_of_slices(value_NV: Tensor, maximum_NS: Tensor, k: int) -> tuple[Tens
         value_NC, index_NC = value_NV.topk(min(k, vocab_size))
         return value_NC, index_NC
     slice_NC = maximum_NS.topk(k, sorted=False).indices
-    first_N1 = torch.arange(0, num_rows * num_full, num_full).unsqueeze(1)
-    full_NSZ = value_NV[:, : num_full * SLICE].reshape(num_rows * num_full, SLICE)
-    sliced_NX = full_NSZ.index_select(0, (first_N1 + slice_NC).flatten()).view(num_rows, k * SLICE)
+    sliced_NX = _slices(value_NV, num_full)[torch.arange(num_rows).unsqueeze(1), slice_NC].flatten(1)
     best_NC, place_NC = torch.cat((sliced_NX, value_NV[:, num_full * SLICE :]), 1).to(maximum_NS.dtype).topk(k)
     index_in_slices_NC = slice_NC.gather(1, (place_NC // SLICE).clamp(max=k - 1)) * SLICE + place_NC % SLICE
     index_in_rest_NC = place_NC + (num_full - k) * SLICE
@@ -99,7 +97,11 @@ def forbid_specials(value_NV: Tensor) -> None:
 def slice_maxima(value_NV: Tensor) -> Tensor:
     """Return the greatest value of each full slice, `(N, S)`; none on a GPU, which sorts whole rows."""
     num_full = value_NV.shape[1] // SLICE if value_NV.device.type == "cpu" else 0
-    return value_NV[:, : num_full * SLICE].unflatten(1, (num_full, SLICE)).amax(2)
+    return _slices(value_NV, num_full).amax(2)
+
+
+def _slices(value_NV: Tensor, num_full: int) -> Tensor:
+    return value_NV[:, : num_full * SLICE].view(len(value_NV), num_full, SLICE)
 
 
 def scan(logits_NV: Tensor) -> Scan:
