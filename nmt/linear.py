@@ -18,7 +18,7 @@ INT8_ZERO = 128
 
 
 class StateLinear(Protocol):
-    """A linear layer whose inputs are hidden states, kept in `state_dtype`; the result is float32."""
+    """A linear layer whose inputs are hidden states, kept in `state_dtype`; the result is float32 or bf16."""
 
     state_dtype: torch.dtype
 
@@ -35,7 +35,7 @@ class PlainLinear:
         self._bias_O = None if bias_O is None else bias_O.to(dtype)
 
     def __call__(self, state_NI: Tensor) -> Tensor:
-        return F.linear(state_NI.to(self._weight_OI.dtype), self._weight_OI, self._bias_O).float()
+        return F.linear(state_NI.to(self._weight_OI.dtype), self._weight_OI, self._bias_O)
 
 
 class PackedLinear:
@@ -52,7 +52,7 @@ class PackedLinear:
         result_NO: Tensor = torch.ops.mkldnn._linear_pointwise(
             state_NI.to(self._packed_dtype), self._packed, self._bias_O, "none", [], ""
         )
-        return result_NO.float()
+        return result_NO
 
 
 class Int8Linear:

@@ -38,7 +38,6 @@ ORDER = [
     "model.encoder",
     "model.decoder",
     "model.seq2seq",
-    "model.compiled_kernels",
     "model.kernels",
     "model.inference",
     "training.loss",

@@ -74,9 +74,6 @@ class ToyScorer:
     def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
         return [EncodedSource(([int(line)],)) for line in lines]
 
-    def expect(self, num_hypotheses: int) -> None:
-        pass
-
     def start(self, sources: Sequence[EncodedSource]) -> list[History]:
         return [tuple(source.ids_by_member[0]) for source in sources]
 

@@ -47,7 +47,7 @@ def test_a_layer_is_its_product(
     state_NI, weight_OI, bias_O = case(num_rows, with_bias=with_bias)
     layer: StateLinear = make(weight_OI, bias_O, dtype)
     result_NO = layer(state_NI)
-    assert (result_NO.dtype, layer.state_dtype) == (torch.float32, torch.float32)
+    assert (result_NO.dtype, layer.state_dtype) == (dtype, torch.float32)
     torch.testing.assert_close(result_NO.double(), product(state_NI, weight_OI, bias_O), rtol=0, atol=tolerance)
 
 

@@ -48,9 +48,6 @@ class CopyScorer:
     def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
         return [EncodedSource((ids,)) for ids in self.subword.encode_batch(list(lines))]
 
-    def expect(self, num_hypotheses: int) -> None:
-        pass
-
     def start(self, sources: Sequence[EncodedSource]) -> CopyState:
         self.searched.extend(source.num_subwords for source in sources)
         return [[BOS_ID, *source.ids_by_member[0]] for source in sources]

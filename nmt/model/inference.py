@@ -140,15 +140,15 @@ class FastDecoder:
         return state
 
     def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Read one previous token per row; returns the logits of the next `(N, V)` and the state after it."""
+        """Read one previous token per row; returns the next logits `(N, V)`, float32 or bf16, and the state."""
         before = state.recurrent
         h_LNH, c_LNH = torch.empty_like(before.h_LNH), torch.empty_like(before.c_LNH)
         for layer, gates in enumerate(self._gates):
             if layer == 0:
-                gates_NG = gates(before.h_LNH[0])
-                self._token_gates.add_to(gates_NG, prev_N)
+                gates_NG = gates(before.h_LNH[0]).float()
+                gates_NG += self._token_gates(prev_N)
             else:
-                gates_NG = gates(torch.cat((h_LNH[layer - 1], before.h_LNH[layer]), dim=1))
+                gates_NG = gates(torch.cat((h_LNH[layer - 1], before.h_LNH[layer]), dim=1)).float()
             kernels.lstm_cell(gates_NG, before.c_LNH[layer], h_NH=h_LNH[layer], c_NH=c_LNH[layer])
         return self._output(h_LNH[-1]), DecoderState(RecurrentState(h_LNH, c_LNH))
 
@@ -169,12 +169,6 @@ class _TokenGates:
         if self._table_VG is not None:
             return self._table_VG.index_select(0, token_N)
         return torch.addmm(self._bias_G, self._embedding_VE.index_select(0, token_N), self._weight_ih_GE.t())
-
-    def add_to(self, gates_NG: Tensor, token_N: Tensor) -> None:
-        if self._table_VG is not None:
-            kernels.add_rows(gates_NG, self._table_VG, token_N)
-        else:
-            gates_NG += self(token_N)
 
 
 def _layers(rnn: StackedLSTM) -> list[list[Tensor]]:

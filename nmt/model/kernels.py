@@ -1,68 +1,25 @@
-"""What search computes between its matrix products: in torch, or by `compiled_kernels` once these are loaded.
+"""What search computes between its matmuls: the gates of an LSTM, and the best continuations.
+
+On a CPU torch's `tanh` and `exp` come from the vendor's library and take up to six times as long as its own `sigmoid`
+and `exp2` (docs/decisions.md has the measurements): hence the latter.
 
 Shapes: N rows, H units, G = 4·H gates in torch's order i, f, g, o; V target vocabulary, C candidates per row,
-S slices of Z vocabulary entries, X rows of a table.
+S full slices of Z vocabulary entries, X entries that may be among the best.
 """
 
-import logging
 import math
-from types import ModuleType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from nmt.linear import INT8_STEPS, INT8_ZERO, quantize
+from nmt.linear import INT8_STEPS, INT8_ZERO
 from nmt.text.subword import BOS_ID, PAD_ID
 
-log = logging.getLogger(__name__)
-
-SLICE = 64  # vocabulary entries per slice in `top_k`; 16 and 32 were slower
-CACHE_ROWS = 32  # rows normalized at once on a CPU: with 8,000 subwords they stay in its cache
+LOG2_E = math.log2(math.e)
+SLICE = 64  # vocabulary entries per slice; 16 and 32 were slower
+BLOCK_ROWS = 64  # rows scanned at once on a CPU: with 8,000 subwords they stay in its cache
 SAFE_SUMS = (1e-25, 1e35)  # sums of exp between these have lost nothing in float32
-
-_compiled: ModuleType | None = None
-_loading_failed = False
-
-
-def load_compiled() -> None:
-    """From here on compute by `compiled_kernels` whatever is float32 on a CPU, in this process.
-
-    Results differ from torch's in their last bits. Takes about a second and 110 MB, and several seconds where nothing
-    was compiled before. Where numba cannot be used, a warning says so once, and torch goes on computing.
-    """
-    global _compiled, _loading_failed
-    if _compiled is not None or _loading_failed:
-        return
-    try:
-        from nmt.model import compiled_kernels
-
-        compiled_kernels.compile_all()
-    except Exception as error:  # numba's own, those of its files, and what its dependencies raise
-        _loading_failed = True
-        log.warning(
-            "search goes on without compiled kernels, up to a third slower: numba fails with %s: %s (NUMBA_CACHE_DIR "
-            "names another folder for what it compiles)",
-            type(error).__name__,
-            str(error).partition("\n")[0],
-        )
-    else:
-        _compiled = compiled_kernels
-
-
-def compiled_are_loaded() -> bool:
-    return _compiled is not None
-
-
-def _compiled_for(value: Tensor) -> ModuleType | None:
-    return _compiled if value.dtype == torch.float32 and value.device.type == "cpu" else None
-
-
-def add_rows(sum_NX: Tensor, table_VX: Tensor, index_N: Tensor) -> None:
-    """Add the rows `index_N` of a table."""
-    if compiled := _compiled_for(sum_NX):
-        compiled.add_rows(sum_NX, table_VX, index_N)
-    else:
-        sum_NX += table_VX.index_select(0, index_N)
 
 
 def lstm_cell(gates_NG: Tensor, before_c_NH: Tensor, *, h_NH: Tensor, c_NH: Tensor) -> None:
@@ -70,66 +27,62 @@ def lstm_cell(gates_NG: Tensor, before_c_NH: Tensor, *, h_NH: Tensor, c_NH: Tens
 
     Writes the new state to `h_NH`, which is float32 or quantized uint8, and `c_NH`; overwrites `gates_NG`.
     """
-    if compiled := _compiled_for(gates_NG):
-        compiled.lstm_cell(gates_NG, before_c_NH, h_NH, c_NH, INT8_STEPS, INT8_ZERO)
-        return
-    hidden_dim = before_c_NH.shape[1]
     i, f, g, o = gates_NG.chunk(4, dim=1)
-    gates_NG[:, : 2 * hidden_dim].sigmoid_()
-    g.tanh_()
-    o.sigmoid_()
+    g.mul_(2)
+    gates_NG.sigmoid_()
+    g.mul_(2).sub_(1)  # tanh(x) = 2 sigmoid(2x) - 1
     torch.mul(f, before_c_NH, out=c_NH)
     c_NH.addcmul_(i, g)
-    if h_NH.dtype == torch.uint8:
-        h_NH.copy_(quantize(torch.tanh(c_NH).mul_(o)))
-    else:
-        torch.tanh(c_NH, out=h_NH)
-        h_NH.mul_(o)
+    quantizes = h_NH.dtype == torch.uint8
+    exact_h_NH = torch.mul(c_NH, 2, out=None if quantizes else h_NH).sigmoid_().mul_(2).sub_(1).mul_(o)
+    if quantizes:
+        h_NH.copy_(exact_h_NH.mul_(INT8_STEPS).round_().add_(INT8_ZERO))
+
+
+class Scan(NamedTuple):
+    """What ranking needs to know of all logits, in float32 at least.
+
+    Attributes:
+        normalizer_N1: the log of each row's sum of exp.
+        maximum_NS: as `slice_maxima` finds them.
+    """
+
+    normalizer_N1: Tensor
+    maximum_NS: Tensor
 
 
 def rank(logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the log-probabilities of the k best tokens of every row, best first, and the tokens.
+    """Return the log-probabilities of the k best tokens of every row, best first, and the tokens; changes the logits.
 
     PAD and BOS keep their share of the probability, but are no candidates: a row that has nothing else left fills up
-    with -inf. Overwrites the logits.
+    with -inf. Logits in bf16 are ranked in float32.
     """
-    if compiled := _compiled_for(logits_NV):
-        log_prob_NC, token_NC = compiled.rank(logits_NV, k, (PAD_ID, BOS_ID))
-        return log_prob_NC, token_NC
     # ranking logits and normalizing the best alone is cheaper than a softmax over the vocabulary
-    normalizer_N1 = log_sum_exp(logits_NV)
+    normalizer_N1, maximum_NS = scan(logits_NV)
     forbid_specials(logits_NV)
-    logit_NC, token_NC = top_k(logits_NV, k)
+    maximum_NS[:, :1] = logits_NV[:, :SLICE].amax(1, keepdim=True)  # anew, without PAD and BOS
+    logit_NC, token_NC = _top_k_of_slices(logits_NV, maximum_NS, k)
     # rounding must not lift a log-probability above 0: search relies on it to stop
     return (logit_NC - normalizer_N1).clamp_(max=0.0), token_NC
-
-
-def softmax_(logits_NV: Tensor) -> Tensor:
-    """Return the probabilities of every row; may overwrite the logits."""
-    if compiled := _compiled_for(logits_NV):
-        compiled.softmax_(logits_NV)
-        return logits_NV
-    return torch.softmax(logits_NV, dim=1)
 
 
 def top_k(value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k greatest values of every row and their indices, like `torch.topk`, but faster on a CPU.
 
-    There are V of them where k is greater. The index of a value of -inf means nothing.
+    There are V of them if k is greater. The index of a value of -inf means nothing.
     """
-    if compiled := _compiled_for(value_NV):
-        value_NC, index_NC = compiled.top_k(value_NV, k)
-        return value_NC, index_NC
+    return _top_k_of_slices(value_NV, slice_maxima(value_NV), k)
+
+
+def _top_k_of_slices(value_NV: Tensor, maximum_NS: Tensor, k: int) -> tuple[Tensor, Tensor]:
     # the k greatest lie in the k slices of greatest maximum, or behind the last full slice: only these need sorting
-    num_rows, vocab_size = value_NV.shape
-    num_full = vocab_size // SLICE
-    if value_NV.device.type != "cpu" or num_full < 2 * k:
+    (num_rows, vocab_size), num_full = value_NV.shape, maximum_NS.shape[1]
+    if num_full < 2 * k:
         value_NC, index_NC = value_NV.topk(min(k, vocab_size))
         return value_NC, index_NC
-    full_NSZ = value_NV[:, : num_full * SLICE].reshape(num_rows, num_full, SLICE)
-    slice_NC = full_NSZ.amax(2).topk(k, sorted=False).indices
-    sliced_NX = full_NSZ[torch.arange(num_rows).unsqueeze(1), slice_NC].flatten(1)
-    best_NC, place_NC = torch.cat((sliced_NX, value_NV[:, num_full * SLICE :]), 1).topk(k)
+    slice_NC = maximum_NS.topk(k, sorted=False).indices
+    sliced_NX = _slices(value_NV, num_full)[torch.arange(num_rows).unsqueeze(1), slice_NC].flatten(1)
+    best_NC, place_NC = torch.cat((sliced_NX, value_NV[:, num_full * SLICE :]), 1).to(maximum_NS.dtype).topk(k)
     index_in_slices_NC = slice_NC.gather(1, (place_NC // SLICE).clamp(max=k - 1)) * SLICE + place_NC % SLICE
     index_in_rest_NC = place_NC + (num_full - k) * SLICE
     return best_NC, torch.where(place_NC < k * SLICE, index_in_slices_NC, index_in_rest_NC)
@@ -141,17 +94,38 @@ def forbid_specials(value_NV: Tensor) -> None:
     value_NV[:, BOS_ID] = -math.inf
 
 
+def slice_maxima(value_NV: Tensor) -> Tensor:
+    """Return the greatest value of each full slice, `(N, S)`; none on a GPU, which sorts whole rows."""
+    num_full = value_NV.shape[1] // SLICE if value_NV.device.type == "cpu" else 0
+    return _slices(value_NV, num_full).amax(2)
+
+
+def _slices(value_NV: Tensor, num_full: int) -> Tensor:
+    return value_NV[:, : num_full * SLICE].view(len(value_NV), num_full, SLICE)
+
+
+def scan(logits_NV: Tensor) -> Scan:
+    """Find normalizers and maxima."""
+    dtype = torch.promote_types(logits_NV.dtype, torch.float32)
+    if logits_NV.device.type != "cpu":
+        return Scan(torch.logsumexp(logits_NV.to(dtype), dim=1, keepdim=True), slice_maxima(logits_NV))
+    # block by block, so that logits come from memory once; without the usual shift by each row's maximum
+    scratch_NV = torch.empty_like(logits_NV[:BLOCK_ROWS], dtype=dtype)
+    totals, maxima = [], []
+    for block_NV in torch.split(logits_NV, BLOCK_ROWS):
+        exact_NV = scratch_NV[: len(block_NV)].copy_(block_NV) if block_NV.dtype != dtype else block_NV
+        maxima.append(slice_maxima(exact_NV))
+        scaled_NV = torch.mul(exact_NV, LOG2_E, out=scratch_NV[: len(block_NV)])
+        totals.append(scaled_NV.exp2_().sum(1, keepdim=True))
+    total_N1 = torch.cat(totals)
+    least, greatest = torch.aminmax(total_N1)
+    if float(least) < SAFE_SUMS[0] or not float(greatest) < SAFE_SUMS[1]:  # the shift was needed
+        normalizer_N1 = torch.logsumexp(logits_NV.to(dtype), dim=1, keepdim=True)
+    else:
+        normalizer_N1 = total_N1.log_()
+    return Scan(normalizer_N1, torch.cat(maxima))
+
+
 def log_sum_exp(logits_NV: Tensor) -> Tensor:
     """Return the log of each row's normalizer, `(N, 1)`."""
-    if logits_NV.device.type != "cpu":
-        return torch.logsumexp(logits_NV, dim=1, keepdim=True)
-    # without the usual shift by each row's maximum, unless a sum says that it was needed
-    scratch_NV = torch.empty_like(logits_NV[:CACHE_ROWS])
-    blocks = torch.split(logits_NV, CACHE_ROWS)
-    total_N1 = torch.cat(
-        [torch.exp(rows_NV, out=scratch_NV[: len(rows_NV)]).sum(1, keepdim=True) for rows_NV in blocks]
-    )
-    least, greatest = torch.aminmax(total_N1)
-    if float(least) < SAFE_SUMS[0] or not float(greatest) < SAFE_SUMS[1]:
-        return torch.logsumexp(logits_NV, dim=1, keepdim=True)
-    return total_N1.log_()
+    return scan(logits_NV).normalizer_N1

@@ -27,9 +27,6 @@ from nmt.text.subword import SubwordModel
 Average = Literal["prob", "log_prob"]
 StateT = TypeVar("StateT")
 
-# Logits and gates of one step of all hypotheses from which on loading the compiled kernels pays: docs/decisions.md
-COMPILED_FROM: dict[InferencePrecision, int] = {"int8": 60_000_000, "fp32": 200_000_000, "bf16": 200_000_000}
-
 
 class EncodedSource(NamedTuple):
     """A source sentence in the subwords of every member, in natural order, without EOS.
@@ -67,9 +64,6 @@ class StepScorer(Protocol[StateT]):
 
     def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
         """Segment source sentences."""
-
-    def expect(self, num_hypotheses: int) -> None:
-        """Get ready for a search of so many hypotheses: sources times beam."""
 
     def start(self, sources: Sequence[EncodedSource]) -> StateT:
         """Read the sources; returns a state of one row per sentence, in which nothing is generated yet."""
@@ -110,12 +104,6 @@ class ModelScorer:
         self.precision = precision
         self.inference_model = prepare_for_inference(model, device=device, precision=precision)
 
-    def expect(self, num_hypotheses: int) -> None:
-        config = self.model.config
-        work = num_hypotheses * (self.tgt_vocab_size + 4 * config.num_layers * config.hidden_dim)
-        if self.device.type == "cpu" and work >= COMPILED_FROM[self.precision]:
-            kernels.load_compiled()
-
     @property
     def tgt_vocab_size(self) -> int:
         return self.tgt_subword.vocab_size
@@ -137,10 +125,9 @@ class ModelScorer:
 
     @torch.inference_mode()
     def logits(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Make one time step; returns the logits `(N, V)` in float32 at least, on the model's device."""
+        """Make one time step; returns the logits `(N, V)` in the model's precision, on its device."""
         assert not self.model.training, "search needs model.eval(): dropout would fall on its states"
-        logits_NV, state = self.inference_model.decoder.step(prev_N.to(self.device), state)
-        return logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32)), state
+        return self.inference_model.decoder.step(prev_N.to(self.device), state)
 
     @torch.inference_mode()
     def step(self, prev_N: Tensor, state: DecoderState, num_candidates: int) -> Candidates[DecoderState]:
@@ -189,10 +176,6 @@ class EnsembleScorer:
     def tgt_vocab_size(self) -> int:
         return self.members[0].tgt_vocab_size
 
-    def expect(self, num_hypotheses: int) -> None:
-        for member in self.members:
-            member.expect(num_hypotheses * len(self.members))  # together they have so much to do
-
     def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
         by_member = [member.encode_sources(lines) for member in self.members]
         return [
@@ -213,11 +196,12 @@ class EnsembleScorer:
     def step(self, prev_N: Tensor, state: EnsembleState, num_candidates: int) -> Candidates[EnsembleState]:
         """Step every member, average over the whole vocabulary, and rank; logarithms are taken of candidates alone."""
         steps = [member.logits(prev_N, own) for member, own in zip(self.members, state, strict=True)]
-        logits_MNV = [logits_NV.to(steps[0][0].device) for logits_NV, _ in steps]
+        device, dtype = steps[0][0].device, torch.promote_types(steps[0][0].dtype, torch.float32)
+        logits_MNV = [logits_NV.to(device, dtype) for logits_NV, _ in steps]
         if self.average == "prob":
-            total_NV = kernels.softmax_(logits_MNV[0])
+            total_NV = torch.softmax(logits_MNV[0], dim=1)
             for logits_NV in logits_MNV[1:]:
-                total_NV += kernels.softmax_(logits_NV)
+                total_NV += torch.softmax(logits_NV, dim=1)
             kernels.forbid_specials(total_NV)
             total_NC, token_NC = kernels.top_k(total_NV, num_candidates)
             # what has underflowed to 0 is still a word; -inf is what is forbidden

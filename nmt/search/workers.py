@@ -29,9 +29,6 @@ from nmt.search.scorer import EncodedSource, StepScorer
 StateT = TypeVar("StateT")
 
 ROWS_OF_WORKER = 256  # fewer rows a step cost more each
-# A compiled kernel runs in one thread where torch divides its work among all. With two threads a search the kernels
-# win; where they begin to lose is not measured.
-COMPILED_THREADS = 2
 # About so many shares of the sources for each worker, lest one wait long for another at the end; but no share smaller
 # than this, for reading few sources at once costs more each.
 SHARES_OF_WORKER = 8
@@ -108,12 +105,6 @@ def _ceil_div(dividend: int, divisor: int) -> int:
     return -(-dividend // divisor)
 
 
-def expect_search(scorer: StepScorer[StateT], num_sources: int, config: SearchConfig, *, workers: int) -> None:
-    """Let the scorer get ready for a search of so many sources, as far as that pays."""
-    if torch.get_num_threads() <= COMPILED_THREADS * workers:
-        scorer.expect(num_sources * config.beam_size)
-
-
 def beam_search(
     scorer: StepScorer[StateT],
     sources: Sequence[EncodedSource],
@@ -136,7 +127,6 @@ def beam_search(
     check_search_config(config)
     results: list[tuple[Hypothesis, ...]] = [()] * len(sources)
     workers = min(workers, len(sources), config.batch_rows // config.beam_size)
-    expect_search(scorer, len(sources), config, workers=workers)
     if workers > 1:
         search = search_in_threads(scorer, sources, config, workers=workers)
     else:

@@ -29,11 +29,10 @@ from benchmarks.workload import drawn_lengths, ids_only, new_model, vocab_sizes
 from nmt.config import ModelConfig, SearchConfig
 from nmt.device import resolve_inference_precision
 from nmt.errors import DataError
-from nmt.model import kernels
 from nmt.search.beam import check_search_config
 from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer
 from nmt.search.translator import Translator
-from nmt.search.workers import beam_search, expect_search, num_workers
+from nmt.search.workers import beam_search, num_workers
 from nmt.text.parallel import read_lines
 from nmt.text.subword import BOS_ID, SubwordModel
 
@@ -138,8 +137,6 @@ class Contender:
         return decoding_products(self.models.configs[0], self.models.scorer.tgt_vocab_size, rows)
 
     def warm_up(self) -> None:
-        workers = self.models.workers(self.search)
-        expect_search(self.models.scorer, self.num_sentences, self.search, workers=workers)
         self.models.translate(self.search, min(8, self.num_sentences))
 
     def measure(self) -> None:
@@ -253,7 +250,7 @@ def run(plan: Plan) -> list[Table]:
     """Translate with all beams and precisions in turn."""
     contenders = build_contenders(plan.search, plan.options)
     several = {contender.precision: contender for contender in contenders}
-    latency = [latency_row(each) for each in several.values()]  # first: a long search loads kernels for all after it
+    latency = [latency_row(each) for each in several.values()]
     for contender in contenders:
         contender.warm_up()
         contender.measure_phases()
@@ -262,8 +259,7 @@ def run(plan: Plan) -> list[Table]:
             contender.measure()
     first = contenders[0]
     notes = [
-        f"{first.models.origin}; loading models and compiled kernels not counted",
-        f"{'with' if kernels.compiled_are_loaded() else 'without'} compiled kernels, which a long search loads for all",
+        f"{first.models.origin}; loading models not counted",
         "as many searches side by side as nmt translate makes; steps, rows and parts are those of one with all threads",
         "limit: what the products take at the fastest rates for search.batch_rows rows, measured in turn",
     ]

@@ -8,7 +8,6 @@ PACKAGES = ("text", "corpus", "model", "training", "search", "evaluation")
 # Taken only if asked for by name.
 LEFT_OUT = {
     "text.phrasebook*": "a lexicon and a grammar: what is wrong in them is wrong French, not a wrong program",
-    "model.compiled_kernels": "numba would compile each mutant anew, half a minute each",
 }
 
 # A module's tests are those named after it and these: the most specific first, and none that takes long.
