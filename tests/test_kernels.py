@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nmt.linear import dequantize
-from nmt.model.kernels import log_sum_exp, lstm_cell, rank, top_k
+from nmt.model.kernels import SLICE, log_sum_exp, lstm_cell, rank, top_k
 from nmt.text.subword import BOS_ID, PAD_ID
 
 
@@ -95,3 +95,10 @@ def test_a_cell_is_the_equations(hidden_dim: int, quantized: bool) -> None:
         torch.testing.assert_close(dequantize(h_NH).double(), expected_h_NH, atol=0.5001 / 127, rtol=0.0)
     else:
         torch.testing.assert_close(h_NH.double(), expected_h_NH, atol=1e-6, rtol=1e-5)
+
+
+def test_a_likely_pad_takes_no_place_from_the_best() -> None:
+    logits_NV = torch.zeros(1, 20 * SLICE)
+    logits_NV[0, PAD_ID], logits_NV[0, 5 * SLICE], logits_NV[0, 9 * SLICE] = 50.0, 3.0, 2.0
+    _, token_NC = rank(logits_NV, 2)
+    assert token_NC.tolist() == [[5 * SLICE, 9 * SLICE]]
