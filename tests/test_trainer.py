@@ -39,6 +39,8 @@ from nmt.errors import CheckpointError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.text.subword import BOS_ID, EOS_ID
 from nmt.training import checkpoint_store
+from nmt.training import optimizer as optimizer_module
+from nmt.training import trainer as trainer_module
 from nmt.training.checkpoint import CheckpointInfo, load_checkpoint, load_snapshot, save_checkpoint
 from nmt.training.optimizer import PlateauState
 from nmt.training.saver import RunFiles
@@ -1047,3 +1049,20 @@ def test_it_learns_to_copy_and_to_reverse_digits(tmp_path: Path, task: str) -> N
     expected = [tgt for _, tgt in pairs_of(test)]
     num_right = sum(a == b for a, b in zip(greedy(model.eval(), test), expected, strict=True))
     assert num_right >= 0.95 * len(expected)
+
+
+def test_the_logged_gradient_norm_is_the_mean_before_clipping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    norms: list[float] = []
+    clip = optimizer_module.clip_gradients
+
+    def record(*arguments: Any) -> Any:
+        norm = clip(*arguments)
+        norms.append(float(norm))
+        return norm
+
+    monkeypatch.setattr(trainer_module, "clip_gradients", record)
+    build(tmp_path, training=replace(TRAINING, max_updates=6, clip_norm=0.01)).run()
+    logged = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    found = [record["grad_norm"] for record in logged if record["kind"] == "train"]
+    assert found == pytest.approx([sum(norms[:3]) / 3, sum(norms[3:6]) / 3])
+    assert min(found) > 0.01
