@@ -634,3 +634,21 @@ def test_parameters_are_saved_bit_by_bit(tmp_path: Path) -> None:
     )
     loaded = load_checkpoint(path).model.decoder.output.bias.detach()
     assert torch.equal(loaded.view(torch.int32), model.decoder.output.bias.detach().view(torch.int32))
+
+
+def test_the_first_checkpoint_makes_its_folders(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "checkpoints"
+    assert load_checkpoint(save(folder)).path == folder / "update_000007"
+
+
+def test_scores_that_cannot_be_recorded_are_an_error_that_names_the_file(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = contents(saved)
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(CheckpointError, match=r"/update_000007/checkpoint\.json could not be written \(No space left"):
+        record_scores(saved, {"nats_per_token": 1.0}, wall_s=1.0)
+    assert contents(saved) == before

@@ -160,7 +160,6 @@ class CheckpointStore:
         Raises:
             CheckpointError, OSError: the disk is full or refuses; the earlier checkpoints are as they were.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         place = self.folder / checkpoint_name(info.update)
         if place.is_symlink():
             place.unlink()  # what it points to is not ours
