@@ -38,13 +38,15 @@ def claim_run_dir(path: Path) -> Iterator[RunDirectory]:
     directory = RunDirectory(path)
     try:
         with _lock(path):
+            # asked under the lock: another job may have trained there while this one waited for it
+            is_new = bool(missing) and not any((path / name).exists() for name in WRITTEN if name != ".lock")
             for name in ("config.yaml", "metrics.jsonl"):
                 remove_temporaries(path, name)
             remove(path / "metrics.tmp")  # of version 0.1.0
             try:
                 yield directory
             except BaseException:
-                if missing and directory.num_updates == 0:
+                if is_new and directory.num_updates == 0:
                     _remove_written(path)
                 raise
     except BaseException:

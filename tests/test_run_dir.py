@@ -1,0 +1,43 @@
+"""A run directory is one job's at a time, and a start that fails leaves nothing of its own."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nmt.commands import run_dir as run_dir_module
+from nmt.commands.run_dir import claim_run_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def test_a_start_that_fails_leaves_the_run_that_another_job_made_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir = tmp_path / "run"
+
+    @contextmanager
+    def lock_after_another_job(path: Path) -> Iterator[None]:
+        path.mkdir()
+        (path / "config.yaml").write_text("seed: 1\n")
+        yield
+
+    monkeypatch.setattr(run_dir_module, "_lock", lock_after_another_job)
+    with pytest.raises(KeyboardInterrupt), claim_run_dir(run_dir):
+        raise KeyboardInterrupt
+    assert (run_dir / "config.yaml").read_text() == "seed: 1\n"
+
+
+def test_a_start_that_fails_leaves_nothing_of_its_own(tmp_path: Path) -> None:
+    def fail() -> None:
+        with claim_run_dir(tmp_path / "runs" / "run") as directory:
+            (directory.path / "config.yaml").write_text("seed: 1\n")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert list(tmp_path.iterdir()) == []
