@@ -69,8 +69,8 @@ def test_a_run_whose_terminal_is_closed_saves_and_stops(digits: Path, tmp_path: 
     command = [*NMT, "train", *settings, "training.log_every=1"]  # with a bar that moves at every update
     process = subprocess.Popen(command, stdin=stderr, stdout=stderr, stderr=stderr, start_new_session=True)
     os.close(stderr)
-    seen = b""
-    while b"%|" not in seen:
+    seen, metrics = b"", run_dir / "metrics.jsonl"
+    while b"%|" not in seen or not (metrics.exists() and metrics.stat().st_size):  # there is an update to save
         assert select.select([terminal], [], [], 120)[0], seen
         seen += os.read(terminal, 1000)
     os.close(terminal)
