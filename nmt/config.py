@@ -106,6 +106,11 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Implementation(StrEnum):
+    fast = "fast"
+    reference = "reference"
+
+
 class PairedTest(StrEnum):
     none = "none"
     bootstrap = "bootstrap"
@@ -281,6 +286,7 @@ class SearchConfig:
 
 THREADS = Range(at_least=1, limit=1_024)
 ABOUT_THREADS = "CPU threads; null: as many as torch takes by itself"
+ABOUT_IMPLEMENTATION = "reference: the plain modules, without the parts that are laid out for speed"
 ABOUT_DEVICE = "auto: a GPU if there is one"
 
 
@@ -296,6 +302,7 @@ class TrainCommand:
     seed: int = setting("of initialization, order of batches and dropout", SEED_64)
     device: Device = setting(ABOUT_DEVICE)
     threads: int | None = setting(ABOUT_THREADS, THREADS)
+    implementation: Implementation = setting(ABOUT_IMPLEMENTATION, default=Implementation.fast)
     run_dir: str = setting("the folder of the run: configuration, log, metrics and checkpoints")
     resume: bool = setting("go on from run_dir/checkpoints/last")
 
@@ -309,6 +316,7 @@ class TranslateCommand:
     search: SearchConfig = MISSING
     device: Device = setting(ABOUT_DEVICE)
     threads: int | None = setting(ABOUT_THREADS, THREADS)
+    implementation: Implementation = setting(ABOUT_IMPLEMENTATION, default=Implementation.fast)
 
 
 @dataclass
@@ -336,6 +344,7 @@ class EvaluateCommand:
     search: SearchConfig = MISSING
     device: Device = setting(ABOUT_DEVICE)
     threads: int | None = setting(ABOUT_THREADS, THREADS)
+    implementation: Implementation = setting(ABOUT_IMPLEMENTATION, default=Implementation.fast)
 
 
 def conf_dir() -> Path:

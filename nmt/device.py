@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from nmt.errors import ConfigError
-from nmt.linear import INT8_STEPS, INT8_ZERO, Int8Linear, dense_linear
+from nmt.model.fast.linear import Int8Linear, dense_linear
 
 log = logging.getLogger(__name__)
 
@@ -104,10 +104,9 @@ def _compute_int8() -> None:
         AttributeError: if torch comes without oneDNN.
         RuntimeError: if the result is wrong, or there is none.
     """
-    ones = torch.ones(64, 64)
-    largest = torch.full((4, 64), INT8_ZERO + INT8_STEPS, dtype=torch.uint8)
-    result = Int8Linear(ones, None)(largest)
-    if not torch.allclose(result, torch.tensor(64.0), rtol=1e-5):
+    linear, largest_NI = Int8Linear(torch.ones(64, 64), None), torch.ones(4, 64)
+    result_NO = linear.add_to(linear(largest_NI), largest_NI)
+    if not torch.allclose(result_NO, torch.tensor(128.0), rtol=1e-5):
         raise RuntimeError("sums of int8 products overflow")
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from nmt.device import bf16_failure, int8_failure
-from nmt.linear import onednn_packs
+from nmt.model.fast.linear import onednn_packs
 from tests.commands import nmt, train_settings, write_digits
 
 if TYPE_CHECKING:

@@ -550,6 +550,7 @@ def test_a_setting_that_came_later_reads_as_its_default(saved: Path, monkeypatch
     checkpoint = load_checkpoint(saved)
     assert checkpoint.config == {
         "seed": 1,
+        "implementation": "fast",
         "colour": "grey",
         "extra": [],
         "model": {**asdict(MODEL), "attention": "none"},

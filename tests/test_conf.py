@@ -224,7 +224,7 @@ def test_the_state_handed_over_has_8000_reals() -> None:
     with torch.device("meta"):
         model = Seq2Seq(paper().model, src_vocab_size=10, tgt_vocab_size=10)
         state = model.decoder.start(model.encode(torch.zeros(1, 3, dtype=torch.int64), torch.tensor([3], device="cpu")))
-    assert sum(tensor.numel() for tensor in state.recurrent) == 8000
+    assert sum(part.numel() for layer in state.recurrent.layers for part in layer) == 8000
 
 
 def test_the_papers_optimizer_and_schedule() -> None:

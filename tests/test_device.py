@@ -26,6 +26,7 @@ from nmt.device import (
     resolve_precision,
 )
 from nmt.errors import ConfigError
+from nmt.model.fast.linear import PlainLinear
 
 CPU = torch.device("cpu")
 
@@ -52,16 +53,17 @@ def _all_anew(try_anew: None) -> Iterator[None]:  # noqa: ARG001
 
 @pytest.fixture
 def _an_older_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What oneDNN says of an LSTM in bf16, and makes of products in int8, with AVX2 alone."""
+    """What oneDNN says of an LSTM in bf16, and makes of sums in int8, with AVX2 alone."""
 
     def fail(*_: object) -> None:
         raise RuntimeError("could not create a primitive descriptor for the LSTM primitive. Run workload with ...")
 
-    def overflow(*_: object) -> Callable[[Tensor], Tensor]:
-        return lambda state_NI: torch.full((len(state_NI), 64), 32.0)
+    class Overflowing(PlainLinear):
+        def __init__(self, weight_OI: Tensor, bias_O: Tensor | None) -> None:
+            super().__init__(weight_OI / 2, bias_O, torch.float32)
 
     monkeypatch.setattr("nmt.device._compute_bf16", fail)
-    monkeypatch.setattr("nmt.device.Int8Linear", overflow)
+    monkeypatch.setattr("nmt.device.Int8Linear", Overflowing)
 
 
 @pytest.mark.parametrize(

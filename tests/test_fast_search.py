@@ -18,8 +18,8 @@ from torch import Tensor
 
 from nmt.config import SearchConfig, SourceOrder
 from nmt.device import InferencePrecision
-from nmt.linear import onednn_packs
-from nmt.model.inference import FastModel
+from nmt.model.fast.inference import FastModel
+from nmt.model.fast.linear import onednn_packs
 from nmt.model.seq2seq import Seq2Seq
 from nmt.search.beam import Hypothesis
 from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer

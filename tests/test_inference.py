@@ -7,9 +7,8 @@ import torch
 
 from nmt.config import SourceOrder
 from nmt.corpus.batching import collate, pad_source
-from nmt.linear import dequantize, quantize
 from nmt.model.decoder import DecoderState
-from nmt.model.inference import FastDecoder, FastEncoder, FastModel, prepare_for_inference
+from nmt.model.fast.inference import FastDecoder, FastEncoder, FastModel, prepare_for_inference
 from nmt.model.recurrent import RecurrentState
 from nmt.model.seq2seq import Seq2Seq
 from tests.hardware import needs_int8
@@ -27,7 +26,7 @@ def state_of(model: Seq2Seq, num_rows: int) -> DecoderState:
     generator = torch.Generator().manual_seed(7)
     shape = (model.config.num_layers, num_rows, model.config.hidden_dim)
     h_LNH, c_LNH = (torch.rand(shape, generator=generator) * 2 - 1 for _ in range(2))
-    return DecoderState(RecurrentState(h_LNH, c_LNH))
+    return DecoderState(RecurrentState.unstack(h_LNH, c_LNH))
 
 
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
@@ -62,11 +61,11 @@ def test_steps_from_the_source_on_are_the_whole_sequence(
 
 
 @torch.no_grad()
-def test_without_room_for_a_table_the_input_product_is_taken_at_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_room_for_a_table_the_input_gates_are_computed_at_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model().eval()
     prev_N, state = torch.tensor([4, 6]), state_of(model, 2)
     with_table, _ = FastDecoder(model.decoder, "fp32").step(prev_N, state)
-    monkeypatch.setattr("nmt.model.inference.TABLE_BYTES", 0)
+    monkeypatch.setattr("nmt.model.fast.linear.TABLE_BYTES", 0)
     without_table, _ = FastDecoder(model.decoder, "fp32").step(prev_N, state)
     torch.testing.assert_close(with_table, without_table, rtol=1e-5, atol=1e-5)
 
@@ -76,8 +75,7 @@ def test_without_room_for_a_table_the_input_product_is_taken_at_each_step(monkey
 def test_int8_rounds_states_to_127ths_and_weights_per_output() -> None:
     model = make_model(num_layers=1, hidden_dim=32).eval()
     prev_N, state = torch.tensor([2, 5, 7, 5]), state_of(model, 4)
-    quantized = DecoderState(state.recurrent._replace(h_LNH=quantize(state.recurrent.h_LNH)))
-    _, after = FastDecoder(model.decoder, "int8").step(prev_N, quantized)
+    _, after = FastDecoder(model.decoder, "int8").step(prev_N, state)
     weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G = model.decoder.rnn.lstm.all_weights[0]
     scale_G1 = weight_hh_GH.abs().amax(1, keepdim=True) / 127
     rounded_hh_GH = (weight_hh_GH / scale_G1).round() * scale_G1
@@ -86,8 +84,7 @@ def test_int8_rounds_states_to_127ths_and_weights_per_output() -> None:
     i, f, g, o = (gates_NG + bias_ih_G + bias_hh_G).chunk(4, 1)
     c_NH = f.sigmoid() * state.recurrent.c_LNH[0] + i.sigmoid() * g.tanh()
     torch.testing.assert_close(after.recurrent.c_LNH[0], c_NH, rtol=1e-4, atol=1e-5)
-    h_NH = dequantize(after.recurrent.h_LNH[0])
-    torch.testing.assert_close(h_NH, o.sigmoid() * c_NH.tanh(), rtol=0.0, atol=0.501 / 127)
+    torch.testing.assert_close(after.recurrent.h_LNH[0], o.sigmoid() * c_NH.tanh(), rtol=1e-4, atol=1e-5)
 
 
 @needs_int8
@@ -95,8 +92,7 @@ def test_int8_rounds_states_to_127ths_and_weights_per_output() -> None:
 def test_in_int8_batch_mates_change_no_row() -> None:
     model = make_model(num_layers=2, hidden_dim=32).eval()
     decoder = FastDecoder(model.decoder, "int8")
-    recurrent = state_of(model, 5).recurrent
-    prev_N, state = torch.tensor([2, 5, 7, 9, 8]), DecoderState(recurrent._replace(h_LNH=quantize(recurrent.h_LNH)))
+    prev_N, state = torch.tensor([2, 5, 7, 9, 8]), state_of(model, 5)
     together, _ = decoder.step(prev_N, state)
     for row in range(5):
         alone, _ = decoder.step(prev_N[row : row + 1], state.select(torch.tensor([row])))
@@ -120,7 +116,7 @@ def test_the_int8_encoder_reads_like_the_encoder_up_to_its_rounding(lengths: lis
     src_BS, lengths_B = pad_source(
         [[4 + (3 * row + column) % 7 for column in range(n - 1)] for row, n in enumerate(lengths)]
     )
-    exact, fast = model.encode(src_BS, lengths_B), FastEncoder(model.encoder)(src_BS, lengths_B)
+    exact, fast = model.encode(src_BS, lengths_B), FastEncoder(model.encoder, "int8").encode(src_BS, lengths_B)
     torch.testing.assert_close(fast.final, exact.final, rtol=0, atol=0.03)
     torch.testing.assert_close(fast.output_SBH, exact.output_SBH, rtol=0, atol=0.03)
     assert not torch.equal(fast.final.h_LNH, exact.final.h_LNH)

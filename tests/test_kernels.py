@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.linear import dequantize
-from nmt.model.kernels import SLICE, log_sum_exp, lstm_cell, rank, top_k
+from nmt.model.kernels import SLICE, log_sum_exp, rank, top_k
 from nmt.text.subword import BOS_ID, PAD_ID
 
 
@@ -77,24 +76,6 @@ def test_logits_in_bf16_are_ranked_as_what_they_are_in_float32(vocab_size: int, 
     expected_NC, _ = rank(logits_NV.float(), 3)
     log_prob_NC, _ = rank(logits_NV, 3)
     assert torch.equal(log_prob_NC, expected_NC)
-
-
-@pytest.mark.parametrize("hidden_dim", [1, 7, 64])
-@pytest.mark.parametrize("quantized", [False, True])
-def test_a_cell_is_the_equations(hidden_dim: int, quantized: bool) -> None:
-    gates_NG, before_c_NH = 4 * normal(6, 4 * hidden_dim), normal(6, hidden_dim, seed=2)
-    gates_NG[0], gates_NG[1] = 1e4, -1e4  # saturated
-    i, f, g, o = gates_NG.double().chunk(4, dim=1)
-    expected_c_NH = f.sigmoid() * before_c_NH + i.sigmoid() * g.tanh()
-    expected_h_NH = o.sigmoid() * expected_c_NH.tanh()
-    h_NH = torch.empty(6, hidden_dim, dtype=torch.uint8 if quantized else torch.float32)
-    c_NH = torch.empty(6, hidden_dim)
-    lstm_cell(gates_NG, before_c_NH, h_NH=h_NH, c_NH=c_NH)
-    torch.testing.assert_close(c_NH.double(), expected_c_NH, atol=1e-6, rtol=1e-5)
-    if quantized:
-        torch.testing.assert_close(dequantize(h_NH).double(), expected_h_NH, atol=0.5001 / 127, rtol=0.0)
-    else:
-        torch.testing.assert_close(h_NH.double(), expected_h_NH, atol=1e-6, rtol=1e-5)
 
 
 def test_a_likely_pad_takes_no_place_from_the_best() -> None:

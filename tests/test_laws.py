@@ -8,7 +8,7 @@ import torch
 
 from nmt.config import ModelConfig, SearchConfig, SourceOrder
 from nmt.device import InferencePrecision, has_fast_int8
-from nmt.model.inference import FastModel
+from nmt.model.fast.inference import FastModel
 from nmt.search.scorer import ModelScorer
 from nmt.search.translator import TranslatedHypothesis, Translator
 from nmt.text.subword import EOS_ID, UNK_ID, SubwordModel

@@ -1,18 +1,17 @@
-"""Linear layers over hidden states: each is its matrix product, up to its precision."""
+"""Linear maps for inference: each is its matmul, up to its precision."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from nmt.linear import (
+from nmt.model.fast.linear import (
+    FastLinear,
     Int8Linear,
     PackedLinear,
     PlainLinear,
-    StateLinear,
+    TokenMap,
     dense_linear,
-    dequantize,
     onednn_packs,
-    quantize,
 )
 from tests.hardware import needs_bf16, needs_int8
 
@@ -21,15 +20,15 @@ ROWS = pytest.mark.parametrize("num_rows", [1, 5, 200])
 
 
 def case(num_rows: int, *, with_bias: bool) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Draw states between -1 and 1, weights and biases."""
+    """Return random inputs between -1 and 1, weights and biases."""
     generator = torch.Generator().manual_seed(1)
-    state_NI = torch.rand(num_rows, 48, generator=generator) * 2 - 1
+    input_NI = torch.rand(num_rows, 48, generator=generator) * 2 - 1
     weight_OI, bias_O = torch.randn(70, 48, generator=generator), torch.randn(70, generator=generator)
-    return state_NI, weight_OI, bias_O if with_bias else None
+    return input_NI, weight_OI, bias_O if with_bias else None
 
 
-def product(state_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
-    result_NO = state_NI.double() @ weight_OI.double().t()
+def matmul(input_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
+    result_NO = input_NI.double() @ weight_OI.double().t()
     return result_NO if bias_O is None else result_NO + bias_O.double()
 
 
@@ -41,50 +40,60 @@ def product(state_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tenso
     ids=["fp32", "bf16"],
 )
 @pytest.mark.parametrize("make", [PlainLinear, dense_linear])
-def test_a_layer_is_its_product(
+def test_a_map_is_its_matmul(
     make: type[PlainLinear], dtype: torch.dtype, tolerance: float, with_bias: bool, num_rows: int
 ) -> None:
-    state_NI, weight_OI, bias_O = case(num_rows, with_bias=with_bias)
-    layer: StateLinear = make(weight_OI, bias_O, dtype)
-    result_NO = layer(state_NI)
-    assert (result_NO.dtype, layer.state_dtype) == (dtype, torch.float32)
-    torch.testing.assert_close(result_NO.double(), product(state_NI, weight_OI, bias_O), rtol=0, atol=tolerance)
+    input_NI, weight_OI, bias_O = case(num_rows, with_bias=with_bias)
+    linear: FastLinear = make(weight_OI, bias_O, dtype)
+    result_NO, expected_NO = linear(input_NI), matmul(input_NI, weight_OI, bias_O)
+    assert result_NO.dtype == dtype
+    torch.testing.assert_close(result_NO.double(), expected_NO, rtol=0, atol=tolerance)
+    sum_NO = linear.add_to(torch.full((num_rows, 70), 3.0), input_NI)
+    assert sum_NO.dtype == torch.float32
+    torch.testing.assert_close(sum_NO.double(), expected_NO + 3, rtol=0, atol=tolerance)
 
 
 @needs_int8
 @ROWS
 @BIAS
-def test_int8_is_exact_for_the_states_and_weights_that_it_rounds_to(with_bias: bool, num_rows: int) -> None:
-    state_NI, weight_OI, bias_O = case(num_rows, with_bias=with_bias)
+def test_int8_is_exact_for_the_inputs_and_weights_that_it_rounds_to(with_bias: bool, num_rows: int) -> None:
+    input_NI, weight_OI, bias_O = case(num_rows, with_bias=with_bias)
     scale_O1 = weight_OI.abs().amax(1, keepdim=True) / 127
-    quantized_NI = quantize(state_NI)
-    expected_NO = product(dequantize(quantized_NI), (weight_OI / scale_O1).round() * scale_O1, bias_O)
-    layer = Int8Linear(weight_OI, bias_O)
-    assert layer.state_dtype == quantized_NI.dtype
-    torch.testing.assert_close(layer(quantized_NI).double(), expected_NO, rtol=0, atol=1e-5)
+    rounded_NI = (input_NI * 127).round() / 127
+    expected_NO = matmul(rounded_NI, (weight_OI / scale_O1).round() * scale_O1, bias_O)
+    linear = Int8Linear(weight_OI, bias_O)
+    torch.testing.assert_close(linear(input_NI).double(), expected_NO, rtol=0, atol=1e-5)
+    sum_NO = linear.add_to(torch.full((num_rows, 70), 3.0), input_NI)
+    torch.testing.assert_close(sum_NO.double(), expected_NO + 3, rtol=0, atol=1e-5)
 
 
 @needs_int8
 @pytest.mark.parametrize("num_inputs", [16, 512, 1500])
 def test_int8_does_not_overflow(num_inputs: int) -> None:
-    result_NO = Int8Linear(torch.ones(64, num_inputs), None)(quantize(torch.ones(3, num_inputs)))
-    torch.testing.assert_close(result_NO, torch.full((3, 64), float(num_inputs)))
+    for sign in (1.0, -1.0):
+        result_NO = Int8Linear(torch.ones(64, num_inputs), None)(torch.full((3, num_inputs), sign))
+        torch.testing.assert_close(result_NO, torch.full((3, 64), sign * num_inputs))
 
 
 @pytest.mark.usefixtures("try_anew")
-def test_layers_are_prepacked_where_torch_has_onednn() -> None:
+def test_maps_are_prepacked_if_torch_has_onednn() -> None:
     assert onednn_packs() == torch._C._has_mkldnn
     kind = PackedLinear if torch._C._has_mkldnn else PlainLinear
     assert isinstance(dense_linear(torch.ones(2, 2), None, torch.float32), kind)
 
 
 @pytest.mark.usefixtures("without_onednn")
-def test_layers_are_plain_without_onednn() -> None:
+def test_maps_are_plain_without_onednn() -> None:
     assert not onednn_packs()
     assert isinstance(dense_linear(torch.ones(2, 2), None, torch.float32), PlainLinear)
 
 
-def test_quantizing_keeps_the_multiples_of_the_grid() -> None:
-    grid = torch.arange(-127, 128) / 127
-    assert quantize(grid).tolist() == list(range(1, 256))
-    assert torch.equal(quantize(dequantize(quantize(grid))), quantize(grid))
+@pytest.mark.parametrize("table_bytes", [0, 2**20])
+def test_a_token_map_is_the_map_of_its_embedding(table_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmt.model.fast.linear.TABLE_BYTES", table_bytes)
+    embedding_VE, weight_OE, bias_O = case(9, with_bias=True)
+    assert bias_O is not None
+    token_N = torch.tensor([3, 0, 3, 8])
+    expected_NO = matmul(embedding_VE[token_N], weight_OE, bias_O)
+    result_NO = TokenMap(embedding_VE, weight_OE, bias_O)(token_N)
+    torch.testing.assert_close(result_NO.double(), expected_NO, rtol=0, atol=1e-5)

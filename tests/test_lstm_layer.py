@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from nmt.model.lstm_layer import lstm_layer
+from nmt.model.fast.lstm_layer import LSTMLayer
 
 E, H = 4, 3
 EQUAL, MIXED, ONE_STEP, TWO_STEPS = [5, 5, 5], [6, 4, 4, 1], [1, 1], [2, 2, 1]
@@ -59,18 +59,10 @@ def run_torch(problem: Problem, lengths: list[int]) -> tuple[Tensor, Tensor, Ten
 
 def run_own(problem: Problem, lengths: list[int]) -> tuple[Tensor, Tensor, Tensor]:
     packed = pack_padded_sequence(problem.input_TBE, torch.tensor(lengths))
-    weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G = problem.lstm.parameters()
-    output = lstm_layer(
-        packed.data,
-        problem.h_BH,
-        problem.c_BH,
-        weight_ih_GE=weight_ih_GE,
-        weight_hh_GH=weight_hh_GH,
-        bias_G=bias_ih_G + bias_hh_G,
-        batch_sizes=packed.batch_sizes.tolist(),
-    )
-    output_TBH, _ = pad_packed_sequence(packed._replace(data=output.h_PH))
-    return output_TBH, output.last_h_BH, output.last_c_BH
+    layer = LSTMLayer(*problem.lstm.parameters())
+    h_PH, (last_h_BH, last_c_BH) = layer(packed.data, (problem.h_BH, problem.c_BH), packed.batch_sizes.tolist())
+    output_TBH, _ = pad_packed_sequence(packed._replace(data=h_PH))
+    return output_TBH, last_h_BH, last_c_BH
 
 
 @LENGTHS
@@ -89,22 +81,13 @@ def test_gradients_are_finite_differences(lengths: list[int]) -> None:
     case = problem(lengths)
     batch_sizes = [sum(length > t for length in lengths) for t in range(max(lengths))]
     values_PE = pack_padded_sequence(case.input_TBE, torch.tensor(lengths)).data.detach().requires_grad_()
-    weight_ih_GE, weight_hh_GH, bias_G, _ = case.lstm.parameters()
+    weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G = case.lstm.parameters()
 
-    def run(
-        input_PE: Tensor, h_BH: Tensor, c_BH: Tensor, weight_ih_GE: Tensor, weight_hh_GH: Tensor, bias_G: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        return lstm_layer(
-            input_PE,
-            h_BH,
-            c_BH,
-            weight_ih_GE=weight_ih_GE,
-            weight_hh_GH=weight_hh_GH,
-            bias_G=bias_G,
-            batch_sizes=batch_sizes,
-        )
+    def run(input_PE: Tensor, h_BH: Tensor, c_BH: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        h_PH, last = LSTMLayer(*weights)(input_PE, (h_BH, c_BH), batch_sizes)
+        return h_PH, last[0], last[1]
 
-    inputs = (values_PE, case.h_BH, case.c_BH, weight_ih_GE, weight_hh_GH, bias_G)
+    inputs = (values_PE, case.h_BH, case.c_BH, weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G)
     assert torch.autograd.gradcheck(run, inputs)
 
 

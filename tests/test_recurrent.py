@@ -6,20 +6,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import nmt.model.recurrent as recurrent_module
+from nmt.config import Implementation
+from nmt.model.fast import lstm_layer
 from nmt.model.recurrent import RecurrentState, StackedLSTM
 from tests.hardware import needs_bf16
 
-Choose = Callable[[bool], None]
-BOTH_LAYERS = pytest.mark.parametrize("own", [True, False], ids=["own layer", "torch's layer"])
+Choose = Callable[[str], None]
+IMPLEMENTATIONS = pytest.mark.parametrize("implementation", ["reference", "own layer", "torch's layer"])
 
 
 @pytest.fixture
 def choose_layer(monkeypatch: pytest.MonkeyPatch) -> Choose:
-    """Decide which of the two implementations runs, whatever the processor."""
+    """Decide which of the implementations runs, whatever the processor."""
 
-    def choose(own: bool) -> None:
-        monkeypatch.setattr(recurrent_module, "_own_layer_pays", lambda *_args, **_kwargs: own)
+    def choose(name: str) -> None:
+        implementation = Implementation.reference if name == "reference" else Implementation.fast
+        monkeypatch.setattr(StackedLSTM, "implementation", implementation)
+        monkeypatch.setattr("nmt.model.recurrent.own_layer_pays", lambda *_args, **_kwargs: name == "own layer")
 
     return choose
 
@@ -40,7 +43,7 @@ def stacked(
 
 def state_of(num_rows: int, *, num_layers: int = 2, hidden_dim: int = 5) -> RecurrentState:
     size = (num_layers, num_rows, hidden_dim)
-    return RecurrentState(randn(*size, seed=98), randn(*size, seed=99))
+    return RecurrentState.unstack(randn(*size, seed=98), randn(*size, seed=99))
 
 
 def by_the_equations(lstm: nn.LSTM, input_TE: Tensor, h_LH: Tensor, c_LH: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -68,10 +71,10 @@ def by_the_equations(lstm: nn.LSTM, input_TE: Tensor, h_LH: Tensor, c_LH: Tensor
     return torch.stack(outputs), torch.stack(h), torch.stack(c)
 
 
-@BOTH_LAYERS
+@IMPLEMENTATIONS
 @pytest.mark.parametrize("lengths", [[6, 6, 6], [2, 6, 3]], ids=["equal", "mixed"])
-def test_lstm_is_its_equations(own: bool, lengths: list[int], choose_layer: Choose) -> None:
-    choose_layer(own)
+def test_lstm_is_its_equations(implementation: str, lengths: list[int], choose_layer: Choose) -> None:
+    choose_layer(implementation)
     rnn, state = stacked(), state_of(3)
     input_TBE = randn(6, 3, 4)
     lengths_B = None if len(set(lengths)) == 1 else torch.tensor(lengths)
@@ -85,19 +88,19 @@ def test_lstm_is_its_equations(own: bool, lengths: list[int], choose_layer: Choo
         torch.testing.assert_close(last.c_LNH[:, row], c_LH, rtol=1e-12, atol=1e-12)
 
 
-@BOTH_LAYERS
-def test_no_state_means_zeros(own: bool, choose_layer: Choose) -> None:
-    choose_layer(own)
+@IMPLEMENTATIONS
+def test_no_state_means_zeros(implementation: str, choose_layer: Choose) -> None:
+    choose_layer(implementation)
     rnn, input_TBE = stacked(), randn(3, 2, 4)
     zeros = torch.zeros(2, 2, 5, dtype=torch.float64)
     for lengths_B in (None, torch.tensor([1, 3])):
-        expected, _ = rnn(input_TBE, RecurrentState(zeros, zeros), lengths_B=lengths_B)
+        expected, _ = rnn(input_TBE, RecurrentState.unstack(zeros, zeros), lengths_B=lengths_B)
         torch.testing.assert_close(rnn(input_TBE, lengths_B=lengths_B)[0], expected, rtol=0, atol=1e-14)
 
 
-@BOTH_LAYERS
-def test_output_is_zero_where_padded_and_padding_is_not_read(own: bool, choose_layer: Choose) -> None:
-    choose_layer(own)
+@IMPLEMENTATIONS
+def test_output_is_zero_where_padded_and_padding_is_not_read(implementation: str, choose_layer: Choose) -> None:
+    choose_layer(implementation)
     rnn, input_TBE, lengths_B = stacked(), randn(5, 3, 4), torch.tensor([2, 4, 1])  # no sentence fills all steps
     output_TBH, last = rnn(input_TBE, lengths_B=lengths_B)
     assert output_TBH.shape == (5, 3, 5)
@@ -111,29 +114,29 @@ def test_output_is_zero_where_padded_and_padding_is_not_read(own: bool, choose_l
 
 
 @pytest.mark.parametrize("lengths", [[6, 6, 6], [2, 6, 3]], ids=["equal", "mixed"])
-def test_both_implementations_agree_in_results_and_gradients(lengths: list[int], choose_layer: Choose) -> None:
+def test_implementations_agree_in_results_and_gradients(lengths: list[int], choose_layer: Choose) -> None:
     rnn = stacked(num_layers=3)
     lengths_B = None if len(set(lengths)) == 1 else torch.tensor(lengths)
     results, all_gradients = [], []
-    for own in (True, False):
-        choose_layer(own)
+    for implementation in ("torch's layer", "own layer", "reference"):
+        choose_layer(implementation)
         input_TBE, state = randn(6, 3, 4).requires_grad_(), state_of(3, num_layers=3)
-        for tensor in state:
-            tensor.requires_grad_()
+        starts = [part.requires_grad_() for layer in state.layers for part in layer]
         output_TBH, last = rnn(input_TBE, state, lengths_B=lengths_B)
         loss = (output_TBH * randn(6, 3, 5, seed=7)).sum() + (last.h_LNH * last.c_LNH).sum()
-        results.append((output_TBH, *last))
-        all_gradients.append(torch.autograd.grad(loss, [input_TBE, *state, *rnn.parameters()]))
-    for own_tensor, torchs in zip((*results[0], *all_gradients[0]), (*results[1], *all_gradients[1]), strict=True):
-        torch.testing.assert_close(own_tensor, torchs, rtol=1e-12, atol=1e-12)
+        results.append((output_TBH, last.h_LNH, last.c_LNH))
+        all_gradients.append(torch.autograd.grad(loss, [input_TBE, *starts, *rnn.parameters()]))
+    for other in (1, 2):
+        torch.testing.assert_close(results[other], results[0], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(all_gradients[other], all_gradients[0], rtol=1e-12, atol=1e-12)
 
 
-@BOTH_LAYERS
+@IMPLEMENTATIONS
 @pytest.mark.parametrize("lengths", [None, [6, 4, 4]], ids=["equal", "mixed"])
 def test_dropout_acts_between_layers_and_never_on_the_recurrent_path(
-    own: bool, lengths: list[int] | None, choose_layer: Choose
+    implementation: str, lengths: list[int] | None, choose_layer: Choose
 ) -> None:
-    choose_layer(own)
+    choose_layer(implementation)
     lengths_B = None if lengths is None else torch.tensor(lengths)
     input_TBE, state = randn(6, 3, 4), state_of(3)
     dropping, plain = stacked(dropout=1.0).train(), stacked()  # all of what goes up is dropped
@@ -145,14 +148,14 @@ def test_dropout_acts_between_layers_and_never_on_the_recurrent_path(
     upper.lstm.load_state_dict(
         {name.replace("_l1", "_l0"): value for name, value in plain.lstm.state_dict().items() if name.endswith("_l1")}
     )
-    upper_state = RecurrentState(state.h_LNH[1:], state.c_LNH[1:])
+    upper_state = RecurrentState(state.layers[1:])
     expected_TBH, _ = upper(torch.zeros(6, 3, 5, dtype=torch.float64), upper_state, lengths_B=lengths_B)
     torch.testing.assert_close(output_TBH, expected_TBH, rtol=0, atol=1e-14)
 
 
-@BOTH_LAYERS
-def test_dropout_changes_training_but_not_evaluation(own: bool, choose_layer: Choose) -> None:
-    choose_layer(own)
+@IMPLEMENTATIONS
+def test_dropout_changes_training_but_not_evaluation(implementation: str, choose_layer: Choose) -> None:
+    choose_layer(implementation)
     input_TBE = randn(6, 3, 4)
     rnn, plain = stacked(dropout=0.5), stacked()
     torch.manual_seed(1)
@@ -161,9 +164,9 @@ def test_dropout_changes_training_but_not_evaluation(own: bool, choose_layer: Ch
     assert torch.equal(rnn.eval()(input_TBE)[0], expected_TBH)
 
 
-@BOTH_LAYERS
-def test_one_layer_has_no_place_for_dropout(own: bool, choose_layer: Choose) -> None:
-    choose_layer(own)
+@IMPLEMENTATIONS
+def test_one_layer_has_no_place_for_dropout(implementation: str, choose_layer: Choose) -> None:
+    choose_layer(implementation)
     input_TBE = randn(6, 3, 4)
     with_dropout, without = stacked(num_layers=1, dropout=0.5).train(), stacked(num_layers=1)
     assert torch.equal(with_dropout(input_TBE)[0], without(input_TBE)[0])
@@ -194,15 +197,15 @@ def test_bf16_stays_within_its_precision(lengths: list[int] | None) -> None:
 def test_the_own_layer_runs_where_it_is_faster(
     num_steps: int, is_packed: bool, with_grad: bool, on_intel: bool, own: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recurrent_module, "is_intel_cpu", lambda: on_intel)
+    monkeypatch.setattr(lstm_layer, "is_intel_cpu", lambda: on_intel)
     input_TBE = randn(num_steps, 2, 4, dtype=torch.float32)
     with torch.set_grad_enabled(with_grad):
-        assert recurrent_module._own_layer_pays(input_TBE, is_packed=is_packed) == own
+        assert lstm_layer.own_layer_pays(input_TBE, is_packed=is_packed) == own
         # bf16 and other devices are torch's, whatever else holds
-        assert not recurrent_module._own_layer_pays(input_TBE.bfloat16(), is_packed=is_packed)
-        assert not recurrent_module._own_layer_pays(input_TBE.to("meta"), is_packed=is_packed)
+        assert not lstm_layer.own_layer_pays(input_TBE.bfloat16(), is_packed=is_packed)
+        assert not lstm_layer.own_layer_pays(input_TBE.to("meta"), is_packed=is_packed)
         with torch.autocast("cpu", torch.bfloat16):
-            assert not recurrent_module._own_layer_pays(input_TBE, is_packed=is_packed)
+            assert not lstm_layer.own_layer_pays(input_TBE, is_packed=is_packed)
 
 
 def test_the_layer_is_chosen_by_whether_sentences_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +215,7 @@ def test_the_layer_is_chosen_by_whether_sentences_are_packed(monkeypatch: pytest
         asked.append(is_packed)
         return True
 
-    monkeypatch.setattr(recurrent_module, "_own_layer_pays", pays)
+    monkeypatch.setattr("nmt.model.recurrent.own_layer_pays", pays)
     rnn, input_TBE = stacked(), randn(3, 2, 4)
     rnn(input_TBE)
     rnn(input_TBE, lengths_B=torch.tensor([3, 2]))
@@ -227,8 +230,30 @@ def test_rows_of_a_state_are_taken_in_any_order_and_more_than_once() -> None:
         assert torch.equal(taken.c_LNH[:, row], state.c_LNH[:, origin])
 
 
-def test_concat_puts_rows_behind() -> None:
+def test_concat_appends_rows() -> None:
     state, other = state_of(2), state_of(3)
     joined = state.concat(other)
     assert torch.equal(joined.select(torch.tensor([0, 1])).c_LNH, state.c_LNH)
     assert torch.equal(joined.select(torch.tensor([2, 3, 4])).h_LNH, other.h_LNH)
+
+
+@IMPLEMENTATIONS
+@torch.no_grad()
+def test_steps_are_the_whole_sequence(implementation: str, choose_layer: Choose) -> None:
+    choose_layer(implementation)
+    rnn, input_TBE, state = stacked(), randn(6, 3, 4), state_of(3)
+    expected_TBH, expected_last = rnn(input_TBE, state)
+    for input_BE, expected_BH in zip(input_TBE, expected_TBH, strict=True):
+        output_BH, state = rnn.step(input_BE, state)
+        torch.testing.assert_close(output_BH, expected_BH, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(state, expected_last, rtol=1e-12, atol=1e-12)
+
+
+def test_reference_runs_the_cell(monkeypatch: pytest.MonkeyPatch, choose_layer: Choose) -> None:
+    """Whoever changes the equations of the cell changes all that the reference computes."""
+    input_TBE, lengths_B = randn(4, 2, 4), torch.tensor([4, 2])
+    choose_layer("reference")
+    expected_TBH, state = stacked()(input_TBE, lengths_B=lengths_B)
+    monkeypatch.setattr("nmt.model.cell.torch.tanh", torch.relu)
+    assert not torch.allclose(stacked()(input_TBE, lengths_B=lengths_B)[0], expected_TBH)
+    assert not torch.allclose(stacked().step(input_TBE[0], state)[0], expected_TBH[0])

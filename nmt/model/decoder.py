@@ -1,7 +1,4 @@
-"""The decoder: one step, and the teacher-forced whole, made of the same parameters (Sutskever et al. 2014, §2).
-
-Shapes: B sentences, T target positions, V target vocabulary, L layers, H units; N = rows in search.
-"""
+"""The decoder: one step, and the teacher-forced whole, of the same parameters (Sutskever et al. 2014, §2)."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from nmt.config import ModelConfig
+from nmt.model.cell import LinearMap
 from nmt.model.dropout import dropout
 from nmt.model.encoder import Encoding
-from nmt.model.recurrent import RecurrentState, StackedLSTM
+from nmt.model.recurrent import RecurrentLayers, RecurrentState, StackedLSTM
 
 
 class DecoderState(NamedTuple):
@@ -24,11 +22,36 @@ class DecoderState(NamedTuple):
         return DecoderState(self.recurrent.select(rows_N))
 
     def concat(self, other: "DecoderState") -> "DecoderState":
-        """Put the rows of `other` behind these."""
+        """Append the rows of `other`."""
         return DecoderState(self.recurrent.concat(other.recurrent))
 
 
-class Decoder(nn.Module):
+class DecoderWiring:
+    """How the parts of a decoder are connected for one step, whatever their implementation."""
+
+    rnn: RecurrentLayers
+    output: LinearMap
+
+    def embed(self, prev_N: Tensor) -> Tensor:
+        """Return the input of the lowest layer, `(N, …)`."""
+        raise NotImplementedError
+
+    def start(self, encoding: Encoding) -> DecoderState:
+        """Start from the encoder's final hidden and cell states, layer by layer; one row per sentence."""
+        return DecoderState(encoding.final)
+
+    def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Read one previous token per row; returns the logits of the next `(N, V)` and the state after it."""
+        hidden_NH, recurrent = self.rnn.step(self.embed(prev_N), state.recurrent)
+        return self.output(hidden_NH), DecoderState(recurrent)
+
+
+class Decoder(DecoderWiring, nn.Module):
+    """A decoder with parameters: an embedding, stacked LSTMs and an output layer."""
+
+    rnn: StackedLSTM
+    output: nn.Linear
+
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
         self.dropout = config.dropout
@@ -39,23 +62,17 @@ class Decoder(nn.Module):
         )
         self.output = nn.Linear(config.hidden_dim, vocab_size)
 
-    def start(self, encoding: Encoding) -> DecoderState:
-        """Start from the encoder's final hidden and cell states, layer by layer; one row per sentence."""
-        return DecoderState(encoding.final)
+    def embed(self, prev_N: Tensor) -> Tensor:
+        """Return the embeddings, of any shape of tokens, with dropout in training."""
+        return dropout(self.embedding(prev_N), self.dropout, training=self.training)
 
     def forward(self, tgt_in_BT: Tensor, state: DecoderState) -> Tensor:
         """Run teacher-forced over `BOS y_1 … y_n`; returns the states before the output layer, `(T, B, H)`.
 
         The output layer is left to the caller, since only real tokens should pay for it.
         """
-        embedded_TBE = dropout(self.embedding(tgt_in_BT.t()), self.dropout, training=self.training)
-        hidden_TBH, _ = self.rnn(embedded_TBE, state.recurrent)
+        hidden_TBH, _ = self.rnn(self.embed(tgt_in_BT.t()), state.recurrent)
         return dropout(hidden_TBH, self.dropout, training=self.training)
 
     if TYPE_CHECKING:
         __call__ = forward
-
-    def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Read one previous token per row; returns the logits of the next `(N, V)` and the state after it."""
-        hidden_1NH, recurrent = self.rnn(self.embedding(prev_N).unsqueeze(0), state.recurrent)
-        return self.output(hidden_1NH[0]), DecoderState(recurrent)

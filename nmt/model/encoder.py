@@ -1,7 +1,4 @@
-"""Source ids -> states (Sutskever et al. 2014, §2 and §3.3).
-
-Shapes: B sentences, S source positions (EOS included), L layers, H units.
-"""
+"""The encoder: source ids to states (Sutskever et al. 2014, §2 and §3.3)."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,7 +7,7 @@ from torch import Tensor, nn
 
 from nmt.config import ModelConfig, SourceOrder
 from nmt.model.dropout import dropout
-from nmt.model.recurrent import RecurrentState, StackedLSTM
+from nmt.model.recurrent import RecurrentLayers, RecurrentState, StackedLSTM
 
 
 class Encoding(NamedTuple):
@@ -35,29 +32,51 @@ def reverse_source(src_BS: Tensor, lengths_B: Tensor) -> Tensor:
     return src_BS.gather(1, torch.where(is_word_BS, last_word_B1 - position_S, position_S))
 
 
-class Encoder(nn.Module):
-    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
-        super().__init__()
-        self.source_order = config.source_order
-        self.dropout = config.dropout
-        # from_pretrained draws no numbers: `initialize` does, and on a meta device drawing imports half of torch
-        zeros_VE = torch.zeros(vocab_size, config.embedding_dim)
-        self.embedding = nn.Embedding.from_pretrained(zeros_VE, freeze=False)  # type: ignore[no-untyped-call]
-        self.rnn = StackedLSTM(
-            config.embedding_dim, config.hidden_dim, num_layers=config.num_layers, dropout=config.dropout
-        )
+class EncoderWiring:
+    """How the parts of an encoder are connected, whatever their implementation."""
 
-    def forward(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
-        """Read source sentences, right-padded, EOS last; `lengths_B` counts EOS and lies on the CPU.
+    source_order: SourceOrder
+    rnn: RecurrentLayers
+
+    def embed(self, token_SB: Tensor) -> Tensor:
+        """Return the input of the lowest layer, `(S, B, …)`."""
+        raise NotImplementedError
+
+    def encode(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
+        """Read source sentences, right-padded, EOS last; `lengths_B` counts EOS and is on the CPU.
 
         Sentences of equal length need no packing and run at more than twice the speed.
         """
         equal_lengths = int(lengths_B.min()) == src_BS.shape[1]
         if self.source_order == SourceOrder.reversed:
             src_BS = reverse_source(src_BS, lengths_B)
-        embedded_SBE = dropout(self.embedding(src_BS.t()), self.dropout, training=self.training)
-        output_SBH, final = self.rnn(embedded_SBE, lengths_B=None if equal_lengths else lengths_B)
+        output_SBH, final = self.rnn(self.embed(src_BS.t()), lengths_B=None if equal_lengths else lengths_B)
         return Encoding(final, output_SBH, lengths_B)
+
+
+class Encoder(EncoderWiring, nn.Module):
+    """An encoder with parameters: an embedding and stacked LSTMs."""
+
+    rnn: StackedLSTM
+
+    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.source_order = config.source_order
+        self.dropout = config.dropout
+        # from_pretrained draws no random numbers: `initialize` does, and on a meta device drawing imports half of torch
+        zeros_VE = torch.zeros(vocab_size, config.embedding_dim)
+        self.embedding = nn.Embedding.from_pretrained(zeros_VE, freeze=False)  # type: ignore[no-untyped-call]
+        self.rnn = StackedLSTM(
+            config.embedding_dim, config.hidden_dim, num_layers=config.num_layers, dropout=config.dropout
+        )
+
+    def embed(self, token_SB: Tensor) -> Tensor:
+        """Return the embeddings, `(S, B, E)`, with dropout in training."""
+        return dropout(self.embedding(token_SB), self.dropout, training=self.training)
+
+    def forward(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
+        """Encode: see `EncoderWiring.encode`."""
+        return self.encode(src_BS, lengths_B)
 
     if TYPE_CHECKING:
         __call__ = forward

@@ -13,30 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nmt.linear import INT8_STEPS, INT8_ZERO
 from nmt.text.subword import BOS_ID, PAD_ID
 
 LOG2_E = math.log2(math.e)
 SLICE = 64  # vocabulary entries per slice; 16 and 32 were slower
 BLOCK_ROWS = 64  # rows scanned at once on a CPU: with 8,000 subwords they stay in its cache
 SAFE_SUMS = (1e-25, 1e35)  # sums of exp between these have lost nothing in float32
-
-
-def lstm_cell(gates_NG: Tensor, before_c_NH: Tensor, *, h_NH: Tensor, c_NH: Tensor) -> None:
-    """Apply the equations of an LSTM's cell to the sums of what enters its gates.
-
-    Writes the new state to `h_NH`, which is float32 or quantized uint8, and `c_NH`; overwrites `gates_NG`.
-    """
-    i, f, g, o = gates_NG.chunk(4, dim=1)
-    g.mul_(2)
-    gates_NG.sigmoid_()
-    g.mul_(2).sub_(1)  # tanh(x) = 2 sigmoid(2x) - 1
-    torch.mul(f, before_c_NH, out=c_NH)
-    c_NH.addcmul_(i, g)
-    quantizes = h_NH.dtype == torch.uint8
-    exact_h_NH = torch.mul(c_NH, 2, out=None if quantizes else h_NH).sigmoid_().mul_(2).sub_(1).mul_(o)
-    if quantizes:
-        h_NH.copy_(exact_h_NH.mul_(INT8_STEPS).round_().add_(INT8_ZERO))
 
 
 class Scan(NamedTuple):

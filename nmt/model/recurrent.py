@@ -1,121 +1,216 @@
-"""The stacked LSTM and its state.
+"""Layers over time: cells become layers, layers become a stack.
 
-Shapes: B sentences, T time steps, L layers, E inputs, H units; N = rows of a state (B, or B·K in beam search).
+Dropout acts on what goes from one layer to the next, never on the recurrent path (Zaremba et al. 2014).
 """
 
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from nmt.device import is_intel_cpu
+from nmt.config import Implementation
+from nmt.model.cell import CellState, LSTMCell
 from nmt.model.dropout import dropout
-from nmt.model.lstm_layer import lstm_layer
+from nmt.model.fast.lstm_layer import LSTMLayer, own_layer_pays
 
 
 class RecurrentState(NamedTuple):
-    """Hidden and cell states of every layer, `(L, N, H)` each."""
+    """The state of every layer, from the lowest to the top one; N rows each."""
 
-    h_LNH: Tensor
-    c_LNH: Tensor
+    layers: tuple[CellState, ...]
 
     def select(self, rows_N: Tensor) -> "RecurrentState":
         """Take the rows `rows_N`, in that order; a row may be taken several times."""
-        return RecurrentState(self.h_LNH.index_select(1, rows_N), self.c_LNH.index_select(1, rows_N))
+        return RecurrentState(tuple(tuple(part.index_select(0, rows_N) for part in layer) for layer in self.layers))
 
     def concat(self, other: "RecurrentState") -> "RecurrentState":
-        """Put the rows of `other` behind these."""
-        return RecurrentState(torch.cat((self.h_LNH, other.h_LNH), 1), torch.cat((self.c_LNH, other.c_LNH), 1))
+        """Append the rows of `other`."""
+        pairs = zip(self.layers, other.layers, strict=True)
+        return RecurrentState(tuple(tuple(map(torch.cat, zip(*both, strict=True))) for both in pairs))
+
+    def float(self) -> "RecurrentState":
+        """Convert all parts to float32."""
+        return RecurrentState(tuple(tuple(part.float() for part in layer) for layer in self.layers))
+
+    @property
+    def h_LNH(self) -> Tensor:  # noqa: N802
+        """The hidden states of all layers, as torch's LSTM takes them."""
+        return torch.stack([layer[0] for layer in self.layers])
+
+    @property
+    def c_LNH(self) -> Tensor:  # noqa: N802
+        """The cell states of all layers, as torch's LSTM takes them."""
+        return torch.stack([layer[1] for layer in self.layers])
+
+    @classmethod
+    def unstack(cls, h_LNH: Tensor, c_LNH: Tensor) -> "RecurrentState":
+        """Split what torch's LSTM returns into layers."""
+        return cls(tuple(zip(h_LNH.unbind(), c_LNH.unbind(), strict=True)))
+
+
+class RecurrentLayers(Protocol):
+    """A stack of recurrent layers: what encoder and decoder need of it."""
+
+    def __call__(
+        self, input_TBE: Tensor, state: RecurrentState | None = None, *, lengths_B: Tensor | None = None
+    ) -> tuple[Tensor, RecurrentState]:
+        """Run over whole sequences.
+
+        Args:
+            state: the initial state; zeros if it is None.
+            lengths_B: the time steps of each sentence, on the CPU; None: all of them, which is faster.
+
+        Returns:
+            The outputs of the top layer `(T, B, H)`, zero where padded, and the state after each sentence's last step.
+        """
+
+    def step(self, input_NE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        """Run over one time step; returns the output of the top layer `(N, H)` and the state."""
+
+
+class Layer(Protocol):
+    """One layer, run over packed sequences."""
+
+    def __call__(
+        self, input_PE: Tensor, state: CellState | None, batch_sizes: Sequence[int]
+    ) -> tuple[Tensor, CellState]:
+        """Run over all time steps.
+
+        Args:
+            input_PE: all time steps, one after the other; step t has `batch_sizes[t]` rows, longest sentences first.
+            state: the initial state; zeros if it is None.
+
+        Returns:
+            The hidden states of all positions `(P, H)`, and the state after each sentence's last step.
+        """
+
+
+def run_over_time(
+    cell: LSTMCell, input_PE: Tensor, state: CellState | None, batch_sizes: Sequence[int]
+) -> tuple[Tensor, CellState]:
+    """Run a cell over all time steps: the plain `Layer`."""
+    input_gates = cell.input_gates(input_PE).split_with_sizes(list(batch_sizes))
+    if state is None:
+        state = cell.initial_state(input_gates[0])
+    outputs: list[Tensor] = []
+    last_states: list[CellState] = []  # of the sentences that have ended, shortest first
+    for input_gates_NG, size in zip(input_gates, batch_sizes, strict=True):
+        if size < len(state[0]):
+            last_states.insert(0, tuple(part[size:] for part in state))
+            state = tuple(part[:size] for part in state)
+        state = cell.step(input_gates_NG, state)
+        outputs.append(state[0])
+    last_states.insert(0, state)
+    return torch.cat(outputs), tuple(map(torch.cat, zip(*last_states, strict=True)))
+
+
+def run_layers(
+    layers: Sequence[Layer],
+    input_TBE: Tensor,
+    state: RecurrentState | None,
+    *,
+    lengths_B: Tensor | None,
+    dropout_between: float = 0.0,
+) -> tuple[Tensor, RecurrentState]:
+    """Run layers, one on top of the other, over whole sequences; `RecurrentLayers` says what goes in and out."""
+    num_steps, num_rows = input_TBE.shape[:2]
+    if lengths_B is None:
+        packed, values, batch_sizes = None, input_TBE.flatten(0, 1), [num_rows] * num_steps
+    else:
+        packed = pack_padded_sequence(input_TBE, lengths_B, enforce_sorted=False)
+        values, batch_sizes = packed.data, packed.batch_sizes.tolist()
+        if state is not None and packed.sorted_indices is not None:
+            state = state.select(packed.sorted_indices)
+    last_states: list[CellState] = []
+    for number, layer in enumerate(layers):
+        if number > 0:
+            values = dropout(values, dropout_between, training=dropout_between > 0)
+        values, last_state = layer(values, None if state is None else state.layers[number], batch_sizes)
+        last_states.append(last_state)
+    last = RecurrentState(tuple(last_states))
+    if packed is None:
+        return values.view(num_steps, num_rows, -1), last
+    output_TBH, _ = pad_packed_sequence(packed._replace(data=values), total_length=num_steps)
+    return output_TBH, last if packed.unsorted_indices is None else last.select(packed.unsorted_indices)
+
+
+class CellStack:
+    """`RecurrentLayers` over any cells, without dropout."""
+
+    def __init__(self, cells: Sequence[LSTMCell]) -> None:
+        self.cells = tuple(cells)
+
+    def __call__(
+        self, input_TBE: Tensor, state: RecurrentState | None = None, *, lengths_B: Tensor | None = None
+    ) -> tuple[Tensor, RecurrentState]:
+        layers = [partial(run_over_time, cell) for cell in self.cells]
+        return run_layers(layers, input_TBE, state, lengths_B=lengths_B)
+
+    def step(self, input_NE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        layers: list[CellState] = []
+        for cell, before in zip(self.cells, state.layers, strict=True):
+            layers.append(cell.step(cell.input_gates(input_NE), before))
+            input_NE = layers[-1][0]
+        return input_NE, RecurrentState(tuple(layers))
 
 
 class StackedLSTM(nn.Module):
-    """LSTM layers over time (Hochreiter & Schmidhuber 1997, with forget gates), gates in torch's order i, f, g, o.
+    """Stacked LSTM layers with the parameters of `nn.LSTM`."""
 
-    Dropout acts on what goes from one layer to the next, never on the recurrent path (Zaremba et al. 2014).
-    """
+    implementation = Implementation.fast
 
     def __init__(self, input_dim: int, hidden_dim: int, *, num_layers: int, dropout: float) -> None:
         super().__init__()
         self.lstm = nn.LSTM(input_dim, hidden_dim, num_layers, dropout=dropout if num_layers > 1 else 0.0)
 
+    def cells(self) -> list[LSTMCell]:
+        """Return the cells of all layers, over these parameters."""
+        return [
+            LSTMCell(partial(F.linear, weight=w_ih_GE, bias=b_ih_G + b_hh_G), partial(F.linear, weight=w_hh_GH))
+            for w_ih_GE, w_hh_GH, b_ih_G, b_hh_G in self.lstm.all_weights
+        ]
+
     def forward(
         self, input_TBE: Tensor, state: RecurrentState | None = None, *, lengths_B: Tensor | None = None
     ) -> tuple[Tensor, RecurrentState]:
-        """Run over all time steps.
-
-        Args:
-            state: where to start; zeros where it is None.
-            lengths_B: steps that count in each sentence, on the CPU; None: all of them, which is faster.
-
-        Returns:
-            Outputs of the top layer `(T, B, H)`, zero where padded, and the state after each sentence's last step.
-        """
-        if input_TBE.device.type == "cuda" and torch.is_autocast_enabled("cuda"):
-            # torch's autocast runs cuDNN's LSTM in fp16, whatever its dtype: small gradients would vanish
-            with torch.autocast("cuda", enabled=False):
-                float_state = None if state is None else RecurrentState(state.h_LNH.float(), state.c_LNH.float())
-                return self.forward(input_TBE.float(), float_state, lengths_B=lengths_B)
-        packed = None if lengths_B is None else pack_padded_sequence(input_TBE, lengths_B, enforce_sorted=False)
-        if _own_layer_pays(input_TBE, is_packed=packed is not None):
-            return self._run_own_layers(input_TBE, state, packed)
-        if packed is None:
-            output_TBH, (h, c) = self.lstm(input_TBE, state)
+        """Run over whole sequences, as `RecurrentLayers` says, by the fastest means unless `implementation` forbids."""
+        layers: list[Layer]
+        if self.implementation == Implementation.reference:
+            layers = [partial(run_over_time, cell) for cell in self.cells()]
+        elif own_layer_pays(input_TBE, is_packed=lengths_B is not None):
+            layers = [LSTMLayer(*weights) for weights in self.lstm.all_weights]
         else:
-            packed_output, (h, c) = self.lstm(packed, state)
-            output_TBH, _ = pad_packed_sequence(packed_output, total_length=len(input_TBE))
-        return output_TBH, RecurrentState(h, c)
+            return self._run_torch(input_TBE, state, lengths_B=lengths_B)
+        dropout_between = self.lstm.dropout if self.training else 0.0
+        return run_layers(layers, input_TBE, state, lengths_B=lengths_B, dropout_between=dropout_between)
 
     if TYPE_CHECKING:
         __call__ = forward
 
-    def _run_own_layers(
-        self, input_TBE: Tensor, state: RecurrentState | None, packed: PackedSequence | None
+    def step(self, input_NE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        """Run over one time step; returns the output of the top layer `(N, H)` and the state."""
+        if self.implementation == Implementation.reference:
+            return CellStack(self.cells()).step(input_NE, state)
+        output_1NH, state = self(input_NE.unsqueeze(0), state)
+        return output_1NH[0], state
+
+    def _run_torch(
+        self, input_TBE: Tensor, state: RecurrentState | None, *, lengths_B: Tensor | None
     ) -> tuple[Tensor, RecurrentState]:
-        """Do what `nn.LSTM` does, with its parameters, by `lstm_layer`."""
-        num_steps, num_rows, _ = input_TBE.shape
-        if state is None:
-            zeros_LBH = input_TBE.new_zeros(self.lstm.num_layers, num_rows, self.lstm.hidden_size)
-            state = RecurrentState(zeros_LBH, zeros_LBH)
-        batch_sizes = [num_rows] * num_steps if packed is None else packed.batch_sizes.tolist()
-        if packed is not None and packed.sorted_indices is not None:
-            state = state.select(packed.sorted_indices)
-        values = input_TBE.flatten(0, 1) if packed is None else packed.data
-        h_by_layer, c_by_layer = [], []
-        for layer in range(self.lstm.num_layers):
-            if layer > 0:
-                values = dropout(values, self.lstm.dropout, training=self.training)
-            parameter = partial(_layer_parameter, self.lstm, layer)
-            values, h_BH, c_BH = lstm_layer(
-                values,
-                state.h_LNH[layer],
-                state.c_LNH[layer],
-                weight_ih_GE=parameter("weight_ih"),
-                weight_hh_GH=parameter("weight_hh"),
-                bias_G=parameter("bias_ih") + parameter("bias_hh"),
-                batch_sizes=batch_sizes,
-            )
-            h_by_layer.append(h_BH)
-            c_by_layer.append(c_BH)
-        last = RecurrentState(torch.stack(h_by_layer), torch.stack(c_by_layer))
-        if packed is None:
-            return values.view(num_steps, num_rows, -1), last
-        output_TBH, _ = pad_packed_sequence(packed._replace(data=values), total_length=num_steps)
-        return output_TBH, last if packed.unsorted_indices is None else last.select(packed.unsorted_indices)
-
-
-def _layer_parameter(lstm: nn.LSTM, layer: int, kind: str) -> Tensor:
-    parameter: Tensor = getattr(lstm, f"{kind}_l{layer}")
-    return parameter
-
-
-def _own_layer_pays(input_TBE: Tensor, *, is_packed: bool) -> bool:
-    """Tell whether `lstm_layer` is faster than torch's: docs/decisions.md has the measurements.
-
-    torch's layer wins where it computes in bf16, without gradients, or in fp32 through oneDNN on a processor that is
-    not Intel's; packed sequences it takes at less than half its rate everywhere.
-    """
-    if input_TBE.device.type != "cpu" or torch.is_autocast_enabled("cpu") or input_TBE.dtype == torch.bfloat16:
-        return False
-    return is_packed or (torch.is_grad_enabled() and len(input_TBE) > 1 and is_intel_cpu())
+        if input_TBE.device.type == "cuda" and torch.is_autocast_enabled("cuda"):
+            # torch's autocast runs cuDNN's LSTM in fp16, whatever its dtype: small gradients would vanish
+            with torch.autocast("cuda", enabled=False):
+                float_state = None if state is None else state.float()
+                return self._run_torch(input_TBE.float(), float_state, lengths_B=lengths_B)
+        start = None if state is None else (state.h_LNH, state.c_LNH)
+        if lengths_B is None:
+            output_TBH, last = self.lstm(input_TBE, start)
+        else:
+            packed = pack_padded_sequence(input_TBE, lengths_B, enforce_sorted=False)
+            packed_output, last = self.lstm(packed, start)
+            output_TBH, _ = pad_packed_sequence(packed_output, total_length=len(input_TBE))
+        return output_TBH, RecurrentState.unstack(*last)

@@ -1,14 +1,11 @@
-"""Encoder + decoder, and how their parameters start.
-
-Shapes: B sentences, S source positions, T target positions, M = real target tokens of a batch, V target vocabulary.
-"""
+"""Encoder and decoder together, and how their parameters are initialized."""
 
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from nmt.config import ModelConfig
+from nmt.config import Implementation, ModelConfig
 from nmt.corpus.batching import Batch
 from nmt.model.decoder import Decoder
 from nmt.model.encoder import Encoder, Encoding
@@ -23,13 +20,22 @@ class Seq2Seq(nn.Module):
         self.encoder = Encoder(config, src_vocab_size)
         self.decoder = Decoder(config, tgt_vocab_size)
 
+    @property
+    def implementation(self) -> Implementation:
+        """Which implementation runs: the one laid out for speed, or the plain one, of the same parameters."""
+        return self.encoder.rnn.implementation
+
+    @implementation.setter
+    def implementation(self, implementation: Implementation) -> None:
+        self.encoder.rnn.implementation = self.decoder.rnn.implementation = implementation
+
     def encode(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
         return self.encoder(src_BS, lengths_B)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the states before the output layer of the batch's real target tokens, `(M, H)`.
 
-        They stand in the order of `batch.tgt_token_M`; padding is gone.
+        They are in the order of `batch.tgt_token_M`, without padding.
         """
         state = self.decoder.start(self.encode(batch.src_BS, batch.src_len_B))
         hidden_TBH = self.decoder(batch.tgt_in_BT, state)
@@ -49,7 +55,7 @@ class Seq2Seq(nn.Module):
 
 @torch.no_grad()
 def initialize(model: Seq2Seq, *, generator: torch.Generator) -> None:
-    """Draw every parameter uniformly from ±`init_range` (Sutskever et al. 2014, §3.4).
+    """Initialize every parameter uniformly in ±`init_range` (Sutskever et al. 2014, §3.4).
 
     `forget_bias` is then added to the forget gates' input biases (Jozefowicz et al. 2015, §2.2); the paper has none.
     """

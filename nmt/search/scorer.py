@@ -20,7 +20,7 @@ from nmt.device import InferencePrecision
 from nmt.errors import CheckpointError
 from nmt.model import kernels
 from nmt.model.decoder import DecoderState
-from nmt.model.inference import prepare_for_inference
+from nmt.model.fast.inference import prepare_for_inference
 from nmt.model.seq2seq import Seq2Seq
 from nmt.text.subword import SubwordModel
 

@@ -41,6 +41,7 @@ MAY_CHANGE = (
     "search.window_lines",
     "device",
     "threads",
+    "implementation",
     "run_dir",
     "resume",
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from nmt.model.lstm_layer import lstm_layer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
@@ -18,7 +19,6 @@ from benchmarks.update import TimedBatches, update_phases
 from benchmarks.workload import batch_shape, build_trainer, build_workload, draw_batches
 from nmt.corpus.batching import plan_epoch
 from nmt.device import has_fast_bf16
-from nmt.model.lstm_layer import lstm_layer
 
 _SHORTEST = 0.5  # of the longest sentence, in a packed batch
 

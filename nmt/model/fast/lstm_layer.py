@@ -1,62 +1,68 @@
-"""One LSTM layer over packed sequences on a CPU, forward and backward, as few and as large products as can be.
+"""One LSTM layer over packed sequences on a CPU, forward and backward, with as few and as large matmuls as possible.
 
+It computes what `nmt.model.recurrent.run_over_time` computes with an `nmt.model.cell.LSTMCell`, and its gradient.
 torch's fused CPU layer multiplies by the input weights, and takes the weights' gradients, step by step. Here everything
-that does not wait for the previous step is one product over all steps: the input's share of the gates, and in the
-backward pass the gradients of both weights and of the input. Only the product with the previous hidden state is left
-inside the loop. Sequences of unequal length cost no padding: at each step the rows that have ended are left out.
+that does not wait for the previous step is one matmul over all steps: the input's share of the gates, and in the
+backward pass the gradients of both weights and of the input. Only the matmul with the previous hidden state is left
+inside the loop. Sequences of unequal length cost no padding: each step leaves out the rows that have ended.
 
-Shapes: B sentences, longest first; P positions, all steps one after the other (step t has `batch_sizes[t]` rows);
-E inputs, H units, G = 4·H gates in torch's order i, f, g, o.
+Packed positions P: all steps one after the other; step t has `batch_sizes[t]` rows, longest sentences first.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from nmt.device import is_intel_cpu
+from nmt.model.cell import CellState
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
-class LayerOutput(NamedTuple):
-    """Hidden states of all positions `(P, H)`, and the state `(B, H)` after each sentence's last step."""
+def own_layer_pays(input_TBE: Tensor, *, is_packed: bool) -> bool:
+    """Return whether `LSTMLayer` is faster than torch's layers: docs/decisions.md has the measurements.
 
-    h_PH: Tensor
-    last_h_BH: Tensor
-    last_c_BH: Tensor
+    torch's layers are faster in bf16, without gradients, and in fp32 through oneDNN on processors other than Intel's;
+    packed sequences take them more than twice as long everywhere.
+    """
+    if input_TBE.device.type != "cpu" or torch.is_autocast_enabled("cpu") or input_TBE.dtype == torch.bfloat16:
+        return False
+    return is_packed or (torch.is_grad_enabled() and len(input_TBE) > 1 and is_intel_cpu())
 
 
-def lstm_layer(
-    input_PE: Tensor,
-    h_BH: Tensor,
-    c_BH: Tensor,
-    *,
-    weight_ih_GE: Tensor,
-    weight_hh_GH: Tensor,
-    bias_G: Tensor,
-    batch_sizes: Sequence[int],
-) -> LayerOutput:
-    """Run one layer (Hochreiter & Schmidhuber 1997, with forget gates) from the state `h_BH`, `c_BH`."""
-    return LayerOutput(
-        *_LSTMLayer.apply(  # type: ignore[no-untyped-call]
-            input_PE, h_BH, c_BH, weight_ih_GE, weight_hh_GH, bias_G, tuple(batch_sizes)
+class LSTMLayer:
+    """A `nmt.model.recurrent.Layer` with the weights of `nn.LSTM`."""
+
+    def __init__(self, weight_ih_GE: Tensor, weight_hh_GH: Tensor, bias_ih_G: Tensor, bias_hh_G: Tensor) -> None:
+        self._weights = weight_ih_GE, weight_hh_GH, bias_ih_G + bias_hh_G
+
+    def __call__(
+        self, input_PE: Tensor, state: CellState | None, batch_sizes: Sequence[int]
+    ) -> tuple[Tensor, CellState]:
+        if state is None:
+            zeros_BH = input_PE.new_zeros(batch_sizes[0], self._weights[1].shape[1])
+            state = zeros_BH, zeros_BH
+        h_PH, last_h_BH, last_c_BH = _LSTMFunction.apply(  # type: ignore[no-untyped-call]
+            input_PE, *state, *self._weights, tuple(batch_sizes)
         )
-    )
+        return h_PH, (last_h_BH, last_c_BH)
 
 
-def per_step(whole_PX: Tensor, batch_sizes: Sequence[int]) -> tuple[Tensor, ...]:
+def _per_step(whole_PX: Tensor, batch_sizes: Sequence[int]) -> tuple[Tensor, ...]:
     """View packed positions as the rows of each step."""
     return torch.split_with_sizes(whole_PX, list(batch_sizes))
 
 
-def state_before(states: Sequence[Tensor], start_BH: Tensor, t: int, size: int) -> Tensor:
+def _state_before(states: Sequence[Tensor], start_BH: Tensor, t: int, size: int) -> Tensor:
     """Return the state before step t, of the `size` rows that take part in it; `states` are those after each step."""
     before = states[t - 1] if t > 0 else start_BH
     return before if len(before) == size else before[:size]
 
 
-def last_states(states: Sequence[Tensor]) -> Tensor:
+def _last_states(states: Sequence[Tensor]) -> Tensor:
     """Gather, from the states after each step, the one after each sentence's last."""
     parts: list[Tensor] = []
     ended = 0
@@ -67,7 +73,7 @@ def last_states(states: Sequence[Tensor]) -> Tensor:
     return torch.cat(parts)
 
 
-class _LSTMLayer(torch.autograd.Function):
+class _LSTMFunction(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -83,16 +89,16 @@ class _LSTMLayer(torch.autograd.Function):
         gates_PG = torch.addmm(bias_G, input_PE, weight_ih_GE.t())
         h_PH, c_PH, tanh_c_PH = (input_PE.new_empty(len(input_PE), hidden_dim) for _ in range(3))
         # Views taken before the loop, by one call for all steps: in it they would cost a small layer a few percent.
-        gates, h, c, tanh_c = (per_step(whole, batch_sizes) for whole in (gates_PG, h_PH, c_PH, tanh_c_PH))
-        i_and_f = per_step(gates_PG[:, : 2 * hidden_dim], batch_sizes)
+        gates, h, c, tanh_c = (_per_step(whole, batch_sizes) for whole in (gates_PG, h_PH, c_PH, tanh_c_PH))
+        i_and_f = _per_step(gates_PG[:, : 2 * hidden_dim], batch_sizes)
         i, f, g, o = _split_gates(gates_PG, batch_sizes)
         weight_hh_HG = weight_hh_GH.t()
         for t, size in enumerate(batch_sizes):
-            gates[t].addmm_(state_before(h, start_h_BH, t, size), weight_hh_HG)
+            gates[t].addmm_(_state_before(h, start_h_BH, t, size), weight_hh_HG)
             i_and_f[t].sigmoid_()
             g[t].tanh_()
             o[t].sigmoid_()
-            torch.mul(f[t], state_before(c, start_c_BH, t, size), out=c[t])
+            torch.mul(f[t], _state_before(c, start_c_BH, t, size), out=c[t])
             c[t].addcmul_(i[t], g[t])
             torch.tanh(c[t], out=tanh_c[t])
             torch.mul(o[t], tanh_c[t], out=h[t])
@@ -100,7 +106,7 @@ class _LSTMLayer(torch.autograd.Function):
             input_PE, start_h_BH, start_c_BH, weight_ih_GE, weight_hh_GH, gates_PG, h_PH, c_PH, tanh_c_PH
         )
         ctx.batch_sizes = batch_sizes
-        return h_PH, last_states(h), last_states(c)
+        return h_PH, _last_states(h), _last_states(c)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -111,7 +117,7 @@ class _LSTMLayer(torch.autograd.Function):
         batch_sizes: tuple[int, ...] = ctx.batch_sizes
         grad_gates_PG = torch.empty_like(gates_PG)
         grad_gates, grad_h, c, tanh_c = (
-            per_step(whole, batch_sizes) for whole in (grad_gates_PG, grad_h_PH, c_PH, tanh_c_PH)
+            _per_step(whole, batch_sizes) for whole in (grad_gates_PG, grad_h_PH, c_PH, tanh_c_PH)
         )
         i, f, g, o = _split_gates(gates_PG, batch_sizes)
         di, df, dg, do = _split_gates(grad_gates_PG, batch_sizes)
@@ -125,7 +131,7 @@ class _LSTMLayer(torch.autograd.Function):
             _sigmoid_backward(torch.mul(dh, tanh_c[t], out=work), o[t], grad_input=do[t])
             dc += _tanh_backward(torch.mul(dh, o[t], out=work), tanh_c[t], grad_input=work)
             _sigmoid_backward(torch.mul(dc, g[t], out=work), i[t], grad_input=di[t])
-            before_c = state_before(c, start_c_BH, t, size)
+            before_c = _state_before(c, start_c_BH, t, size)
             _sigmoid_backward(torch.mul(dc, before_c, out=work), f[t], grad_input=df[t])
             _tanh_backward(torch.mul(dc, i[t], out=work), g[t], grad_input=dg[t])
             dc *= f[t]
@@ -143,11 +149,11 @@ class _LSTMLayer(torch.autograd.Function):
 
 def _split_gates(gates_PG: Tensor, batch_sizes: tuple[int, ...]) -> list[tuple[Tensor, ...]]:
     """View the gates i, f, g, o apart, each as one `(rows, H)` a step."""
-    return [per_step(gate_PH, batch_sizes) for gate_PH in gates_PG.chunk(4, dim=1)]
+    return [_per_step(gate_PH, batch_sizes) for gate_PH in gates_PG.chunk(4, dim=1)]
 
 
 def _grad_weight_hh(grad_gates_PG: Tensor, h_PH: Tensor, start_h_BH: Tensor, batch_sizes: tuple[int, ...]) -> Tensor:
-    """Multiply the gates' gradients by the states before them, in one product over all steps but the first."""
+    """Multiply the gates' gradients by the states before them, in one matmul over all steps but the first."""
     num_rows = batch_sizes[0]
     grad_GH = grad_gates_PG[:num_rows].t() @ start_h_BH
     if len(batch_sizes) == 1:
@@ -156,6 +162,6 @@ def _grad_weight_hh(grad_gates_PG: Tensor, h_PH: Tensor, start_h_BH: Tensor, bat
         previous_PH = h_PH[:-num_rows]
     else:
         previous_PH = torch.cat(
-            [state[:size] for state, size in zip(per_step(h_PH, batch_sizes), batch_sizes[1:], strict=False)]
+            [state[:size] for state, size in zip(_per_step(h_PH, batch_sizes), batch_sizes[1:], strict=False)]
         )
     return grad_GH.addmm_(grad_gates_PG[num_rows:].t(), previous_PH)

@@ -1,0 +1,129 @@
+"""Linear maps for inference on a CPU: as torch computes them, prepacked, in bf16 or int8, or looked up in a table.
+
+All but the table map hidden states, which are between -1 and 1. In int8 they are rounded to the fixed grid of 1/127
+that this range suggests, and the weights to a grid for each output: a row's result does not depend on the other rows.
+"""
+
+from functools import cache
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+INT8_STEPS = 127
+INT8_ZERO = 128
+TABLE_BYTES = 512 * 2**20  # a larger table would cost more memory and cache than it saves
+
+
+class FastLinear(Protocol):
+    """A `nmt.model.cell.LinearMap` that can also add its result to a sum; results are float32 or bf16."""
+
+    def __call__(self, input_NI: Tensor) -> Tensor:
+        """Return W x + b, `(N, O)`."""
+
+    def add_to(self, sum_NO: Tensor, input_NI: Tensor) -> Tensor:
+        """Return the sum with W x + b added; overwrites `sum_NO`, which is float32."""
+
+
+class PlainLinear:
+    """float32 or bf16, by torch's own matmul."""
+
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None, dtype: torch.dtype) -> None:
+        self._weight_OI = weight_OI.to(dtype)
+        self._bias_O = None if bias_O is None else bias_O.to(dtype)
+
+    def __call__(self, input_NI: Tensor) -> Tensor:
+        return F.linear(input_NI.to(self._weight_OI.dtype), self._weight_OI, self._bias_O)
+
+    def add_to(self, sum_NO: Tensor, input_NI: Tensor) -> Tensor:
+        return sum_NO.add_(self(input_NI))
+
+
+class PackedLinear:
+    """float32 or bf16, prepacked for oneDNN, which multiplies a small number of rows faster than MKL does."""
+
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None, dtype: torch.dtype) -> None:
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI.to(dtype), None)
+        self._dtype = dtype
+        self._bias_O = None if bias_O is None else bias_O.to(dtype)
+
+    def __call__(self, input_NI: Tensor) -> Tensor:
+        result_NO: Tensor = torch.ops.mkldnn._linear_pointwise(
+            input_NI.to(self._dtype), self._packed, self._bias_O, "none", [], ""
+        )
+        return result_NO
+
+    def add_to(self, sum_NO: Tensor, input_NI: Tensor) -> Tensor:
+        return sum_NO.add_(self(input_NI))
+
+
+class Int8Linear:
+    """int8 weights with a scale for each output, inputs between -1 and 1 as uint8, sums in int32, by oneDNN."""
+
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None) -> None:
+        scale_O = weight_OI.abs().amax(dim=1).clamp(min=1e-8) / INT8_STEPS
+        quantized_OI = (weight_OI / scale_O.unsqueeze(1)).round().to(torch.int8)
+        packed = torch.ops.onednn.qlinear_prepack(quantized_OI, None)
+        self._weight = packed, scale_O, torch.zeros(len(weight_OI), dtype=torch.int64)
+        self._bias_O = bias_O
+
+    def __call__(self, input_NI: Tensor) -> Tensor:
+        result_NO: Tensor = torch.ops.onednn.qlinear_pointwise(
+            *self._quantized(input_NI), *self._weight, self._bias_O, 1.0, 0, torch.float32, "none", [], ""
+        )
+        return result_NO
+
+    def add_to(self, sum_NO: Tensor, input_NI: Tensor) -> Tensor:
+        result_NO: Tensor = torch.ops.onednn.qlinear_pointwise.binary(
+            *self._quantized(input_NI),
+            *self._weight,
+            sum_NO,
+            self._bias_O,
+            1.0,
+            0,
+            torch.float32,
+            1.0,
+            0,
+            "sum",
+            1.0,
+            "none",
+            [],
+            "",
+        )
+        return result_NO
+
+    def _quantized(self, input_NI: Tensor) -> tuple[Any, ...]:
+        """Round to multiples of 1/127, kept as uint8 with zero at 128; returns these, the scale and the zero point."""
+        quantized_NI = (input_NI * INT8_STEPS).round_().add_(INT8_ZERO).to(torch.uint8)
+        return quantized_NI, 1 / INT8_STEPS, INT8_ZERO
+
+
+class TokenMap:
+    """The map W E[y] + b from a token y: looked up in a table of all tokens, or computed if that would be too large."""
+
+    def __init__(self, embedding_VE: Tensor, weight_OE: Tensor, bias_O: Tensor) -> None:
+        self._embedding_VE, self._weight_OE, self._bias_O = embedding_VE, weight_OE, bias_O
+        self._table_VO: Tensor | None = None
+        if len(embedding_VE) * len(weight_OE) * weight_OE.element_size() <= TABLE_BYTES:
+            self._table_VO = torch.addmm(bias_O, embedding_VE, weight_OE.t())
+
+    def __call__(self, token_N: Tensor) -> Tensor:
+        if self._table_VO is not None:
+            return self._table_VO.index_select(0, token_N)
+        return torch.addmm(self._bias_O, self._embedding_VE.index_select(0, token_N), self._weight_OE.t())
+
+
+@cache
+def onednn_packs() -> bool:
+    """Try whether torch prepacks linear layers; its wheels for macOS, for example, come without oneDNN."""
+    try:
+        PackedLinear(torch.zeros(8, 8), None, torch.float32)(torch.zeros(1, 8))
+    except (AttributeError, RuntimeError):
+        return False
+    return True
+
+
+def dense_linear(weight_OI: Tensor, bias_O: Tensor | None, dtype: torch.dtype) -> FastLinear:
+    """Make a map in float32 or bf16, prepacked if torch can."""
+    return (PackedLinear if onednn_packs() else PlainLinear)(weight_OI, bias_O, dtype)
