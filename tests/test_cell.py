@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from nmt.model.cell import LSTMCell
-from nmt.model.fast.cell import FastLSTMCell
+from nmt.model.fast.cell import FastLSTMCell, double_candidate
 from nmt.model.fast.linear import PlainLinear
 
 
@@ -58,8 +58,8 @@ def test_the_fast_cell_is_the_cell(hidden_dim: int) -> None:
     input_gates_NG[0], input_gates_NG[1] = 1e4, -1e4  # saturated
     h_NH, weight_GH = torch.tanh(normal(6, hidden_dim, seed=3)), normal(4 * hidden_dim, hidden_dim, seed=4)
     expected = LSTMCell(lambda x: x, partial(F.linear, weight=weight_GH)).step(input_gates_NG, (h_NH, c_NH))
-    fast = FastLSTMCell(lambda x: x, PlainLinear(weight_GH.float(), None, torch.float32))
-    state = fast.step(input_gates_NG.float(), (h_NH.float(), c_NH.float()))
+    fast = FastLSTMCell(lambda x: x, PlainLinear(double_candidate(weight_GH).float(), None, torch.float32))
+    state = fast.step(double_candidate(input_gates_NG.t()).t().float(), (h_NH.float(), c_NH.float()))
     for part, expected_part in zip(state, expected, strict=True):
         torch.testing.assert_close(part.double(), expected_part, atol=2e-6, rtol=1e-5)
 

@@ -16,7 +16,7 @@ from nmt.errors import ConfigError
 from nmt.model.cell import LinearMap
 from nmt.model.decoder import Decoder, DecoderWiring
 from nmt.model.encoder import Encoder, EncoderWiring, Encoding
-from nmt.model.fast.cell import FastLSTMCell
+from nmt.model.fast.cell import FastLSTMCell, double_candidate
 from nmt.model.fast.linear import FastLinear, Int8Linear, TokenMap, dense_linear
 from nmt.model.recurrent import CellStack, StackedLSTM
 from nmt.model.seq2seq import Seq2Seq
@@ -91,7 +91,7 @@ def fast_stack(embedding: nn.Embedding, rnn: StackedLSTM, precision: InferencePr
     """Lay out a stack whose input is tokens: the embedding belongs to the lowest layer's input map."""
     cells: list[FastLSTMCell] = []
     for weights in rnn.lstm.all_weights:
-        weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G = (weight.detach() for weight in weights)
+        weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G = (double_candidate(weight.detach()) for weight in weights)
         bias_G = bias_ih_G + bias_hh_G
         input_map: LinearMap
         if cells:

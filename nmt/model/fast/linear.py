@@ -67,6 +67,7 @@ class Int8Linear:
         packed = torch.ops.onednn.qlinear_prepack(quantized_OI, None)
         self._weight = packed, scale_O, torch.zeros(len(weight_OI), dtype=torch.int64)
         self._bias_O = bias_O
+        self._offset = torch.tensor(INT8_ZERO + 0.5)
 
     def __call__(self, input_NI: Tensor) -> Tensor:
         result_NO: Tensor = torch.ops.onednn.qlinear_pointwise(
@@ -95,7 +96,8 @@ class Int8Linear:
 
     def _quantized(self, input_NI: Tensor) -> tuple[Any, ...]:
         """Round to multiples of 1/127, kept as uint8 with zero at 128; returns these, the scale and the zero point."""
-        quantized_NI = (input_NI * INT8_STEPS).round_().add_(INT8_ZERO).to(torch.uint8)
+        # conversion cuts off the fraction: with 0.5 added, it rounds
+        quantized_NI = torch.add(self._offset, input_NI, alpha=INT8_STEPS).to(torch.uint8)
         return quantized_NI, 1 / INT8_STEPS, INT8_ZERO
 
 
