@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nmt.config import SourceOrder
+from nmt.config import Implementation, SourceOrder
 from nmt.corpus.batching import collate, pad_source
+from nmt.errors import ConfigError
 from nmt.model.decoder import DecoderState
 from nmt.model.fast.inference import FastDecoder, FastEncoder, FastModel, prepare_for_inference
 from nmt.model.recurrent import RecurrentState
@@ -106,6 +107,23 @@ def test_a_float64_model_is_searched_as_it_is() -> None:
 
 def test_a_float32_model_is_laid_out_for_speed_on_a_cpu() -> None:
     assert isinstance(prepare_for_inference(make_model().eval(), device=CPU, precision="fp32"), FastModel)
+
+
+def test_the_reference_implementation_is_the_model_itself() -> None:
+    model = make_model().eval()
+    model.implementation = Implementation.reference
+    assert prepare_for_inference(model, device=CPU, precision="fp32") is model
+    in_bf16 = prepare_for_inference(model, device=CPU, precision="bf16")
+    assert isinstance(in_bf16, Seq2Seq)
+    assert in_bf16.implementation == Implementation.reference
+    assert in_bf16.decoder.output.weight.dtype == torch.bfloat16
+
+
+def test_the_reference_implementation_has_no_int8() -> None:
+    model = make_model().eval()
+    model.implementation = Implementation.reference
+    with pytest.raises(ConfigError, match=r"^search\.precision=int8 needs implementation=fast, but it is reference: "):
+        prepare_for_inference(model, device=CPU, precision="int8")
 
 
 @needs_int8

@@ -5,9 +5,11 @@ from functools import lru_cache
 
 import pytest
 import torch
+from torch import Tensor
 
-from nmt.config import ModelConfig, SearchConfig, SourceOrder
+from nmt.config import Implementation, ModelConfig, SearchConfig, SourceOrder
 from nmt.device import InferencePrecision, has_fast_int8
+from nmt.model.cell import CellState, LSTMCell
 from nmt.model.fast.inference import FastModel
 from nmt.search.scorer import ModelScorer
 from nmt.search.translator import TranslatedHypothesis, Translator
@@ -27,7 +29,13 @@ def subword() -> SubwordModel:
     return tiny_subword()
 
 
-def scorer_of(order: SourceOrder, *, dtype: torch.dtype, precision: InferencePrecision = "fp32") -> ModelScorer:
+def scorer_of(
+    order: SourceOrder,
+    *,
+    dtype: torch.dtype,
+    precision: InferencePrecision = "fp32",
+    implementation: Implementation = Implementation.fast,
+) -> ModelScorer:
     config: ModelConfig = replace(MODEL, hidden_dim=16, source_order=order, init_range=2.0)
     size = subword().vocab_size
     model = tiny_model(config, seed=4, src_vocab_size=size, tgt_vocab_size=size, dtype=dtype).eval()
@@ -35,6 +43,7 @@ def scorer_of(order: SourceOrder, *, dtype: torch.dtype, precision: InferencePre
         model.decoder.output.bias[[UNK_ID, EOS_ID]] -= torch.tensor(
             [9.0, 3.0], dtype=dtype
         )  # so that it says much and various things
+    model.implementation = implementation
     return ModelScorer(model, src_subword=subword(), tgt_subword=subword(), device=CPU, precision=precision)
 
 
@@ -51,6 +60,35 @@ def assert_same(found: list[TranslatedHypothesis], expected: list[TranslatedHypo
     assert [hypothesis.log_prob for hypothesis in found] == pytest.approx(
         [hypothesis.log_prob for hypothesis in expected], rel=tolerance, abs=tolerance
     )
+
+
+@LINES
+@ORDERS
+def test_fast_and_reference_translate_alike(order: SourceOrder, lines: list[str]) -> None:
+    fast, reference = (
+        scorer_of(order, dtype=torch.float32, implementation=implementation) for implementation in Implementation
+    )
+    assert isinstance(fast.inference_model, FastModel)
+    assert reference.inference_model is reference.model
+    assert_same(translations(fast, lines), translations(reference, lines), tolerance=1e-5)
+
+
+def test_an_edit_of_the_equations_changes_what_the_reference_translates(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast, reference = (
+        scorer_of(SourceOrder.reversed, dtype=torch.float32, implementation=implementation)
+        for implementation in Implementation
+    )
+    before = translations(fast, EQUAL)
+
+    def step(self: LSTMCell, input_gates_NG: Tensor, state: CellState) -> CellState:  # without an output gate
+        h_NH, c_NH = state
+        i, f, g, _ = (input_gates_NG + self.hidden_map(h_NH)).chunk(4, dim=1)
+        c_NH = torch.sigmoid(f) * c_NH + torch.sigmoid(i) * torch.tanh(g)
+        return torch.tanh(c_NH), c_NH
+
+    monkeypatch.setattr(LSTMCell, "step", step)
+    assert translations(fast, EQUAL) == before
+    assert translations(reference, EQUAL) != before
 
 
 @LINES
