@@ -51,6 +51,7 @@ ORDER = [
     "training.memory",
     "training.metrics_log",
     "training.trainer",
+    "search.ranking",
     "search.scorer",
     "search.beam",
     "search.workers",

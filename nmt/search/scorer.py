@@ -18,10 +18,10 @@ from torch import Tensor
 from nmt.corpus.batching import pad_source
 from nmt.device import InferencePrecision
 from nmt.errors import CheckpointError
-from nmt.model import kernels
 from nmt.model.decoder import DecoderState
 from nmt.model.inference import prepare_for_inference
 from nmt.model.seq2seq import Seq2Seq
+from nmt.search import ranking
 from nmt.text.subword import SubwordModel
 
 Average = Literal["prob", "log_prob"]
@@ -132,7 +132,7 @@ class ModelScorer:
     @torch.inference_mode()
     def step(self, prev_N: Tensor, state: DecoderState, num_candidates: int) -> Candidates[DecoderState]:
         logits_NV, state = self.logits(prev_N, state)
-        log_prob_NC, token_NC = kernels.rank(logits_NV, num_candidates)
+        log_prob_NC, token_NC = ranking.rank(logits_NV, num_candidates)
         return Candidates(log_prob_NC.cpu(), token_NC.cpu(), state)
 
     @torch.inference_mode()
@@ -202,18 +202,18 @@ class EnsembleScorer:
             total_NV = torch.softmax(logits_MNV[0], dim=1)
             for logits_NV in logits_MNV[1:]:
                 total_NV += torch.softmax(logits_NV, dim=1)
-            kernels.forbid_specials(total_NV)
-            total_NC, token_NC = kernels.top_k(total_NV, num_candidates)
+            ranking.forbid_specials(total_NV)
+            total_NC, token_NC = ranking.top_k(total_NV, num_candidates)
             # what has underflowed to 0 is still a word; -inf is what is forbidden
             log_prob_NC = (total_NC / len(self.members)).clamp_(min=torch.finfo(total_NC.dtype).tiny).log_()
             log_prob_NC.masked_fill_(total_NC < 0, -math.inf)
         else:
-            normalizer_N1 = sum(map(kernels.log_sum_exp, logits_MNV), start=torch.zeros_like(logits_MNV[0][:, :1]))
+            normalizer_N1 = sum(map(ranking.log_sum_exp, logits_MNV), start=torch.zeros_like(logits_MNV[0][:, :1]))
             total_NV = logits_MNV[0]
             for logits_NV in logits_MNV[1:]:
                 total_NV += logits_NV
-            kernels.forbid_specials(total_NV)
-            total_NC, token_NC = kernels.top_k(total_NV, num_candidates)
+            ranking.forbid_specials(total_NV)
+            total_NC, token_NC = ranking.top_k(total_NV, num_candidates)
             log_prob_NC = (total_NC - normalizer_N1).div_(len(self.members))
         own_states = tuple(own for _, own in steps)
         return Candidates(log_prob_NC.clamp_(max=0.0).cpu(), token_NC.cpu(), own_states)
