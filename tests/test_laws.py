@@ -13,7 +13,7 @@ from nmt.search.scorer import ModelScorer
 from nmt.search.translator import TranslatedHypothesis, Translator
 from nmt.text.subword import EOS_ID, UNK_ID, SubwordModel
 from tests.models import MODEL, tiny_model, tiny_subword
-from tests.test_scorer import search_config
+from tests.search import search_config
 
 CPU = torch.device("cpu")
 EQUAL = ["0 1 2 3 4", "5 6 7 8 9", "9 7 5 3 1", "0 0 0 1 1"]

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import EnsembleAverage, LengthPenaltyConfig, LengthPenaltyKind, SearchConfig, SearchPrecision
 from nmt.errors import ConfigError
-from nmt.search.beam import Hypothesis
+from nmt.search.beam import beam_search
+from nmt.search.hypothesis import Hypothesis
 from nmt.search.scorer import Candidates, EncodedSource
 from nmt.search.translator import Translator
-from nmt.search.workers import beam_search
 from nmt.text.subword import BOS_ID, EOS_ID, SubwordModel, SubwordSpec, learn_subword
+from tests.search import search_config
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +34,11 @@ def subword() -> SubwordModel:
     return learn_subword(["the quick brown fox jumps over the lazy dog"], spec, lang="en")
 
 
-CopyState = list[list[int]]  # what each row has still to say
+CopyState = list[list[int]]  # what each row has still to generate
 
 
 class CopyScorer:
-    """Says the source again, with probability 0.9 a token; EOS has the rest."""
+    """Repeats the source, with probability 0.9 a token; EOS has the rest."""
 
     def __init__(self, subword: SubwordModel) -> None:
         self.subword = subword
@@ -64,21 +64,6 @@ class CopyScorer:
 
     def concat(self, first: CopyState, second: CopyState) -> CopyState:
         return first + second
-
-
-def search_config(beam_size: int = 1, *, n_best: int = 1, window_lines: int = 100) -> SearchConfig:
-    return SearchConfig(
-        beam_size=beam_size,
-        n_best=n_best,
-        length_penalty=LengthPenaltyConfig(kind=LengthPenaltyKind.none, alpha=0.0),
-        max_len_ratio=1.0,
-        max_len_extra=0,
-        min_len=0,
-        ensemble_average=EnsembleAverage.prob,
-        batch_rows=8,
-        window_lines=window_lines,
-        precision=SearchPrecision.fp32,
-    )
 
 
 LINES = ["the fox", "", "jumps over the dog", "   ", "lazy", "\t", "brown fox quick fox", "a", "dog"]
@@ -126,9 +111,9 @@ def test_a_line_of_one_subword_is_searched(subword: SubwordModel) -> None:
     assert scorer.searched == [1]
 
 
-def test_a_new_translator_has_one_worker_and_nothing_unfinished(subword: SubwordModel) -> None:
+def test_a_new_translator_makes_one_search_and_has_nothing_unfinished(subword: SubwordModel) -> None:
     translator = Translator(CopyScorer(subword), subword, search_config())
-    assert (translator.workers, translator.num_unfinished) == (1, 0)
+    assert (translator.num_searches, translator.num_unfinished) == (1, 0)
 
 
 def test_no_lines_give_none(subword: SubwordModel) -> None:
@@ -179,15 +164,15 @@ def test_progress_counts_every_line_once(subword: SubwordModel) -> None:
     assert min(steps) >= 0
 
 
-def test_all_workers_of_a_translator_search(subword: SubwordModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_translator_searches_side_by_side(subword: SubwordModel, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def search(*arguments: Any, workers: int, **settings: Any) -> list[tuple[Hypothesis, ...]]:
-        asked.append(workers)
-        return beam_search(*arguments, workers=workers, **settings)
+    def search(*arguments: Any, num_searches: int, **settings: Any) -> list[tuple[Hypothesis, ...]]:
+        asked.append(num_searches)
+        return beam_search(*arguments, num_searches=num_searches, **settings)
 
     monkeypatch.setattr("nmt.search.translator.beam_search", search)
-    translations = list(Translator(CopyScorer(subword), subword, search_config(), workers=3).translate(LINES))
+    translations = list(Translator(CopyScorer(subword), subword, search_config(), num_searches=3).translate(LINES))
     assert [translation.text for translation in translations] == [line.strip() for line in LINES]
     assert asked == [3]
 
@@ -230,7 +215,7 @@ def test_the_cr_of_a_line_end_is_not_translated(subword: SubwordModel, line: str
 
 
 class PuzzledScorer(CopyScorer):
-    """Knows a share of each line that the line itself says, and nothing of others."""
+    """Takes the share that it does not know from the line itself."""
 
     def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
         return [EncodedSource((self.subword.encode(line),), unknown_share=float(line)) for line in lines]
@@ -257,6 +242,6 @@ def test_lines_that_are_mostly_unknown_are_warned_of_once(
     assert caplog.messages == []
 
 
-def test_a_config_that_cannot_be_is_refused(subword: SubwordModel) -> None:
+def test_an_invalid_config_is_refused(subword: SubwordModel) -> None:
     with pytest.raises(ConfigError, match=r"search\.n_best must be at most search\.beam_size \(1\), but is 2"):
         Translator(CopyScorer(subword), subword, search_config(1, n_best=2))
