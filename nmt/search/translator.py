@@ -140,11 +140,11 @@ class Translator:
         num_searches = choose_num_searches(config, device=found_device, num_threads=torch.get_num_threads())
         return cls(scorer, scorer.tgt_subword, config, num_searches=num_searches)
 
-    @overload
-    def __call__(self, source: str) -> str: ...
+    @overload  # strings and lists are iterables, too: the first that fits counts
+    def __call__(self, source: str) -> str: ...  # type: ignore[overload-overlap]
 
     @overload
-    def __call__(self, source: list[str]) -> list[str]: ...
+    def __call__(self, source: list[str]) -> list[str]: ...  # type: ignore[overload-overlap]
 
     @overload
     def __call__(self, source: Iterable[str]) -> Iterator[str]: ...
