@@ -175,7 +175,7 @@ def test_beam_of_one_is_greedy(alpha: float) -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])
-def test_beam_as_wide_as_the_space_is_exhaustive_search(alpha: float) -> None:
+def test_a_beam_as_wide_as_the_space_is_exhaustive_search(alpha: float) -> None:
     scorer = ToyScorer()
     config = search_config(3**4, n_best=10, alpha=alpha, max_len=3)
     for source in range(10):
@@ -255,7 +255,7 @@ def test_sources_are_read_before_the_batch_has_room() -> None:
     assert max(scorer.rows_by_step) == 2  # two sentences, each with the only hypothesis that is possible
 
 
-def test_finished_hypothesis_is_never_extended() -> None:
+def test_a_finished_hypothesis_is_never_extended() -> None:
     scorer = ToyScorer(eos_bias=1.0)
     beam_search(scorer, sources(*range(20)), search_config(4, n_best=4, max_len=8))
     assert scorer.stepped
@@ -316,7 +316,7 @@ def test_of_equal_scores_the_one_that_finished_first_is_better(
     assert [hypothesis.ids for hypothesis in found] == [(), (A,)][:n_best]
 
 
-def test_of_equal_continuations_that_of_the_better_hypothesis_comes_first() -> None:
+def test_of_equal_continuations_the_better_hypothesis_comes_first() -> None:
     # log 0.5 + log 0.5 and log 0.25 + log 1 are the same number
     table: Table = {(): {A: 0.5, B: 0.25}, (A,): {EOS_ID: 0.5, A: 0.25, B: 0.25}, (B,): {EOS_ID: 1.0}}
     table |= {(A, A): {EOS_ID: 1.0}, (A, B): {EOS_ID: 1.0}}
@@ -326,9 +326,9 @@ def test_of_equal_continuations_that_of_the_better_hypothesis_comes_first() -> N
 
 
 @pytest.mark.parametrize("beam_size", [3, 5, 8])
-def test_among_many_equal_continuations_the_order_of_hypotheses_and_candidates_decides(beam_size: int) -> None:
+def test_equal_continuations_keep_the_order_of_hypotheses_and_candidates(beam_size: int) -> None:
     class EvenScorer(ToyScorer):
-        """Gives tokens one of two probabilities; candidates of equal ones come in the order of their ids."""
+        """Gives every token one of two probabilities; of equal ones, the lower id comes first."""
 
         def log_probs(self, history: History) -> Floats:
             log_prob_V = np.log(np.where(np.arange(self.tgt_vocab_size) % 2 == len(history) % 2, 0.125, 0.0625))
@@ -441,7 +441,7 @@ def test_maximum_length_by_hand() -> None:
     assert max_len_subwords(EncodedSource(([7],)), search_config(1, max_len=0)) == 1
 
 
-def test_hypothesis_of_maximum_length_may_still_end() -> None:
+def test_a_hypothesis_of_maximum_length_may_still_end() -> None:
     table: Table = {(): {A: 1.0}, (A,): {A: 0.7, EOS_ID: 0.3}, (A, A): {A: 0.1, EOS_ID: 0.9}}
     ((hypothesis,),) = beam_search(TableScorer(table), sources(0), search_config(1, max_len=2))
     assert (hypothesis.ids, hypothesis.finished) == ((A, A), True)
@@ -456,7 +456,7 @@ def test_unfinished_hypotheses_are_flagged_and_scored_without_eos() -> None:
     assert [h.score for h in hypotheses] == pytest.approx([math.log(0.7) * 6 / 7, math.log(0.3) * 6 / 7])
 
 
-def test_unfinished_hypotheses_are_not_returned_beside_a_finished_one() -> None:
+def test_unfinished_hypotheses_are_not_returned_with_a_finished_one() -> None:
     table: Table = {(): {A: 0.9, EOS_ID: 0.1}, (A,): {A: 1.0}, (A, A): {A: 1.0}}
     (hypotheses,) = beam_search(TableScorer(table), sources(0), search_config(2, n_best=2, max_len=2))
     assert hypotheses == (Hypothesis((), math.log(0.1), math.log(0.1), True),)
@@ -477,7 +477,7 @@ def test_fewer_best_are_the_first_of_more() -> None:
     assert few == [hypotheses[:2] for hypotheses in many]
 
 
-def test_rows_that_stay_are_not_selected() -> None:
+def test_rows_that_do_not_move_are_not_selected() -> None:
     scorer = ToyScorer(eos_bias=-50.0)
     beam_search(scorer, sources(*range(5)), search_config(1, max_len=6))
     assert scorer.num_selects == 0

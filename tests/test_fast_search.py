@@ -128,7 +128,7 @@ def test_log_probabilities_are_those_of_the_equations(
 @ORDERS
 @LENGTHS
 @pytest.mark.parametrize("beam_size", [1, 4])
-def test_translations_are_those_of_the_plain_model_in_float64_one_by_one(
+def test_translations_equal_those_of_the_plain_model_in_float64(
     sources: list[Ids], source_order: SourceOrder, num_layers: int, beam_size: int
 ) -> None:
     model, config = model_of(num_layers, source_order), replace(SEARCH, beam_size=beam_size, n_best=beam_size)
@@ -147,7 +147,7 @@ def test_batch_mates_padding_and_threads_change_nothing(sources: list[Ids], batc
 
 
 @pytest.mark.parametrize("average", list(EnsembleAverage))
-def test_an_ensemble_is_what_its_members_say_by_the_equations(average: EnsembleAverage) -> None:
+def test_an_ensemble_averages_what_the_equations_give(average: EnsembleAverage) -> None:
     models = [model_of(2), model_of(3, SourceOrder.forward, seed=2), model_of(1, seed=3)]
     ensemble, plain = (
         EnsembleScorer([make(model) for model in made_of], average=average)
@@ -166,7 +166,7 @@ def test_an_ensemble_is_what_its_members_say_by_the_equations(average: EnsembleA
 
 
 @pytest.mark.parametrize("num_searches", [1, 2])
-def test_text_is_translated_as_the_plain_model_in_float64_does(num_searches: int) -> None:
+def test_text_is_translated_like_the_plain_model_in_float64(num_searches: int) -> None:
     model, subword = model_of(), tiny_subword()
     lines = [f"{n} {n * n} {n**3}" for n in range(20)] + ["", "7", " "]
     config = replace(SEARCH, batch_rows=24)
@@ -184,7 +184,7 @@ def test_text_is_translated_as_the_plain_model_in_float64_does(num_searches: int
 @pytest.mark.parametrize("precision", [pytest.param("bf16", marks=needs_bf16), pytest.param("int8", marks=needs_int8)])
 @LENGTHS
 @ORDERS
-def test_what_a_lower_precision_says_is_near_the_equations(
+def test_a_lower_precision_is_close_to_the_equations(
     source_order: SourceOrder, sources: list[Ids], precision: InferencePrecision
 ) -> None:
     model = model_of(2, source_order)

@@ -32,6 +32,6 @@ def test_the_best_come_first_and_of_equals_the_earlier() -> None:
     assert merged.best(3).ids.tolist() == [[(0,), (0,), (1,)]]
 
 
-def test_only_hypotheses_that_there_are_are_listed() -> None:
+def test_missing_hypotheses_are_not_listed() -> None:
     assert finished(-1.0, -math.inf).hypotheses(0) == [Hypothesis((0,), -2.0, -1.0, True)]
     assert Finished.none_yet(2, 3).hypotheses(1) == []

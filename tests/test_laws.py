@@ -1,4 +1,4 @@
-"""Laws that hold over several modules: from source text to translation, whatever computes it."""
+"""Laws that hold across modules: from source text to translation, in every implementation."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -32,9 +32,8 @@ def scorer_of(order: SourceOrder, *, dtype: torch.dtype, precision: InferencePre
     size = subword().vocab_size
     model = tiny_model(config, seed=4, src_vocab_size=size, tgt_vocab_size=size, dtype=dtype).eval()
     with torch.no_grad():
-        model.decoder.output.bias[[UNK_ID, EOS_ID]] -= torch.tensor(
-            [9.0, 3.0], dtype=dtype
-        )  # so that it says much and various things
+        # so that translations are long and differ
+        model.decoder.output.bias[[UNK_ID, EOS_ID]] -= torch.tensor([9.0, 3.0], dtype=dtype)
     return ModelScorer(model, src_subword=subword(), tgt_subword=subword(), device=CPU, precision=precision)
 
 

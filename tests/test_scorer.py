@@ -79,7 +79,7 @@ def tiny_scorer(
     )
 
 
-def test_what_one_member_of_an_ensemble_knows_is_known() -> None:
+def test_unknown_share_of_an_ensemble_is_the_smallest_of_its_members() -> None:
     knows_more, knows_less = tiny_scorer(1), tiny_scorer(2)
     knows_less.src_subword = tiny_subword(("a b",))
     line = "cat z"
@@ -209,7 +209,7 @@ def test_members_of_different_target_vocabularies_are_refused() -> None:
         EnsembleScorer([tiny_scorer(1), other], average=EnsembleAverage.prob)
 
 
-def test_source_length_of_an_ensemble_is_that_of_the_member_that_needs_most() -> None:
+def test_source_length_of_an_ensemble_is_the_largest_of_its_members() -> None:
     members = [tiny_scorer(1), tiny_scorer(2, src_vocab_size=22)]
     (source,) = EnsembleScorer(members, average=EnsembleAverage.prob).encode_sources(["the cat sat on the mat"])
     lengths = [len(member.encode_sources(["the cat sat on the mat"])[0].ids_by_member[0]) for member in members]
@@ -241,7 +241,7 @@ def test_log_probabilities_never_exceed_zero() -> None:
 
 
 @needs_bf16
-def test_bf16_scores_come_near_those_of_fp32_and_leave_the_model_alone() -> None:
+def test_bf16_scores_are_close_to_fp32_and_the_model_is_unchanged() -> None:
     exact, rounded = tiny_scorer(dtype=torch.float32), tiny_scorer(dtype=torch.float32, precision="bf16")
     assert {parameter.dtype for parameter in rounded.model.parameters()} == {torch.float32}
     prev_N = torch.full((len(LINES),), BOS_ID)
@@ -262,7 +262,7 @@ def test_an_ensemble_averages_logits_of_bf16_in_float32(average: EnsembleAverage
     torch.testing.assert_close(found.log_prob_NC, expected.log_prob_NC, rtol=0, atol=1e-5)
 
 
-def test_model_in_training_mode_is_refused() -> None:
+def test_a_model_in_training_mode_is_refused() -> None:
     scorer = tiny_scorer()
     scorer.model.train()
     with pytest.raises(AssertionError, match=r"search needs model\.eval\(\)"):

@@ -91,7 +91,7 @@ def test_empty_lines_are_not_searched(subword: SubwordModel) -> None:
         assert (text, score, log_prob, num_tokens, finished) == ("", 0.0, 0.0, 0, True)
 
 
-def test_a_line_of_which_no_subword_is_left_is_empty_and_not_searched(subword: SubwordModel) -> None:
+def test_a_line_without_subwords_is_empty_and_not_searched(subword: SubwordModel) -> None:
     class Dropping(CopyScorer):
         def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
             return super().encode_sources([line.strip("~") for line in lines])
@@ -219,7 +219,7 @@ def test_the_cr_of_a_line_end_is_not_translated(subword: SubwordModel, line: str
 
 
 class PuzzledScorer(CopyScorer):
-    """Takes the share that it does not know from the line itself."""
+    """Reads the unknown share of a line from the line itself."""
 
     def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
         return [EncodedSource((self.subword.encode(line),), unknown_share=float(line)) for line in lines]

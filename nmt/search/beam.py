@@ -96,8 +96,8 @@ def beam_search(
 
     Args:
         progress: called with the number of sources done since the last call.
-        num_searches: searches in threads side by side, among which `batch_rows` is divided; `choose_num_searches`
-            knows a good number. With several, log-probabilities may differ in their last bits from run to run, since
+        num_searches: searches in threads side by side, among which `batch_rows` is divided; see
+            `choose_num_searches`. With several, log-probabilities may differ in their last bits from run to run, since
             which sentences share a batch depends on the timing of the threads.
 
     Raises:

@@ -53,7 +53,7 @@ def log_sum_exp(logits_NV: Tensor) -> Tensor:
 
 
 class Scan(NamedTuple):
-    """What ranking needs to know of all logits, at least in float32.
+    """What a pass over all logits finds, at least in float32.
 
     Attributes:
         normalizer_N1: the log of each row's sum of exp.

@@ -28,7 +28,7 @@ StateT = TypeVar("StateT")
 class EncodedSource(NamedTuple):
     """A source sentence in the subwords of every member, in natural order, without EOS.
 
-    `unknown_share` is the share of its characters that no member knows, as far as one member can tell.
+    `unknown_share` is the share of its characters that are unknown to a member; of an ensemble, the smallest.
     """
 
     ids_by_member: tuple[Sequence[int], ...]
@@ -36,7 +36,7 @@ class EncodedSource(NamedTuple):
 
     @property
     def num_subwords(self) -> int:
-        """Length in subwords; of an ensemble, that of the member that needs most."""
+        """Length in subwords; of an ensemble, the largest of its members."""
         return max(len(ids) for ids in self.ids_by_member)
 
 
@@ -44,7 +44,7 @@ class Candidates(NamedTuple, Generic[StateT]):
     """The best continuations of every row, best first, and the state after the step.
 
     Attributes:
-        log_prob_NC: log-probabilities in nats, never above 0; -inf where a row has fewer than C continuations.
+        log_prob_NC: log-probabilities in nats, never above 0; -inf if a row has fewer than C continuations.
         token_NC: the tokens; never PAD, never BOS, unless their log-probability is -inf.
     """
 

@@ -26,10 +26,10 @@ def choose_num_searches(config: SearchConfig, *, device: torch.device, num_threa
 
 
 def side_by_side(searches: Sequence[Iterator[T]]) -> Generator[T]:
-    """Run each search in a thread of its own; yield what they yield, as it comes.
+    """Run each search in a thread of its own and yield their results as they come.
 
     torch's threads are divided among the searches. Close the generator if you leave it before its end: each search
-    stops when it next yields.
+    then stops at its next result.
     """
     num_threads = torch.get_num_threads()
     results: queue.SimpleQueue[T | BaseException | None] = queue.SimpleQueue()

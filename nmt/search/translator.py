@@ -76,7 +76,7 @@ class Translator:
     def __init__(
         self, scorer: StepScorer[Any], tgt_subword: SubwordModel, config: SearchConfig, *, num_searches: int = 1
     ) -> None:
-        """Join what scores and what decodes subwords.
+        """Join a scorer and the subword model that turns its ids into text.
 
         Args:
             num_searches: searches side by side (`nmt.search.threads`); one gives the same bits in every run.
@@ -90,7 +90,7 @@ class Translator:
         self.config = config
         self.num_searches = num_searches
         self.num_unfinished = 0  # translations of the last call that the maximum length cut short
-        self.num_mostly_unknown = 0  # its lines of which the model knows less than half
+        self.num_mostly_unknown = 0  # its lines of which more than half is unknown
 
     @classmethod
     def load(
@@ -156,7 +156,7 @@ class Translator:
         anything to translate gives an empty one. Translations have no line end, whether or not their lines had one.
 
         Raises:
-            TypeError: the source is neither, or a line is not a string.
+            TypeError: the source is none of these, or a line is not a string.
             ValueError: a line has a line feed before its end.
         """
         if isinstance(source, str):
