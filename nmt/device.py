@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from nmt.config import Implementation
 from nmt.errors import ConfigError
 from nmt.model.fast.linear import Int8Linear, dense_linear
 
@@ -151,14 +152,20 @@ def _warn_of_slow_bf16(device: torch.device) -> None:
     log.warning("torch knows of no bf16 instructions on %s: bf16 may well be slower than fp32 (auto)", device)
 
 
-def resolve_inference_precision(name: str, device: torch.device) -> InferencePrecision:
+def resolve_inference_precision(
+    name: str, device: torch.device, implementation: Implementation = Implementation.fast
+) -> InferencePrecision:
     """Turn `auto`, `fp32`, `bf16` or `int8` into a precision; `auto` never takes int8, which rounds most.
 
     Raises:
-        ConfigError: if bf16 or int8 is asked for and torch cannot compute it on this device.
+        ConfigError: if bf16 or int8 is asked for and torch, or the implementation, cannot compute it on this device.
     """
     if name != "int8":
         return resolve_precision(name, device, setting="search.precision")
+    if implementation == Implementation.reference:
+        raise ConfigError(
+            "search.precision=int8 needs implementation=fast, but it is reference: use auto, fp32 or bf16"
+        )
     if failure := int8_failure(device):
         raise ConfigError(
             "search.precision=int8 needs a CPU with VNNI or AMX instructions and a torch with oneDNN, but on this "

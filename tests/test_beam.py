@@ -12,47 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nmt.config import EnsembleAverage, LengthPenaltyConfig, LengthPenaltyKind, SearchConfig, SearchPrecision
+from nmt.config import LengthPenaltyConfig, LengthPenaltyKind, SearchConfig
 from nmt.errors import ConfigError
-from nmt.search.beam import (
-    Floats,
-    Hypothesis,
-    Supply,
-    check_search_config,
-    length_penalty,
-    max_len_subwords,
-    max_read_at_once,
-    search_as_found,
-    search_by_step,
-)
+from nmt.search import beam
+from nmt.search.beam import beam_search, check_search_config, max_len_subwords, search
+from nmt.search.hypothesis import Floats, Hypothesis, length_penalty
 from nmt.search.scorer import Candidates, EncodedSource
-from nmt.search.workers import beam_search
+from nmt.search.source_queue import SourceQueue
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID
+from tests.search import search_config
 
 A, B = 4, 5  # two words of a toy vocabulary
 Table = dict[tuple[int, ...], dict[int, float]]  # generated subwords -> {token: probability}
 History = tuple[int, ...]  # a sentence's source subword, then what is generated
 
 
-def search_config(beam_size: int, *, n_best: int = 1, alpha: float = 0.0, max_len: int = 3) -> SearchConfig:
-    """Return a config under which every translation has at most `max_len` subwords."""
-    kind = LengthPenaltyKind.wu2016 if alpha else LengthPenaltyKind.none
-    return SearchConfig(
-        beam_size=beam_size,
-        n_best=n_best,
-        length_penalty=LengthPenaltyConfig(kind=kind, alpha=alpha),
-        max_len_ratio=0.0,
-        max_len_extra=max_len,
-        min_len=0,
-        ensemble_average=EnsembleAverage.prob,
-        batch_rows=10_000,
-        window_lines=100,
-        precision=SearchPrecision.fp32,
-    )
-
-
 class ToyScorer:
-    """Draws a distribution for every history, from the history itself; its state is the list of histories."""
+    """Makes up a random distribution for every history; its state is the list of histories."""
 
     def __init__(self, tgt_vocab_size: int = 6, *, eos_bias: float = 0.0) -> None:
         self.tgt_vocab_size = tgt_vocab_size
@@ -113,7 +89,7 @@ class TableScorer(ToyScorer):
 
 
 class CountScorer(ToyScorer):
-    """Says A as often as the source subword says, then EOS; knows how many rows each step had and each start read."""
+    """Generates A as often as the source subword says, then EOS; records the rows of each step and of each start."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,9 +175,9 @@ def test_beam_of_one_is_greedy(alpha: float) -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])
-def test_beam_as_wide_as_the_space_is_exhaustive_search(alpha: float) -> None:
+def test_a_beam_as_wide_as_the_space_is_exhaustive_search(alpha: float) -> None:
     scorer = ToyScorer()
-    config = search_config(3**4, n_best=10, alpha=alpha)
+    config = search_config(3**4, n_best=10, alpha=alpha, max_len=3)
     for source in range(10):
         (found,) = beam_search(scorer, sources(source), config)
         assert_same(found, exhaustive(scorer, source, config, max_len=3)[:10])
@@ -245,49 +221,41 @@ def test_small_batches_that_refill_change_nothing(batch_rows: int) -> None:
 
 def test_sentences_enter_while_others_are_under_way() -> None:
     scorer = ToyScorer(eos_bias=-3.0)
-    found = search_as_found(scorer, sources(*range(8)), replace(search_config(1, max_len=12), batch_rows=4))
-    assert sorted(sentence for sentence, _ in found) == list(range(8))
+    config = replace(search_config(1, max_len=12), batch_rows=4)
+    found = [result.sentence for done in search(scorer, SourceQueue(sources(*range(8)), 4), config) for result in done]
+    assert sorted(found) == list(range(8))
     ages = [len(history) for history in scorer.stepped]
     assert ages != sorted(ages[: len(ages) // 2]) + sorted(ages[len(ages) // 2 :])
 
 
-def test_a_place_that_falls_free_goes_to_the_next_sentence() -> None:
+def test_the_next_sentence_enters_when_one_is_done() -> None:
     scorer = CountScorer()
     config = replace(search_config(1, max_len=9), batch_rows=2)
     results = beam_search(scorer, sources(4, 0, 0, 0, 0), config)
     assert [len(hypothesis.ids) for (hypothesis,) in results] == [4, 0, 0, 0, 0]
-    # beside the five steps of the first sentence, the four others take one each
+    # during the five steps of the first sentence, the four others take one step each
     assert scorer.rows_by_step == [2, 2, 2, 2, 1]
 
 
-def test_sentences_enter_when_an_eighth_of_the_places_is_free() -> None:
+def test_sentences_enter_when_an_eighth_of_the_batch_is_free() -> None:
     config = replace(search_config(1, max_len=9), batch_rows=16)
     scorer = CountScorer()
     beam_search(scorer, sources(*[0, 0], *[3] * 14, *[3] * 2), config)
-    assert scorer.rows_by_step == [16, 16, 16, 16, 2]  # two of 16 places: the last two sentences enter at once
+    assert scorer.rows_by_step == [16, 16, 16, 16, 2]  # room for two of 16: the last two sentences enter at once
     scorer = CountScorer()
     beam_search(scorer, sources(*[0], *[3] * 15, *[3] * 2), config)
-    assert scorer.rows_by_step == [16, 15, 15, 15, 2, 2, 2, 2]  # one of 16 is too few: they wait
+    assert scorer.rows_by_step == [16, 15, 15, 15, 2, 2, 2, 2]  # room for one of 16: they wait
 
 
-@pytest.mark.parametrize(
-    ("beam_size", "batch_rows", "expected"),
-    [(5, 512, 128), (12, 512, 128), (12, 60, 60), (1, 512, 512), (2, 301, 150), (2, 256, 128), (1, 100, 100)],
-)
-def test_how_many_sources_are_read_at_once(beam_size: int, batch_rows: int, expected: int) -> None:
-    found = max_read_at_once(replace(search_config(beam_size), batch_rows=batch_rows))
-    assert (found, type(found)) == (expected, int)
-
-
-def test_sources_are_read_ahead_of_their_places() -> None:
+def test_sources_are_read_before_the_batch_has_room() -> None:
     scorer = CountScorer()
     results = beam_search(scorer, sources(*range(10)), replace(search_config(2, max_len=20), batch_rows=4))
     assert [len(hypotheses[0].ids) for hypotheses in results] == list(range(10))
     assert scorer.read_at_once == [4, 4, 2]
-    assert max(scorer.rows_by_step) == 2  # two places, each with the only hypothesis that is possible
+    assert max(scorer.rows_by_step) == 2  # two sentences, each with the only hypothesis that is possible
 
 
-def test_finished_hypothesis_is_never_extended() -> None:
+def test_a_finished_hypothesis_is_never_extended() -> None:
     scorer = ToyScorer(eos_bias=1.0)
     beam_search(scorer, sources(*range(20)), search_config(4, n_best=4, max_len=8))
     assert scorer.stepped
@@ -306,12 +274,18 @@ def test_scores_are_those_of_forced_decoding() -> None:
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.5])
 @pytest.mark.parametrize("n_best", [1, 2, 5])
-def test_stopping_early_changes_nothing(alpha: float, n_best: int) -> None:
+def test_stopping_early_changes_nothing(alpha: float, n_best: int, monkeypatch: pytest.MonkeyPatch) -> None:
     config = search_config(5, n_best=n_best, alpha=alpha, max_len=9)
     early, late = ToyScorer(tgt_vocab_size=12), ToyScorer(tgt_vocab_size=12)
-    expected = sorted(search_as_found(late, sources(*range(40)), config, stop_early=False))
-    assert sorted(search_as_found(early, sources(*range(40)), config)) == expected
+    found = beam_search(early, sources(*range(40)), config)
+    monkeypatch.setattr(beam, "is_hopeless", never)
+    assert found == beam_search(late, sources(*range(40)), config)
     assert early.num_rows < late.num_rows
+
+
+def never(*_: object) -> np.bool_:
+    """Give no hypothesis up: search then goes on to the maximum length."""
+    return np.False_
 
 
 def test_hopeless_hypotheses_leave_the_batch() -> None:
@@ -320,7 +294,7 @@ def test_hopeless_hypotheses_leave_the_batch() -> None:
     ((hypothesis,),) = beam_search(scorer, sources(0), search_config(2, max_len=10))
     assert hypothesis == Hypothesis((), math.log(0.6), math.log(0.6), True)
     assert scorer.num_steps == 1
-    assert len(list(search_by_step(scorer, sources(0), Supply(1, 1), search_config(2, max_len=10)))) == 1
+    assert len(list(search(scorer, SourceQueue(sources(0), 1), search_config(2, max_len=10)))) == 1
 
 
 def test_a_hypothesis_that_could_only_equal_the_worst_of_the_best_is_hopeless() -> None:
@@ -330,26 +304,31 @@ def test_a_hypothesis_that_could_only_equal_the_worst_of_the_best_is_hopeless() 
     assert scorer.num_steps == 1
 
 
-def test_of_equal_scores_the_one_that_finished_first_is_better() -> None:
+@pytest.mark.parametrize("n_best", [1, 2])
+@pytest.mark.parametrize("stops_early", [False, True])
+def test_of_equal_scores_the_one_that_finished_first_is_better(
+    n_best: int, stops_early: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not stops_early:
+        monkeypatch.setattr(beam, "is_hopeless", never)
     scorer = TableScorer({(): {EOS_ID: 0.5, A: 0.5}, (A,): {EOS_ID: 1.0}})
-    for n_best, stop_early in itertools.product((1, 2), (False, True)):
-        ((_, found),) = search_as_found(scorer, sources(0), search_config(2, n_best=n_best), stop_early=stop_early)
-        assert [hypothesis.ids for hypothesis in found] == [(), (A,)][:n_best]
+    (found,) = beam_search(scorer, sources(0), search_config(2, n_best=n_best, max_len=3))
+    assert [hypothesis.ids for hypothesis in found] == [(), (A,)][:n_best]
 
 
-def test_of_equal_continuations_that_of_the_better_hypothesis_comes_first() -> None:
+def test_of_equal_continuations_the_better_hypothesis_comes_first() -> None:
     # log 0.5 + log 0.5 and log 0.25 + log 1 are the same number
     table: Table = {(): {A: 0.5, B: 0.25}, (A,): {EOS_ID: 0.5, A: 0.25, B: 0.25}, (B,): {EOS_ID: 1.0}}
     table |= {(A, A): {EOS_ID: 1.0}, (A, B): {EOS_ID: 1.0}}
     for n_best in (1, 2):
-        (found,) = beam_search(TableScorer(table), sources(0), search_config(2, n_best=n_best))
+        (found,) = beam_search(TableScorer(table), sources(0), search_config(2, n_best=n_best, max_len=3))
         assert [hypothesis.ids for hypothesis in found] == [(A,), (B,)][:n_best]
 
 
 @pytest.mark.parametrize("beam_size", [3, 5, 8])
-def test_among_many_equal_continuations_the_order_of_hypotheses_and_candidates_decides(beam_size: int) -> None:
+def test_equal_continuations_keep_the_order_of_hypotheses_and_candidates(beam_size: int) -> None:
     class EvenScorer(ToyScorer):
-        """Gives tokens one of two probabilities; candidates of equal ones come in the order of their ids."""
+        """Gives every token one of two probabilities; of equal ones, the lower id comes first."""
 
         def log_probs(self, history: History) -> Floats:
             log_prob_V = np.log(np.where(np.arange(self.tgt_vocab_size) % 2 == len(history) % 2, 0.125, 0.0625))
@@ -377,23 +356,15 @@ def test_eos_below_the_top_k_does_not_finish() -> None:
     assert [hypothesis.ids for hypothesis in hypotheses] == [(A, A), (B, B), ()]
 
 
-def test_a_beam_finds_what_greed_misses() -> None:
+def test_a_beam_finds_what_greedy_search_misses() -> None:
     table: Table = {(): {A: 0.6, B: 0.4}, (A,): {EOS_ID: 0.4, A: 0.6}, (B,): {EOS_ID: 1.0}, (A, A): {EOS_ID: 1.0}}
-    greedy = beam_search(TableScorer(table), sources(0), search_config(1))[0][0]
+    greedy = beam_search(TableScorer(table), sources(0), search_config(1, max_len=3))[0][0]
     assert greedy.ids == (A, A)
     assert greedy.log_prob == pytest.approx(math.log(0.36))
-    beam = beam_search(TableScorer(table), sources(0), search_config(2))[0][0]
+    beam = beam_search(TableScorer(table), sources(0), search_config(2, max_len=3))[0][0]
     assert beam.ids == (B,)
     assert type(beam.ids[0]) is int  # no numpy below
     assert beam.log_prob == pytest.approx(math.log(0.4))
-
-
-def test_length_penalty_by_hand() -> None:
-    config = search_config(2, alpha=1.0)
-    assert length_penalty([1, 7, 13], config).tolist() == [1.0, 2.0, 3.0]
-    assert length_penalty([1, 7, 13], search_config(2)).tolist() == [1.0, 1.0, 1.0]
-    no_penalty = replace(config, length_penalty=LengthPenaltyConfig(kind=LengthPenaltyKind.none, alpha=1.0))
-    assert length_penalty([7], no_penalty).tolist() == [1.0]
 
 
 def test_length_penalty_prefers_the_longer_by_hand() -> None:
@@ -416,8 +387,8 @@ def test_greedy_search_stops_at_its_first_eos_under_a_length_penalty() -> None:
     assert scorer.num_steps == 1
 
 
-def test_greedy_search_stops_at_its_first_eos_where_a_minimum_length_shows_it_another_way() -> None:
-    # log(0.9·0.51) / (7/6) = -0.667 for A, and log(0.9·0.49) / (8/6) = -0.614 for A A, which greed never sees
+def test_greedy_search_stops_at_its_first_eos_after_the_minimum_length() -> None:
+    # log(0.9·0.51) / (7/6) = -0.667 for A, and log(0.9·0.49) / (8/6) = -0.614 for A A, which greedy search never sees
     table: Table = {(): {A: 0.9, B: 0.1}, (A,): {EOS_ID: 0.51, A: 0.49}, (A, A): {EOS_ID: 1.0}}
     scorer = TableScorer(table)
     config = replace(search_config(1, alpha=1.0, max_len=2), min_len=1)
@@ -427,19 +398,21 @@ def test_greedy_search_stops_at_its_first_eos_where_a_minimum_length_shows_it_an
 
 
 @pytest.mark.parametrize(("beam_size", "min_len", "expected"), [(1, 0, 1), (1, 2, 2), (2, 0, 3), (5, 0, 6), (5, 2, 6)])
-def test_no_more_candidates_are_ranked_than_can_matter(beam_size: int, min_len: int, expected: int) -> None:
-    asked = set[int]()
+def test_only_candidates_that_can_matter_are_ranked(beam_size: int, min_len: int, expected: int) -> None:
+    numbers = set[int]()
 
-    class Asked(ToyScorer):
+    class Recorder(ToyScorer):
         def step(self, prev_N: Tensor, state: list[History], num_candidates: int) -> Candidates[list[History]]:
-            asked.add(num_candidates)
+            numbers.add(num_candidates)
             return super().step(prev_N, state, num_candidates)
 
-    beam_search(Asked(tgt_vocab_size=12), sources(0, 1), replace(search_config(beam_size, max_len=4), min_len=min_len))
-    assert asked == {expected}
+    beam_search(
+        Recorder(tgt_vocab_size=12), sources(0, 1), replace(search_config(beam_size, max_len=4), min_len=min_len)
+    )
+    assert numbers == {expected}
 
 
-def test_minimum_length_holds_back_eos() -> None:
+def test_no_translation_is_shorter_than_the_minimum_length() -> None:
     scorer = ToyScorer(eos_bias=6.0)
     for beam_size in (1, 3):
         config = replace(search_config(beam_size, n_best=beam_size, max_len=8), min_len=3)
@@ -463,12 +436,12 @@ def test_minimum_length_by_hand(beam_size: int) -> None:
 def test_maximum_length_by_hand() -> None:
     config = replace(search_config(1, max_len=3), max_len_ratio=1.5)
     assert max_len_subwords(EncodedSource(([7, 7, 7],)), config) == 7
-    assert max_len_subwords(EncodedSource(([7], [7, 7, 7])), config) == 7  # the member that needs most decides
+    assert max_len_subwords(EncodedSource(([7], [7, 7, 7])), config) == 7  # the longest of the members decides
     assert max_len_subwords(EncodedSource(([7],)), replace(config, min_len=9)) == 9
     assert max_len_subwords(EncodedSource(([7],)), search_config(1, max_len=0)) == 1
 
 
-def test_hypothesis_of_maximum_length_may_still_end() -> None:
+def test_a_hypothesis_of_maximum_length_may_still_end() -> None:
     table: Table = {(): {A: 1.0}, (A,): {A: 0.7, EOS_ID: 0.3}, (A, A): {A: 0.1, EOS_ID: 0.9}}
     ((hypothesis,),) = beam_search(TableScorer(table), sources(0), search_config(1, max_len=2))
     assert (hypothesis.ids, hypothesis.finished) == ((A, A), True)
@@ -483,7 +456,7 @@ def test_unfinished_hypotheses_are_flagged_and_scored_without_eos() -> None:
     assert [h.score for h in hypotheses] == pytest.approx([math.log(0.7) * 6 / 7, math.log(0.3) * 6 / 7])
 
 
-def test_unfinished_hypotheses_are_not_returned_beside_a_finished_one() -> None:
+def test_unfinished_hypotheses_are_not_returned_with_a_finished_one() -> None:
     table: Table = {(): {A: 0.9, EOS_ID: 0.1}, (A,): {A: 1.0}, (A, A): {A: 1.0}}
     (hypotheses,) = beam_search(TableScorer(table), sources(0), search_config(2, n_best=2, max_len=2))
     assert hypotheses == (Hypothesis((), math.log(0.1), math.log(0.1), True),)
@@ -504,18 +477,20 @@ def test_fewer_best_are_the_first_of_more() -> None:
     assert few == [hypotheses[:2] for hypotheses in many]
 
 
-def test_rows_that_stay_are_not_selected() -> None:
+def test_rows_that_do_not_move_are_not_selected() -> None:
     scorer = ToyScorer(eos_bias=-50.0)
     beam_search(scorer, sources(*range(5)), search_config(1, max_len=6))
     assert scorer.num_selects == 0
 
 
 def test_no_sources_give_no_results() -> None:
-    assert beam_search(ToyScorer(), [], search_config(3)) == []
+    assert beam_search(ToyScorer(), [], search_config(3, max_len=3)) == []
 
 
 def test_all_problems_of_a_config_are_reported_at_once() -> None:
-    config = replace(search_config(3, n_best=4), batch_rows=2, max_len_ratio=-1.0, max_len_extra=-2, min_len=-3)
+    config = replace(
+        search_config(3, n_best=4, max_len=3), batch_rows=2, max_len_ratio=-1.0, max_len_extra=-2, min_len=-3
+    )
     config = replace(config, window_lines=0, length_penalty=LengthPenaltyConfig(LengthPenaltyKind.wu2016, -0.5))
     with pytest.raises(ConfigError) as caught:
         check_search_config(config)
@@ -529,4 +504,4 @@ def test_all_problems_of_a_config_are_reported_at_once() -> None:
         "search.batch_rows must be at least search.beam_size (3), but is 2",
     ]
     with pytest.raises(ConfigError, match=r"search\.beam_size must be at least 1, but is 0"):
-        beam_search(ToyScorer(), sources(0), search_config(0))
+        beam_search(ToyScorer(), sources(0), search_config(0, max_len=3))

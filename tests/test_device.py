@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from nmt.config import Implementation
 from nmt.device import (
     Precision,
     _cpu_capabilities,
@@ -111,6 +112,12 @@ def test_int8_that_is_inexact_or_on_a_gpu_is_refused(device: str, why: str) -> N
     )
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
         resolve_inference_precision("int8", torch.device(device))
+
+
+def test_int8_is_refused_for_the_reference_implementation() -> None:
+    message = "search.precision=int8 needs implementation=fast, but it is reference: use auto, fp32 or bf16"
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        resolve_inference_precision("int8", CPU, Implementation.reference)
 
 
 @pytest.mark.usefixtures("without_onednn")

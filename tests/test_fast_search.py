@@ -16,20 +16,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import SearchConfig, SourceOrder
+from nmt.config import EnsembleAverage, SearchConfig, SourceOrder
 from nmt.device import InferencePrecision
 from nmt.model.fast.inference import FastModel
 from nmt.model.fast.linear import onednn_packs
 from nmt.model.seq2seq import Seq2Seq
-from nmt.search.beam import Hypothesis
-from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer
+from nmt.search.beam import beam_search
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.scorer import EncodedSource, EnsembleScorer, ModelScorer, StepScorer
 from nmt.search.translator import Translator
-from nmt.search.workers import beam_search
 from nmt.text.subword import BOS_ID, EOS_ID
 from tests.hardware import needs_bf16, needs_int8
 from tests.models import MODEL, tiny_model, tiny_subword
+from tests.search import search_config
 from tests.test_recurrent import by_the_equations
-from tests.test_scorer import search_config
 
 CPU = torch.device("cpu")
 UNEQUAL = [[4, 5, 6, 7, 8], [9], [], [10, 4], [6, 6, 6], [5, 9, 8, 7, 4, 10, 12], [9, 9]]
@@ -128,7 +128,7 @@ def test_log_probabilities_are_those_of_the_equations(
 @ORDERS
 @LENGTHS
 @pytest.mark.parametrize("beam_size", [1, 4])
-def test_translations_are_those_of_the_plain_model_in_float64_one_by_one(
+def test_translations_equal_those_of_the_plain_model_in_float64(
     sources: list[Ids], source_order: SourceOrder, num_layers: int, beam_size: int
 ) -> None:
     model, config = model_of(num_layers, source_order), replace(SEARCH, beam_size=beam_size, n_best=beam_size)
@@ -138,16 +138,16 @@ def test_translations_are_those_of_the_plain_model_in_float64_one_by_one(
 
 @LENGTHS
 @pytest.mark.parametrize("batch_rows", [3, 7, 100])
-@pytest.mark.parametrize("workers", [1, 3])
-def test_batch_mates_padding_and_workers_change_nothing(sources: list[Ids], batch_rows: int, workers: int) -> None:
+@pytest.mark.parametrize("num_searches", [1, 3])
+def test_batch_mates_padding_and_threads_change_nothing(sources: list[Ids], batch_rows: int, num_searches: int) -> None:
     scorer, many = fast_scorer(model_of()), encoded(sources * 6)
-    config = replace(SEARCH, batch_rows=batch_rows * workers)
+    config = replace(SEARCH, batch_rows=batch_rows * num_searches)
     expected = singly(scorer, encoded(sources)) * 6
-    assert_same(beam_search(scorer, many, config, workers=workers), expected, tolerance=1e-5)
+    assert_same(beam_search(scorer, many, config, num_searches=num_searches), expected, tolerance=1e-5)
 
 
-@pytest.mark.parametrize("average", ["prob", "log_prob"])
-def test_an_ensemble_is_what_its_members_say_by_the_equations(average: Average) -> None:
+@pytest.mark.parametrize("average", list(EnsembleAverage))
+def test_an_ensemble_averages_what_the_equations_give(average: EnsembleAverage) -> None:
     models = [model_of(2), model_of(3, SourceOrder.forward, seed=2), model_of(1, seed=3)]
     ensemble, plain = (
         EnsembleScorer([make(model) for model in made_of], average=average)
@@ -158,19 +158,21 @@ def test_an_ensemble_is_what_its_members_say_by_the_equations(average: Average) 
     assert_same(results, singly(plain, sources), tolerance=1e-5)
     for src, n_best in zip(UNEQUAL, results, strict=True):
         for hypothesis in n_best:
-            log_prob_MTV = torch.stack([by_equations(model, src, hypothesis.ids) for model in models])
-            mean_TV = log_prob_MTV.logsumexp(0) - math.log(3) if average == "prob" else log_prob_MTV.mean(0)
+            log_prob_XTV = torch.stack([by_equations(model, src, hypothesis.ids) for model in models])
+            mean_TV = (
+                log_prob_XTV.logsumexp(0) - math.log(3) if average == EnsembleAverage.prob else log_prob_XTV.mean(0)
+            )
             assert hypothesis.log_prob == pytest.approx(log_prob_of(hypothesis, mean_TV), abs=1e-5)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_text_is_translated_as_the_plain_model_in_float64_does(workers: int) -> None:
+@pytest.mark.parametrize("num_searches", [1, 2])
+def test_text_is_translated_like_the_plain_model_in_float64(num_searches: int) -> None:
     model, subword = model_of(), tiny_subword()
     lines = [f"{n} {n * n} {n**3}" for n in range(20)] + ["", "7", " "]
     config = replace(SEARCH, batch_rows=24)
     fast, plain = (
-        list(Translator(scorer, subword, config, workers=number).translate(lines))
-        for scorer, number in ((fast_scorer(model), workers), (scorer_of(exact(model)), 1))
+        list(Translator(scorer, subword, config, num_searches=number).translate(lines))
+        for scorer, number in ((fast_scorer(model), num_searches), (scorer_of(exact(model)), 1))
     )
     for translation, expected in zip(fast, plain, strict=True):
         assert [one.text for one in translation.hypotheses] == [one.text for one in expected.hypotheses]
@@ -182,7 +184,7 @@ def test_text_is_translated_as_the_plain_model_in_float64_does(workers: int) -> 
 @pytest.mark.parametrize("precision", [pytest.param("bf16", marks=needs_bf16), pytest.param("int8", marks=needs_int8)])
 @LENGTHS
 @ORDERS
-def test_what_a_lower_precision_says_is_near_the_equations(
+def test_a_lower_precision_is_close_to_the_equations(
     source_order: SourceOrder, sources: list[Ids], precision: InferencePrecision
 ) -> None:
     model = model_of(2, source_order)

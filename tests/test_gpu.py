@@ -18,7 +18,7 @@ from nmt.training.loss import token_loss
 from nmt.training.optimizer import clip_gradients
 from tests.commands import Done, nmt, train_settings
 from tests.models import MODEL, PAIRS, tiny_model, tiny_subword
-from tests.test_scorer import search_config
+from tests.search import search_config
 
 if TYPE_CHECKING:
     from pathlib import Path

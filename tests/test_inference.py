@@ -7,7 +7,6 @@ import torch
 
 from nmt.config import Implementation, SourceOrder
 from nmt.corpus.batching import collate, pad_source
-from nmt.errors import ConfigError
 from nmt.model.decoder import DecoderState
 from nmt.model.fast.inference import FastDecoder, FastEncoder, FastModel, prepare_for_inference
 from nmt.model.recurrent import RecurrentState
@@ -117,13 +116,6 @@ def test_the_reference_implementation_is_the_model_itself() -> None:
     assert isinstance(in_bf16, Seq2Seq)
     assert in_bf16.implementation == Implementation.reference
     assert in_bf16.decoder.output.weight.dtype == torch.bfloat16
-
-
-def test_the_reference_implementation_has_no_int8() -> None:
-    model = make_model().eval()
-    model.implementation = Implementation.reference
-    with pytest.raises(ConfigError, match=r"^search\.precision=int8 needs implementation=fast, but it is reference: "):
-        prepare_for_inference(model, device=CPU, precision="int8")
 
 
 @needs_int8

@@ -1,4 +1,4 @@
-"""Laws that hold over several modules: from source text to translation, whatever computes it."""
+"""Laws that hold across modules: from source text to translation, in every implementation."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -15,7 +15,7 @@ from nmt.search.scorer import ModelScorer
 from nmt.search.translator import TranslatedHypothesis, Translator
 from nmt.text.subword import EOS_ID, UNK_ID, SubwordModel
 from tests.models import MODEL, tiny_model, tiny_subword
-from tests.test_scorer import search_config
+from tests.search import search_config
 
 CPU = torch.device("cpu")
 EQUAL = ["0 1 2 3 4", "5 6 7 8 9", "9 7 5 3 1", "0 0 0 1 1"]
@@ -40,9 +40,8 @@ def scorer_of(
     size = subword().vocab_size
     model = tiny_model(config, seed=4, src_vocab_size=size, tgt_vocab_size=size, dtype=dtype).eval()
     with torch.no_grad():
-        model.decoder.output.bias[[UNK_ID, EOS_ID]] -= torch.tensor(
-            [9.0, 3.0], dtype=dtype
-        )  # so that it says much and various things
+        # so that translations are long and differ
+        model.decoder.output.bias[[UNK_ID, EOS_ID]] -= torch.tensor([9.0, 3.0], dtype=dtype)
     model.implementation = implementation
     return ModelScorer(model, src_subword=subword(), tgt_subword=subword(), device=CPU, precision=precision)
 
@@ -71,6 +70,12 @@ def test_fast_and_reference_translate_alike(order: SourceOrder, lines: list[str]
     assert isinstance(fast.inference_model, FastModel)
     assert reference.inference_model is reference.model
     assert_same(translations(fast, lines), translations(reference, lines), tolerance=1e-5)
+
+
+def test_the_reference_ranks_by_a_softmax(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = scorer_of(SourceOrder.reversed, dtype=torch.float32, implementation=Implementation.reference)
+    monkeypatch.setattr("nmt.search.ranking.rank", None)
+    assert translations(reference, EQUAL)
 
 
 def test_an_edit_of_the_equations_changes_what_the_reference_translates(monkeypatch: pytest.MonkeyPatch) -> None:

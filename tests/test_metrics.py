@@ -102,6 +102,13 @@ def test_the_best_of_several_references_counts() -> None:
     assert several[0].signature.startswith("nrefs:2|")
 
 
+def test_a_single_reference_may_be_a_plain_list() -> None:
+    [bleu] = score_corpus(GOOD, REFERENCE)
+    assert bleu == score_corpus(GOOD, [REFERENCE], metrics=["bleu"], bootstrap_samples=0)[0]
+    with pytest.raises(DataError, match="but there are 4 against 3"):
+        score_corpus(GOOD, REFERENCE[:3])
+
+
 def test_a_signature_lets_a_stranger_repeat_the_score() -> None:
     signatures = [s.signature for s in score_corpus(GOOD, [REFERENCE], metrics=ALL, bootstrap_samples=0)]
     version = sacrebleu.__version__

@@ -8,25 +8,18 @@ from typing import Any
 import pytest
 import torch
 
-from nmt.config import (
-    EnsembleAverage,
-    LengthPenaltyConfig,
-    LengthPenaltyKind,
-    ModelConfig,
-    SearchConfig,
-    SearchPrecision,
-    SourceOrder,
-)
+from nmt.config import EnsembleAverage, ModelConfig, SourceOrder
 from nmt.corpus.batching import collate
 from nmt.device import InferencePrecision
 from nmt.errors import CheckpointError
 from nmt.model.seq2seq import Seq2Seq, initialize
-from nmt.search.beam import Hypothesis
-from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer
-from nmt.search.workers import beam_search
+from nmt.search.beam import beam_search
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.scorer import EncodedSource, EnsembleScorer, ModelScorer, StepScorer
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID, SubwordModel, SubwordSpec, learn_subword
 from tests.hardware import needs_bf16
 from tests.models import tiny_subword
+from tests.search import search_config
 
 CPU = torch.device("cpu")
 LINES = ["the cat sat on the mat", "a dog", "the dog saw a cat and a mat", "cats", "on a mat sat the dog", "a cat saw"]
@@ -86,30 +79,15 @@ def tiny_scorer(
     )
 
 
-def test_what_one_member_of_an_ensemble_knows_is_known() -> None:
+def test_unknown_share_of_an_ensemble_is_the_smallest_of_its_members() -> None:
     knows_more, knows_less = tiny_scorer(1), tiny_scorer(2)
     knows_less.src_subword = tiny_subword(("a b",))
     line = "cat z"
     [more], [less] = knows_more.encode_sources([line]), knows_less.encode_sources([line])
     assert more.unknown_share < less.unknown_share
     for members in ([knows_more, knows_less], [knows_less, knows_more]):
-        [both] = EnsembleScorer(members, average="prob").encode_sources([line])
+        [both] = EnsembleScorer(members, average=EnsembleAverage.prob).encode_sources([line])
         assert both.unknown_share == more.unknown_share
-
-
-def search_config(beam_size: int, *, n_best: int = 1) -> SearchConfig:
-    return SearchConfig(
-        beam_size=beam_size,
-        n_best=n_best,
-        length_penalty=LengthPenaltyConfig(kind=LengthPenaltyKind.none, alpha=0.0),
-        max_len_ratio=1.0,
-        max_len_extra=5,
-        min_len=0,
-        ensemble_average=EnsembleAverage.prob,
-        batch_rows=10_000,
-        window_lines=100,
-        precision=SearchPrecision.fp32,
-    )
 
 
 def forced(scorer: ModelScorer, source: EncodedSource, hypothesis: Hypothesis) -> float:
@@ -168,8 +146,8 @@ def test_same_input_gives_the_same_output_twice() -> None:
     assert beam_search(scorer, sources, search_config(4)) == beam_search(scorer, sources, search_config(4))
 
 
-@pytest.mark.parametrize("average", ["prob", "log_prob"])
-def test_ensemble_of_twins_is_one(average: Average) -> None:
+@pytest.mark.parametrize("average", list(EnsembleAverage))
+def test_ensemble_of_twins_is_one(average: EnsembleAverage) -> None:
     one = tiny_scorer()
     twins = EnsembleScorer([one, one, one], average=average)
     config = search_config(4, n_best=3)
@@ -179,8 +157,8 @@ def test_ensemble_of_twins_is_one(average: Average) -> None:
     assert log_probs_of(found) == pytest.approx(log_probs_of(expected), abs=1e-12)
 
 
-@pytest.mark.parametrize("average", ["prob", "log_prob"])
-def test_ensemble_averages_what_its_members_say(average: Average) -> None:
+@pytest.mark.parametrize("average", list(EnsembleAverage))
+def test_ensemble_averages_its_members(average: EnsembleAverage) -> None:
     members = [
         tiny_scorer(1),
         tiny_scorer(2, src_vocab_size=22),
@@ -190,13 +168,13 @@ def test_ensemble_averages_what_its_members_say(average: Average) -> None:
     state = ensemble.start(ensemble.encode_sources(LINES))
     prev_N = torch.full((len(LINES),), BOS_ID)
     candidates = ensemble.step(prev_N, state, ensemble.tgt_vocab_size)
-    log_prob_MNV = torch.stack(
+    log_prob_XNV = torch.stack(
         [
             torch.log_softmax(member.logits(prev_N, member.start(member.encode_sources(LINES)))[0], dim=1)
             for member in members
         ]
     )
-    log_prob_NV = log_prob_MNV.exp().mean(0).log() if average == "prob" else log_prob_MNV.mean(0)
+    log_prob_NV = log_prob_XNV.exp().mean(0).log() if average == EnsembleAverage.prob else log_prob_XNV.mean(0)
     expected_NC = log_prob_NV.gather(1, candidates.token_NC)
     expected_NC[(candidates.token_NC == PAD_ID) | (candidates.token_NC == BOS_ID)] = -math.inf
     torch.testing.assert_close(candidates.log_prob_NC, expected_NC, rtol=0, atol=1e-12)
@@ -205,7 +183,7 @@ def test_ensemble_averages_what_its_members_say(average: Average) -> None:
 @torch.no_grad()
 def test_log_prob_ensemble_scores_the_mean_of_its_members_scores() -> None:
     members = [tiny_scorer(1), tiny_scorer(2, src_vocab_size=22), tiny_scorer(3, source_order=SourceOrder.forward)]
-    ensemble = EnsembleScorer(members, average="log_prob")
+    ensemble = EnsembleScorer(members, average=EnsembleAverage.log_prob)
     results = beam_search(ensemble, ensemble.encode_sources(LINES), search_config(3))
     for line, (hypothesis,) in zip(LINES, results, strict=True):
         by_member = [forced(member, member.encode_sources([line])[0], hypothesis) for member in members]
@@ -216,7 +194,7 @@ def test_order_of_members_does_not_matter() -> None:
     members = [tiny_scorer(1), tiny_scorer(2, src_vocab_size=22)]
     results = []
     for order in (members, members[::-1]):
-        ensemble = EnsembleScorer(order, average="prob")
+        ensemble = EnsembleScorer(order, average=EnsembleAverage.prob)
         results.append(beam_search(ensemble, ensemble.encode_sources(LINES), search_config(3)))
     assert ids_of(results[0]) == ids_of(results[1])
 
@@ -228,12 +206,12 @@ def test_members_of_different_target_vocabularies_are_refused() -> None:
         match=r"^members of an ensemble must share one target vocabulary, but that of runs/member2 \(\w+\) is not "
         r"that of runs/member1 \(\w+\): train them with the same target subword model$",
     ):
-        EnsembleScorer([tiny_scorer(1), other], average="prob")
+        EnsembleScorer([tiny_scorer(1), other], average=EnsembleAverage.prob)
 
 
-def test_source_length_of_an_ensemble_is_that_of_the_member_that_needs_most() -> None:
+def test_source_length_of_an_ensemble_is_the_largest_of_its_members() -> None:
     members = [tiny_scorer(1), tiny_scorer(2, src_vocab_size=22)]
-    (source,) = EnsembleScorer(members, average="prob").encode_sources(["the cat sat on the mat"])
+    (source,) = EnsembleScorer(members, average=EnsembleAverage.prob).encode_sources(["the cat sat on the mat"])
     lengths = [len(member.encode_sources(["the cat sat on the mat"])[0].ids_by_member[0]) for member in members]
     assert lengths[0] < lengths[1] == source.num_subwords
 
@@ -243,7 +221,7 @@ def test_pad_and_bos_are_never_generated(ensemble: bool) -> None:
     member = tiny_scorer()
     with torch.no_grad():
         member.model.decoder.output.bias[[PAD_ID, BOS_ID]] += 5.0
-    scorer: StepScorer[Any] = EnsembleScorer([member, member], average="prob") if ensemble else member
+    scorer: StepScorer[Any] = EnsembleScorer([member, member], average=EnsembleAverage.prob) if ensemble else member
     state = scorer.start(scorer.encode_sources(LINES))
     candidates = scorer.step(torch.full((len(LINES),), BOS_ID), state, 100)
     is_special_NC = (candidates.token_NC == PAD_ID) | (candidates.token_NC == BOS_ID)
@@ -263,7 +241,7 @@ def test_log_probabilities_never_exceed_zero() -> None:
 
 
 @needs_bf16
-def test_bf16_scores_come_near_those_of_fp32_and_leave_the_model_alone() -> None:
+def test_bf16_scores_are_close_to_fp32_and_the_model_is_unchanged() -> None:
     exact, rounded = tiny_scorer(dtype=torch.float32), tiny_scorer(dtype=torch.float32, precision="bf16")
     assert {parameter.dtype for parameter in rounded.model.parameters()} == {torch.float32}
     prev_N = torch.full((len(LINES),), BOS_ID)
@@ -275,8 +253,8 @@ def test_bf16_scores_come_near_those_of_fp32_and_leave_the_model_alone() -> None
 
 
 @needs_bf16
-@pytest.mark.parametrize("average", ["prob", "log_prob"])
-def test_an_ensemble_averages_logits_of_bf16_in_float32(average: Average) -> None:
+@pytest.mark.parametrize("average", list(EnsembleAverage))
+def test_an_ensemble_averages_logits_of_bf16_in_float32(average: EnsembleAverage) -> None:
     one = tiny_scorer(dtype=torch.float32, precision="bf16")
     twins = EnsembleScorer([one, one], average=average)
     prev_N, state = torch.full((len(LINES),), BOS_ID), one.start(one.encode_sources(LINES))
@@ -284,7 +262,7 @@ def test_an_ensemble_averages_logits_of_bf16_in_float32(average: Average) -> Non
     torch.testing.assert_close(found.log_prob_NC, expected.log_prob_NC, rtol=0, atol=1e-5)
 
 
-def test_model_in_training_mode_is_refused() -> None:
+def test_a_model_in_training_mode_is_refused() -> None:
     scorer = tiny_scorer()
     scorer.model.train()
     with pytest.raises(AssertionError, match=r"search needs model\.eval\(\)"):

@@ -63,7 +63,7 @@ def test_a_line_ends_as_its_source_does(checkpoint: Path, tmp_path: Path) -> Non
     assert not any(line.endswith("\r") for line in lines)
 
 
-def test_compressed_text_is_translated_as_it_is(checkpoint: Path, tmp_path: Path) -> None:
+def test_compressed_text_is_translated(checkpoint: Path, tmp_path: Path) -> None:
     expected = _translate(checkpoint, stdin=b"one\ntwo\n")
     source = tmp_path / "in"
     for compress in (gzip.compress, bz2.compress, lzma.compress):
@@ -72,7 +72,7 @@ def test_compressed_text_is_translated_as_it_is(checkpoint: Path, tmp_path: Path
         assert _translate(checkpoint, stdin=source.read_bytes()) == expected
 
 
-def test_lines_that_the_model_knows_nothing_of_are_warned_of(checkpoint: Path) -> None:
+def test_a_warning_names_lines_that_are_unknown_to_the_model(checkpoint: Path) -> None:
     text = "one two\n未知 one\n未知的\n未知 two three\n".encode()
     done = nmt("translate", f"checkpoints={checkpoint}", "threads=1", "format=jsonl", stdin=text)
     assert [json.loads(line)["unknown_share"] for line in done.out.splitlines()] == [0, 0.4, 1, 0.2]
@@ -83,12 +83,12 @@ def test_lines_that_the_model_knows_nothing_of_are_warned_of(checkpoint: Path) -
     assert "unknown" not in done.err
 
 
-def test_empty_lines_stay_where_they_are(checkpoint: Path) -> None:
+def test_empty_lines_keep_their_position(checkpoint: Path) -> None:
     lines = _translate(checkpoint, "search.min_len=1", stdin=b"\none two\n\n   \nthree\n").split("\n")
     assert [bool(line) for line in lines] == [False, True, False, False, True, False]
 
 
-def test_files_and_pipes_give_the_same(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
+def test_files_and_pipes_give_the_same_text(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
     source, output = digits / "test.en", tmp_path / "a b=c.fr"
     piped = _translate(checkpoint, stdin=source.read_bytes())
     assert _translate(checkpoint, f"input={source}", f"output={output}") == ""
@@ -96,7 +96,7 @@ def test_files_and_pipes_give_the_same(checkpoint: Path, digits: Path, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
 
 
-def test_the_log_says_how_many_lines_how_fast_and_by_what(checkpoint: Path) -> None:
+def test_the_log_gives_lines_speed_and_precision(checkpoint: Path) -> None:
     done = nmt("translate", f"checkpoints={checkpoint}", "threads=1", "search=greedy", "device=cpu", stdin=b"one\n\n")
     assert re.search(r" 2 lines translated in \d+\.\d s, \d+ a second, in (fp32|bf16) on cpu with 1 thread$", done.err)
 
@@ -123,7 +123,7 @@ def test_threads_are_divided_among_searches_side_by_side(
     assert done.err.rstrip().endswith(f" on cpu with {threads} thread{'s' if threads > 1 else ''}")
 
 
-def test_a_failure_leaves_the_earlier_output_as_it_was(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_failure_keeps_the_earlier_output(checkpoint: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "in", tmp_path / "out"
     source.write_bytes(b"one\ntwo\nbad \xff\n")
     output.write_text("earlier\n")
@@ -135,7 +135,7 @@ def test_a_failure_leaves_the_earlier_output_as_it_was(checkpoint: Path, tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
-def test_bytes_on_stdin_that_are_not_utf8_are_placed(checkpoint: Path) -> None:
+def test_an_error_gives_the_position_of_bytes_that_are_not_utf8(checkpoint: Path) -> None:
     assert error("translate", f"checkpoints={checkpoint}", stdin=b"one\n\xff\n").startswith(
         "nmt: stdin, line 2, byte 1: must be UTF-8"
     )
@@ -150,14 +150,14 @@ def test_bytes_on_stdin_that_are_not_utf8_are_placed(checkpoint: Path) -> None:
         (["checkpoints=nothing", "search.n_best=6"], "search.n_best must be at most search.beam_size (5), but is 6"),
     ],
 )
-def test_what_cannot_be_is_one_line(
+def test_a_mistake_is_one_line(
     checkpoint: Path, settings: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert message in error("translate", f"checkpoints={checkpoint}", *settings)
 
 
-def test_what_is_no_checkpoint(run_dir: Path, digits: Path, tmp_path: Path) -> None:
+def test_a_path_that_is_no_checkpoint_is_explained(run_dir: Path, digits: Path, tmp_path: Path) -> None:
     def refusal(checkpoints: object) -> str:
         return error("translate", f"checkpoints={checkpoints}")
 
@@ -228,12 +228,12 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_pipe_is_read_but_once(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_is_read_only_once(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipe, out = tmp_path / "pipe", tmp_path / "out"
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=[b"one\ntwo\n"], daemon=True)
     writer.start()
-    monkeypatch.setattr(sys, "stderr", Terminal())  # a bar stands there, which would like to know how many lines come
+    monkeypatch.setattr(sys, "stderr", Terminal())  # shows a bar, for which lines are counted
     overrides = [f"checkpoints={checkpoint}", f"input={pipe}", f"output={out}", "search=greedy", "threads=1"]
     settings = to_settings(compose_settings("translate", quote_paths("translate", overrides)))[0]
     assert translate.run(settings, config_yaml="") == 0

@@ -1,22 +1,26 @@
 """Lines in, lines out, over a scorer that copies its source."""
 
+import io
 import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import EnsembleAverage, LengthPenaltyConfig, LengthPenaltyKind, SearchConfig, SearchPrecision
 from nmt.errors import ConfigError
-from nmt.search.beam import Hypothesis
-from nmt.search.scorer import Candidates, EncodedSource
+from nmt.search.beam import beam_search
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.loading import default_search_config
+from nmt.search.scorer import Candidates, EncodedSource, EnsembleScorer, ModelScorer
 from nmt.search.translator import Translator
-from nmt.search.workers import beam_search
 from nmt.text.subword import BOS_ID, EOS_ID, SubwordModel, SubwordSpec, learn_subword
+from tests.commands import nmt
+from tests.search import search_config
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +38,11 @@ def subword() -> SubwordModel:
     return learn_subword(["the quick brown fox jumps over the lazy dog"], spec, lang="en")
 
 
-CopyState = list[list[int]]  # what each row has still to say
+CopyState = list[list[int]]  # what each row has still to generate
 
 
 class CopyScorer:
-    """Says the source again, with probability 0.9 a token; EOS has the rest."""
+    """Repeats the source, with probability 0.9 a token; EOS has the rest."""
 
     def __init__(self, subword: SubwordModel) -> None:
         self.subword = subword
@@ -66,21 +70,6 @@ class CopyScorer:
         return first + second
 
 
-def search_config(beam_size: int = 1, *, n_best: int = 1, window_lines: int = 100) -> SearchConfig:
-    return SearchConfig(
-        beam_size=beam_size,
-        n_best=n_best,
-        length_penalty=LengthPenaltyConfig(kind=LengthPenaltyKind.none, alpha=0.0),
-        max_len_ratio=1.0,
-        max_len_extra=0,
-        min_len=0,
-        ensemble_average=EnsembleAverage.prob,
-        batch_rows=8,
-        window_lines=window_lines,
-        precision=SearchPrecision.fp32,
-    )
-
-
 LINES = ["the fox", "", "jumps over the dog", "   ", "lazy", "\t", "brown fox quick fox", "a", "dog"]
 
 
@@ -102,7 +91,7 @@ def test_empty_lines_are_not_searched(subword: SubwordModel) -> None:
         assert (text, score, log_prob, num_tokens, finished) == ("", 0.0, 0.0, 0, True)
 
 
-def test_a_line_of_which_no_subword_is_left_is_empty_and_not_searched(subword: SubwordModel) -> None:
+def test_a_line_without_subwords_is_empty_and_not_searched(subword: SubwordModel) -> None:
     class Dropping(CopyScorer):
         def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
             return super().encode_sources([line.strip("~") for line in lines])
@@ -126,9 +115,9 @@ def test_a_line_of_one_subword_is_searched(subword: SubwordModel) -> None:
     assert scorer.searched == [1]
 
 
-def test_a_new_translator_has_one_worker_and_nothing_unfinished(subword: SubwordModel) -> None:
+def test_a_new_translator_makes_one_search_and_has_nothing_unfinished(subword: SubwordModel) -> None:
     translator = Translator(CopyScorer(subword), subword, search_config())
-    assert (translator.workers, translator.num_unfinished) == (1, 0)
+    assert (translator.num_searches, translator.num_unfinished) == (1, 0)
 
 
 def test_no_lines_give_none(subword: SubwordModel) -> None:
@@ -179,15 +168,15 @@ def test_progress_counts_every_line_once(subword: SubwordModel) -> None:
     assert min(steps) >= 0
 
 
-def test_all_workers_of_a_translator_search(subword: SubwordModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_translator_searches_side_by_side(subword: SubwordModel, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def search(*arguments: Any, workers: int, **settings: Any) -> list[tuple[Hypothesis, ...]]:
-        asked.append(workers)
-        return beam_search(*arguments, workers=workers, **settings)
+    def search(*arguments: Any, num_searches: int, **settings: Any) -> list[tuple[Hypothesis, ...]]:
+        asked.append(num_searches)
+        return beam_search(*arguments, num_searches=num_searches, **settings)
 
     monkeypatch.setattr("nmt.search.translator.beam_search", search)
-    translations = list(Translator(CopyScorer(subword), subword, search_config(), workers=3).translate(LINES))
+    translations = list(Translator(CopyScorer(subword), subword, search_config(), num_searches=3).translate(LINES))
     assert [translation.text for translation in translations] == [line.strip() for line in LINES]
     assert asked == [3]
 
@@ -230,7 +219,7 @@ def test_the_cr_of_a_line_end_is_not_translated(subword: SubwordModel, line: str
 
 
 class PuzzledScorer(CopyScorer):
-    """Knows a share of each line that the line itself says, and nothing of others."""
+    """Reads the unknown share of a line from the line itself."""
 
     def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
         return [EncodedSource((self.subword.encode(line),), unknown_share=float(line)) for line in lines]
@@ -257,6 +246,109 @@ def test_lines_that_are_mostly_unknown_are_warned_of_once(
     assert caplog.messages == []
 
 
-def test_a_config_that_cannot_be_is_refused(subword: SubwordModel) -> None:
+def test_an_invalid_config_is_refused(subword: SubwordModel) -> None:
     with pytest.raises(ConfigError, match=r"search\.n_best must be at most search\.beam_size \(1\), but is 2"):
         Translator(CopyScorer(subword), subword, search_config(1, n_best=2))
+
+
+@pytest.fixture
+def translator(subword: SubwordModel) -> Translator:
+    return Translator(CopyScorer(subword), subword, search_config(window_lines=2))
+
+
+def test_a_string_gives_a_string_a_list_a_list_and_an_iterable_an_iterator(translator: Translator) -> None:
+    assert translator("the fox") == "the fox"
+    assert translator("") == ""
+    assert translator(["the fox", "", "lazy dog"]) == ["the fox", "", "lazy dog"]
+    assert translator([]) == []
+    texts = translator(line for line in ("the fox", "", "lazy dog"))
+    assert iter(texts) is texts
+    assert list(texts) == ["the fox", "", "lazy dog"]
+    assert list(translator(("a", "dog"))) == ["a", "dog"]
+
+
+def test_an_iterable_is_read_one_window_ahead(translator: Translator) -> None:
+    read: list[int] = []
+    texts = translator(read.append(number) or "fox" for number in range(10))  # type: ignore[func-returns-value]
+    assert read == []
+    assert next(texts) == "fox"
+    assert read == [0, 1]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_line_end_is_not_translated(translator: Translator, end: str) -> None:
+    assert translator(f"the fox{end}") == "the fox"
+    assert list(translator(io.StringIO("the fox\nlazy dog\n"))) == ["the fox", "lazy dog"]
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"), [(None, "NoneType"), (3, "int"), (b"fox", "bytes"), (bytearray(b"fox"), "bytearray")]
+)
+def test_a_source_of_another_type_is_refused_at_once(translator: Translator, source: Any, kind: str) -> None:
+    with pytest.raises(
+        TypeError,
+        match=f"^a Translator takes a string, a list of strings or another iterable of strings, but was given {kind}$",
+    ):
+        translator(source)
+
+
+def test_a_line_that_is_no_string_is_refused_by_its_number(translator: Translator) -> None:
+    lines: list[Any] = ["fox", None]
+    with pytest.raises(TypeError, match=r"^every source must be a string, but number 2 is of type NoneType$"):
+        translator(lines)
+
+
+@pytest.mark.parametrize("source", ["the fox\nthe dog", "\nthe fox", "the fox\n\n"])
+def test_several_lines_in_one_are_refused(translator: Translator, source: str) -> None:
+    with pytest.raises(ValueError, match=r"^every source must be one line, but number 1 has a line feed in it: split"):
+        translator(source)
+
+
+def test_a_translator_is_loaded_from_a_checkpoint_or_an_ensemble(checkpoint: Path, digits: Path) -> None:
+    lines = (digits / "test.en").read_text().splitlines()
+    done = nmt("translate", f"checkpoints={checkpoint}", "search=greedy", f"input={digits / 'test.en'}", "threads=1")
+    expected = done.out.splitlines()
+    one = Translator.load(checkpoint, beam_size=1, device="cpu")
+    assert one(lines) == expected
+    assert isinstance(one.scorer, ModelScorer)
+    twins = Translator.load([checkpoint, str(checkpoint)], beam_size=1, precision="fp32")
+    assert isinstance(twins.scorer, EnsembleScorer)
+    assert twins(lines) == Translator.load(str(checkpoint), beam_size=1, precision="fp32")(lines)
+
+
+def test_settings_of_search_are_those_of_the_config_and_the_keywords(checkpoint: Path) -> None:
+    config = replace(default_search_config(), max_len_extra=3, beam_size=7)
+    assert Translator.load(checkpoint, search=config).config == config
+    assert Translator.load(checkpoint, search=config, beam_size=2, n_best=2).config == replace(
+        config, beam_size=2, n_best=2
+    )
+    assert Translator.load(checkpoint).config == default_search_config()
+    [translation] = Translator.load(checkpoint, beam_size=3, n_best=3).translate(["one two"])
+    assert len(translation.hypotheses) > 1
+
+
+def test_threads_are_left_alone_unless_they_are_given(checkpoint: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert Translator.load(checkpoint, device="cpu").num_searches == 2
+        assert torch.get_num_threads() == 2
+        assert Translator.load(checkpoint, device="cpu", threads=1).num_searches == 1
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"beam_size": 0}, r"^search\.beam_size must be at least 1, but is 0"),
+        ({"n_best": 6}, r"^search\.n_best must be at most search\.beam_size \(5\), but is 6$"),
+        ({"device": "gpu"}, "^device must be one of auto, cpu, cuda, but is gpu$"),
+        ({"threads": 0}, "^threads must be at least 1, but is 0$"),
+        ({"precision": "fp16"}, r"^search\.precision must be one of auto, fp32, bf16, int8, but is 'fp16'$"),
+    ],
+)
+def test_invalid_settings_are_refused_before_a_checkpoint_is_read(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Translator.load("nothing", **settings)

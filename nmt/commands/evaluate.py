@@ -234,10 +234,15 @@ def _read_sources(settings: EvaluateCommand, references: Sequence[Sequence[str]]
 
 def _translate(settings: EvaluateCommand, sources: Sequence[str]) -> list[str]:
     # imported here since scoring files needs no torch
-    from nmt.commands.translate import build_translator, progress_bar
+    from nmt.commands.translate import progress_bar
+    from nmt.search.translator import Translator
 
-    translator = build_translator(
-        settings.checkpoints, settings.search, device_name=settings.device, threads=settings.threads
+    translator = Translator.load(
+        settings.checkpoints,
+        search=settings.search,
+        device=settings.device,
+        threads=settings.threads,
+        implementation=settings.implementation,
     )
     with progress_bar(len(sources)) as bar:
         hypotheses = [translation.text for translation in translator.translate(sources, progress=bar.update)]

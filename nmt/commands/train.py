@@ -180,6 +180,7 @@ def _build_trainer(
     choose_tf32(precision, device)
     src_subword, tgt_subword = corpus.subwords()
     model = _new_model(settings.model, src_subword, tgt_subword, seed=settings.seed)
+    model.implementation = settings.implementation
     torch.manual_seed(settings.seed)  # dropout alone draws from the global generator
     train = corpus.open("train")
     logger.info(
@@ -224,7 +225,7 @@ def _dev_bleu(
     warn_of_odd_text(references, name="the development set", tokenizer=tokenizer, setting="training.bleu_tokenize")
     logger.info("BLEU of %d development sentences: %s", len(pairs), bleu_signature([references], options=options))
     search: SearchConfig = settings.search
-    precision = resolve_inference_precision(search.precision, device)
+    precision = resolve_inference_precision(search.precision, device, settings.implementation)
 
     def measure(model: Seq2Seq) -> float:
         scorer = ModelScorer(

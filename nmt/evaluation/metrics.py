@@ -139,20 +139,24 @@ def score_corpus(
     hypotheses: Sequence[str],
     references: Sequence[Sequence[str]],
     *,
-    metrics: Sequence[MetricName],
-    bootstrap_samples: int,
+    metrics: Sequence[MetricName] = ("bleu",),
+    bootstrap_samples: int = 0,
     options: MetricOptions = SACREBLEU_DEFAULTS,
     hypotheses_name: str = "the hypotheses",
     reference_names: Sequence[str] = (),
 ) -> list[Score]:
     """Score one system by each of `metrics`, in their order; the names (of files, say) serve messages only.
 
-    `bootstrap_samples=0` leaves out the intervals; with samples, equal input gives equal intervals.
+    Args:
+        references: a list of lines for each reference; of a single reference, the lines themselves.
+        metrics: some of bleu, chrf, chrf++, ter.
+        bootstrap_samples: for 95% intervals, 0 for none; equal input gives equal intervals.
 
     Raises:
         DataError: counts differ, or there is nothing to score.
         ConfigError: `metrics`, `bootstrap_samples` or an option is invalid.
     """
+    references = _by_reference(references)
     check_metrics(metrics, options, bootstrap_samples=bootstrap_samples)
     _check_aligned({hypotheses_name: hypotheses}, references, reference_names)
     _check_memory(bootstrap_samples, len(hypotheses))
@@ -323,6 +327,11 @@ def _check_aligned(
                     f"{system} must hold one line for each line of {name}, "
                     f"but there are {len(lines)} against {len(reference)}"
                 )
+
+
+def _by_reference(references: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+    lines = [line for line in references if isinstance(line, str)]  # a str is a sequence of str, too
+    return [lines] if lines else references
 
 
 def _check_memory(samples: int, num_sentences: int) -> None:

@@ -1,37 +1,34 @@
 """What beam search needs of a model, for one model and for an ensemble of them.
 
 Search reads sources, starts a state with one row per sentence, and then steps, selects and concatenates rows; what a
-state holds is the scorer's own business. Tensors that pass between search and scorer lie on the CPU; states lie where
-the model does.
-
-Shapes: B sentences, S source positions, V target vocabulary, N rows, C candidates per row,
-M ensemble members.
+state holds is up to the scorer. Tensors that pass between search and scorer are on the CPU; states are where the
+model is.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from nmt.config import EnsembleAverage, Implementation
 from nmt.corpus.batching import pad_source
 from nmt.device import InferencePrecision
 from nmt.errors import CheckpointError
-from nmt.model import kernels
 from nmt.model.decoder import DecoderState
 from nmt.model.fast.inference import prepare_for_inference
 from nmt.model.seq2seq import Seq2Seq
+from nmt.search import ranking
 from nmt.text.subword import SubwordModel
 
-Average = Literal["prob", "log_prob"]
 StateT = TypeVar("StateT")
 
 
 class EncodedSource(NamedTuple):
     """A source sentence in the subwords of every member, in natural order, without EOS.
 
-    `unknown_share` is the share of its characters that no member knows, as far as one member can tell.
+    `unknown_share` is the share of its characters that are unknown to a member; of an ensemble, the smallest.
     """
 
     ids_by_member: tuple[Sequence[int], ...]
@@ -39,15 +36,15 @@ class EncodedSource(NamedTuple):
 
     @property
     def num_subwords(self) -> int:
-        """Length in subwords; of an ensemble, that of the member that needs most."""
+        """Length in subwords; of an ensemble, the largest of its members."""
         return max(len(ids) for ids in self.ids_by_member)
 
 
 class Candidates(NamedTuple, Generic[StateT]):
-    """The best continuations of every row, best first, and the state behind the step.
+    """The best continuations of every row, best first, and the state after the step.
 
     Attributes:
-        log_prob_NC: log-probabilities in nats, never above 0; -inf where a row has fewer than C continuations.
+        log_prob_NC: log-probabilities in nats, never above 0; -inf if a row has fewer than C continuations.
         token_NC: the tokens; never PAD, never BOS, unless their log-probability is -inf.
     """
 
@@ -57,7 +54,7 @@ class Candidates(NamedTuple, Generic[StateT]):
 
 
 class StepScorer(Protocol[StateT]):
-    """Anything that can say, token by token, how a translation may go on."""
+    """Anything that gives, token by token, the distribution of the next one."""
 
     @property
     def tgt_vocab_size(self) -> int: ...
@@ -66,7 +63,7 @@ class StepScorer(Protocol[StateT]):
         """Segment source sentences."""
 
     def start(self, sources: Sequence[EncodedSource]) -> StateT:
-        """Read the sources; returns a state of one row per sentence, in which nothing is generated yet."""
+        """Read the sources; returns a state with one row per sentence, before the first token."""
 
     def step(self, prev_N: Tensor, state: StateT, num_candidates: int) -> Candidates[StateT]:
         """Read one token per row (BOS at first); returns the best `num_candidates` continuations, or all V."""
@@ -91,10 +88,10 @@ class ModelScorer:
         precision: InferencePrecision,
         name: str = "the model",
     ) -> None:
-        """Prepare `model`, which must not be in training mode whenever the scorer is used.
+        """Prepare `model`, which must be in evaluation mode whenever the scorer is used.
 
         Args:
-            name: what messages call the model; its checkpoint, if it has one.
+            name: of the model in messages; its checkpoint, if it has one.
         """
         self.name = name
         self.model = model
@@ -109,7 +106,7 @@ class ModelScorer:
         return self.tgt_subword.vocab_size
 
     def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
-        """Segment source sentences; the model itself puts them into its order."""
+        """Segment source sentences; the model itself reverses them if it reads them so."""
         rows = self.src_subword.encode_batch(list(lines))
         return [
             EncodedSource((ids,), unknown_share=self.src_subword.unknown_share(line, ids))
@@ -119,20 +116,22 @@ class ModelScorer:
     @torch.inference_mode()
     def start(self, sources: Sequence[EncodedSource]) -> DecoderState:
         """Encode the sources; sentences of equal length in one call cost least."""
-        assert not self.model.training, "search needs model.eval(): dropout would fall on its states"
+        assert not self.model.training, "search needs model.eval(): dropout would change its states"
         src_BS, src_len_B = pad_source([source.ids_by_member[0] for source in sources])
         return self.inference_model.decoder.start(self.inference_model.encode(src_BS.to(self.device), src_len_B))
 
     @torch.inference_mode()
     def logits(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Make one time step; returns the logits `(N, V)` in the model's precision, on its device."""
-        assert not self.model.training, "search needs model.eval(): dropout would fall on its states"
+        assert not self.model.training, "search needs model.eval(): dropout would change its states"
         return self.inference_model.decoder.step(prev_N.to(self.device), state)
 
     @torch.inference_mode()
     def step(self, prev_N: Tensor, state: DecoderState, num_candidates: int) -> Candidates[DecoderState]:
         logits_NV, state = self.logits(prev_N, state)
-        log_prob_NC, token_NC = kernels.rank(logits_NV, num_candidates)
+        is_reference = self.model.implementation == Implementation.reference
+        rank = ranking.rank_plainly if is_reference else ranking.rank
+        log_prob_NC, token_NC = rank(logits_NV, num_candidates)
         return Candidates(log_prob_NC.cpu(), token_NC.cpu(), state)
 
     @torch.inference_mode()
@@ -150,16 +149,16 @@ EnsembleState = tuple[DecoderState, ...]
 class EnsembleScorer:
     """Several models that agree on each token (Sutskever et al. 2014, §3.6); each reads the source in its own way.
 
-    `average="prob"` takes the mean of the members' probabilities. `"log_prob"` takes the mean of their
-    log-probabilities and does not normalize it again, so that the log-probability of a translation is the mean of
-    what its members give it.
+    `average=prob` takes the mean of the members' probabilities. `average=log_prob` takes the mean of their
+    log-probabilities and does not normalize it, so that the log-probability of a translation is the mean of those
+    that its members give it.
     """
 
-    def __init__(self, members: Sequence[ModelScorer], *, average: Average) -> None:
+    def __init__(self, members: Sequence[ModelScorer], *, average: EnsembleAverage) -> None:
         """Join `members`, of which there must be at least one.
 
         Raises:
-            CheckpointError: where two members differ in target vocabulary.
+            CheckpointError: two members differ in target vocabulary.
         """
         first = members[0]
         for member in members[1:]:
@@ -170,6 +169,7 @@ class EnsembleScorer:
                     f"({first.tgt_subword.fingerprint}): train them with the same target subword model"
                 )
         self.members = tuple(members)
+        self.tgt_subword = first.tgt_subword
         self.average = average
 
     @property
@@ -194,27 +194,12 @@ class EnsembleScorer:
 
     @torch.inference_mode()
     def step(self, prev_N: Tensor, state: EnsembleState, num_candidates: int) -> Candidates[EnsembleState]:
-        """Step every member, average over the whole vocabulary, and rank; logarithms are taken of candidates alone."""
+        """Step every member, average over the whole vocabulary, and rank."""
         steps = [member.logits(prev_N, own) for member, own in zip(self.members, state, strict=True)]
         device, dtype = steps[0][0].device, torch.promote_types(steps[0][0].dtype, torch.float32)
-        logits_MNV = [logits_NV.to(device, dtype) for logits_NV, _ in steps]
-        if self.average == "prob":
-            total_NV = torch.softmax(logits_MNV[0], dim=1)
-            for logits_NV in logits_MNV[1:]:
-                total_NV += torch.softmax(logits_NV, dim=1)
-            kernels.forbid_specials(total_NV)
-            total_NC, token_NC = kernels.top_k(total_NV, num_candidates)
-            # what has underflowed to 0 is still a word; -inf is what is forbidden
-            log_prob_NC = (total_NC / len(self.members)).clamp_(min=torch.finfo(total_NC.dtype).tiny).log_()
-            log_prob_NC.masked_fill_(total_NC < 0, -math.inf)
-        else:
-            normalizer_N1 = sum(map(kernels.log_sum_exp, logits_MNV), start=torch.zeros_like(logits_MNV[0][:, :1]))
-            total_NV = logits_MNV[0]
-            for logits_NV in logits_MNV[1:]:
-                total_NV += logits_NV
-            kernels.forbid_specials(total_NV)
-            total_NC, token_NC = kernels.top_k(total_NV, num_candidates)
-            log_prob_NC = (total_NC - normalizer_N1).div_(len(self.members))
+        logits_by_member = [logits_NV.to(device, dtype) for logits_NV, _ in steps]
+        rank_mean = _rank_mean_prob if self.average == EnsembleAverage.prob else _rank_mean_log_prob
+        log_prob_NC, token_NC = rank_mean(logits_by_member, num_candidates)
         own_states = tuple(own for _, own in steps)
         return Candidates(log_prob_NC.clamp_(max=0.0).cpu(), token_NC.cpu(), own_states)
 
@@ -223,3 +208,26 @@ class EnsembleScorer:
 
     def concat(self, first: EnsembleState, second: EnsembleState) -> EnsembleState:
         return tuple(member.concat(*both) for member, *both in zip(self.members, first, second, strict=True))
+
+
+def _rank_mean_prob(logits_by_member: Sequence[Tensor], k: int) -> tuple[Tensor, Tensor]:
+    """Rank by the mean of probabilities, of which only the candidates' logarithms are taken."""
+    sum_NV = torch.softmax(logits_by_member[0], dim=1)
+    for logits_NV in logits_by_member[1:]:
+        sum_NV += torch.softmax(logits_NV, dim=1)
+    ranking.forbid_specials(sum_NV)
+    sum_NC, token_NC = ranking.top_k(sum_NV, k)
+    # a probability that has underflowed to 0 is still that of a word; -inf marks what is forbidden
+    log_prob_NC = (sum_NC / len(logits_by_member)).clamp_(min=torch.finfo(sum_NC.dtype).tiny).log_()
+    return log_prob_NC.masked_fill_(sum_NC < 0, -math.inf), token_NC
+
+
+def _rank_mean_log_prob(logits_by_member: Sequence[Tensor], k: int) -> tuple[Tensor, Tensor]:
+    """Rank by the mean of log-probabilities; changes the first member's logits."""
+    sum_NV = logits_by_member[0]
+    normalizer_N1 = sum(map(ranking.log_sum_exp, logits_by_member), start=torch.zeros_like(sum_NV[:, :1]))
+    for logits_NV in logits_by_member[1:]:
+        sum_NV += logits_NV
+    ranking.forbid_specials(sum_NV)
+    sum_NC, token_NC = ranking.top_k(sum_NV, k)
+    return (sum_NC - normalizer_N1).div_(len(logits_by_member)), token_NC

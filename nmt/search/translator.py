@@ -3,12 +3,19 @@
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, overload
 
-from nmt.config import SearchConfig
-from nmt.search.beam import Hypothesis, check_search_config
+import torch
+
+from nmt.config import THREADS, Device, Implementation, SearchConfig
+from nmt.device import choose_tf32, resolve_device, resolve_inference_precision
+from nmt.errors import ConfigError
+from nmt.search.beam import beam_search, check_search_config
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.loading import default_search_config, load_scorer, with_search_settings
 from nmt.search.scorer import StepScorer
-from nmt.search.workers import beam_search
+from nmt.search.threads import choose_num_searches
 from nmt.text.subword import SubwordModel
 
 log = logging.getLogger(__name__)
@@ -24,7 +31,7 @@ class TranslatedHypothesis(NamedTuple):
         score: log_prob over the length penalty.
         log_prob: in nats.
         num_tokens: target subwords, EOS included if it is finished.
-        finished: False where the maximum length cut it short.
+        finished: False if the maximum length cut it short.
     """
 
     text: str
@@ -35,10 +42,10 @@ class TranslatedHypothesis(NamedTuple):
 
 
 class Translation(NamedTuple):
-    """A source line and its translations, best first: n_best of them, or as many as search found; one at least.
+    """A source line and its translations, best first: n_best of them, or as many as search found; at least one.
 
     Attributes:
-        source: as it was read, the "\\r" of a line end included.
+        source: as it was read, including the "\\r" of a line end.
         unknown_share: the share of its characters that the model does not know.
     """
 
@@ -56,26 +63,125 @@ EMPTY = TranslatedHypothesis(text="", score=0.0, log_prob=0.0, num_tokens=0, fin
 
 
 class Translator:
-    """Translates any number of lines in constant memory: n lines in, n translations out, in order."""
+    """Translates any number of lines in constant memory: n lines in, n translations out, in order.
+
+        translator = Translator.load("runs/first/checkpoints/best", beam_size=5)
+        translator("A dog runs.")                       # a string gives a string
+        translator(["A dog runs.", "A cat sleeps."])    # a list gives a list
+        for text in translator(open("test.en")): ...    # any other iterable gives an iterator
+
+    `translate` gives hypotheses with their scores.
+    """
 
     def __init__(
-        self, scorer: StepScorer[Any], tgt_subword: SubwordModel, config: SearchConfig, *, workers: int = 1
+        self, scorer: StepScorer[Any], tgt_subword: SubwordModel, config: SearchConfig, *, num_searches: int = 1
     ) -> None:
-        """Join what scores and what spells.
+        """Join a scorer and the subword model that turns its ids into text.
 
         Args:
-            workers: searches that run side by side (`search.workers`); one gives the same bits in every run.
+            num_searches: searches side by side (`nmt.search.threads`); one gives the same bits in every run.
 
         Raises:
-            ConfigError: for a search config that cannot be.
+            ConfigError: an invalid search config.
         """
         check_search_config(config)
         self.scorer = scorer
         self.tgt_subword = tgt_subword
         self.config = config
-        self.workers = workers
-        self.num_unfinished = 0  # lines of the last `translate` whose best translation is unfinished
-        self.num_mostly_unknown = 0  # its lines of which the model knows less than half
+        self.num_searches = num_searches
+        self.num_unfinished = 0  # translations of the last call that the maximum length cut short
+        self.num_mostly_unknown = 0  # its lines of which more than half is unknown
+
+    @classmethod
+    def load(
+        cls,
+        checkpoints: str | Path | Sequence[str | Path],
+        *,
+        beam_size: int | None = None,
+        n_best: int | None = None,
+        precision: str | None = None,
+        device: str = Device.auto,
+        threads: int | None = None,
+        search: SearchConfig | None = None,
+        implementation: str = Implementation.fast,
+    ) -> "Translator":
+        """Load a checkpoint, or several that translate as an ensemble.
+
+        On a GPU, this also decides for the whole process how float32 is multiplied (`nmt.device.choose_tf32`).
+
+        Args:
+            checkpoints: folders such as RUN_DIR/checkpoints/best.
+            beam_size: hypotheses kept at each step; 1 is greedy search.
+            n_best: translations that `translate` gives of each sentence.
+            precision: fp32, bf16, int8, or auto: bf16 if the processor has it, else fp32.
+            device: cpu, cuda, or auto: a GPU if there is one.
+            threads: CPU threads of torch, for the whole process; None leaves them as they are.
+            implementation: fast, or reference: the plain modules, without the parts that are laid out for speed.
+            search: all settings of search; what is given above replaces its values. None: what `nmt translate` has by
+                default. `replace(default_search_config(), max_len_ratio=3.0)` changes others of them.
+
+        Raises:
+            ConfigError: a setting is invalid, or the machine cannot compute as asked.
+            CheckpointError: a checkpoint cannot be loaded, or the members do not share a target vocabulary.
+        """
+        paths = [checkpoints] if isinstance(checkpoints, str | Path) else checkpoints
+        config = with_search_settings(
+            search or default_search_config(), beam_size=beam_size, n_best=n_best, precision=precision
+        )
+        check_search_config(config)  # before anything large is read
+        for name, value, choices in (("device", device, Device), ("implementation", implementation, Implementation)):
+            if value not in list(choices):
+                raise ConfigError(f"{name} must be one of {', '.join(choices)}, but is {value}")
+        if threads is not None:
+            if wanted := THREADS.wanted(threads):
+                raise ConfigError(f"threads must be {wanted}, but is {threads}")
+            torch.set_num_threads(threads)
+        found_device = resolve_device(device)
+        found_implementation = Implementation(implementation)
+        found_precision = resolve_inference_precision(config.precision, found_device, found_implementation)
+        choose_tf32(found_precision, found_device)
+        scorer = load_scorer(
+            paths,
+            device=found_device,
+            precision=found_precision,
+            average=config.ensemble_average,
+            implementation=found_implementation,
+        )
+        num_searches = choose_num_searches(config, device=found_device, num_threads=torch.get_num_threads())
+        return cls(scorer, scorer.tgt_subword, config, num_searches=num_searches)
+
+    @overload  # strings and lists are iterables, too: the first that fits counts
+    def __call__(self, source: str) -> str: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def __call__(self, source: list[str]) -> list[str]: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def __call__(self, source: Iterable[str]) -> Iterator[str]: ...
+
+    def __call__(self, source: str | Iterable[str]) -> str | list[str] | Iterator[str]:
+        """Translate a line, a list of them, or lazily, in constant memory, any other iterable of them.
+
+        Lines are translated in windows of `config.window_lines`: an iterable is read that far ahead. A line without
+        anything to translate gives an empty one. Translations have no line end, whether or not their lines had one.
+
+        Raises:
+            TypeError: the source is none of these, or a line is not a string.
+            ValueError: a line has a line feed before its end.
+        """
+        if isinstance(source, str):
+            [text] = self._texts([source])
+            return text
+        if not isinstance(source, Iterable) or isinstance(source, bytes | bytearray):
+            raise TypeError(
+                "a Translator takes a string, a list of strings or another iterable of strings, but was given "
+                f"{type(source).__name__}"
+            )
+        texts = self._texts(source)
+        return list(texts) if isinstance(source, list) else texts
+
+    def _texts(self, lines: Iterable[str]) -> Iterator[str]:
+        return (translation.text for translation in self.translate(map(_one_line, itertools.count(1), lines)))
 
     def translate(
         self, lines: Iterable[str], *, progress: Callable[[int], None] | None = None
@@ -86,7 +192,7 @@ class Translator:
         share a batch. Warns once, at the end, if translations were cut short, and if lines are mostly unknown.
 
         Args:
-            lines: without their line ends, but for a "\\r", which is not translated.
+            lines: without their line ends; a "\\r" that is left of one is not translated.
             progress: called with the number of lines done since the last call.
         """
         self.num_unfinished, self.num_mostly_unknown, number = 0, 0, 0
@@ -126,15 +232,15 @@ class Translator:
             Translation(line, (EMPTY,), source.unknown_share) for line, source in zip(window, encoded, strict=True)
         ]
         sources = [encoded[index] for index in to_search]
-        found = beam_search(self.scorer, sources, self.config, progress=progress, workers=self.workers)
+        found = beam_search(self.scorer, sources, self.config, progress=progress, num_searches=self.num_searches)
         texts = iter(self.tgt_subword.decode_batch([hypothesis.ids for n_best in found for hypothesis in n_best]))
         for index, n_best in zip(to_search, found, strict=True):
-            hypotheses = tuple(_spelled(hypothesis, next(texts)) for hypothesis in n_best)
+            hypotheses = tuple(_with_text(hypothesis, next(texts)) for hypothesis in n_best)
             translations[index] = translations[index]._replace(hypotheses=hypotheses)
         return translations
 
 
-def _spelled(hypothesis: Hypothesis, text: str) -> TranslatedHypothesis:
+def _with_text(hypothesis: Hypothesis, text: str) -> TranslatedHypothesis:
     return TranslatedHypothesis(
         text=text,
         score=hypothesis.score,
@@ -142,3 +248,17 @@ def _spelled(hypothesis: Hypothesis, text: str) -> TranslatedHypothesis:
         num_tokens=len(hypothesis.ids) + hypothesis.finished,
         finished=hypothesis.finished,
     )
+
+
+def _one_line(number: int, line: object) -> str:
+    """Return a line without its line feed; its number is for messages.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    if not isinstance(line, str):
+        raise TypeError(f"every source must be a string, but number {number} is of type {type(line).__name__}")
+    line = line.removesuffix("\n")
+    if "\n" in line:
+        raise ValueError(f"every source must be one line, but number {number} has a line feed in it: split it there")
+    return line

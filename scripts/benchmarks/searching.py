@@ -10,11 +10,11 @@ from torch import Tensor
 
 from benchmarks.timing import Laps
 from benchmarks.workload import draw_corpus, drawn_lengths
-from nmt.config import SubwordConfig
+from nmt.config import EnsembleAverage, SubwordConfig
 from nmt.device import InferencePrecision
 from nmt.model.decoder import DecoderState
 from nmt.model.seq2seq import Seq2Seq
-from nmt.search.scorer import Average, Candidates, EncodedSource, EnsembleScorer, EnsembleState, ModelScorer
+from nmt.search.scorer import Candidates, EncodedSource, EnsembleScorer, EnsembleState, ModelScorer
 from nmt.text.subword import EOS_ID, SubwordModel
 from nmt.training.checkpoint import load_checkpoint
 from nmt.training.checkpoint_store import read_checkpoint
@@ -84,7 +84,7 @@ class TimedScorer(ModelScorer):
 class TimedEnsemble(EnsembleScorer):
     """An ensemble whose averaging and ranking are timed too; its members must share their laps."""
 
-    def __init__(self, members: Sequence[TimedScorer], *, average: Average) -> None:
+    def __init__(self, members: Sequence[TimedScorer], *, average: EnsembleAverage) -> None:
         super().__init__(members, average=average)
         self.laps = members[0].laps
 

@@ -29,10 +29,10 @@ from benchmarks.workload import drawn_lengths, ids_only, new_model, vocab_sizes
 from nmt.config import ModelConfig, SearchConfig
 from nmt.device import resolve_inference_precision
 from nmt.errors import DataError
-from nmt.search.beam import check_search_config
-from nmt.search.scorer import Average, EncodedSource, EnsembleScorer, ModelScorer, StepScorer
+from nmt.search.beam import beam_search, check_search_config
+from nmt.search.scorer import EncodedSource, EnsembleScorer, ModelScorer, StepScorer
+from nmt.search.threads import choose_num_searches
 from nmt.search.translator import Translator
-from nmt.search.workers import beam_search, num_workers
 from nmt.text.parallel import read_lines
 from nmt.text.subword import BOS_ID, SubwordModel
 
@@ -59,19 +59,19 @@ class Models:
     ) -> list[Any]:
         """Translate the first `count` sentences; clocks see one search that has all threads."""
         scorer = self.timed_scorer if with_clocks else self.scorer
-        workers = 1 if with_clocks else self.workers(search)
+        num_searches = 1 if with_clocks else self.num_searches(search)
         if self.lines:
-            translator = Translator(scorer, spelling or self.tgt_subword, search, workers=workers)
+            translator = Translator(scorer, spelling or self.tgt_subword, search, num_searches=num_searches)
             return list(translator.translate(self.lines[:count]))
-        return beam_search(scorer, self.sources[:count], search, workers=workers)
+        return beam_search(scorer, self.sources[:count], search, num_searches=num_searches)
 
     @property
     def name(self) -> str:
         return ", ".join(dict.fromkeys(config.name for config in self.configs))
 
-    def workers(self, search: SearchConfig) -> int:
+    def num_searches(self, search: SearchConfig) -> int:
         """Return how many searches nmt translate runs side by side."""
-        return num_workers(search, device=self.device, num_threads=torch.get_num_threads())
+        return choose_num_searches(search, device=self.device, num_threads=torch.get_num_threads())
 
 
 def build_models(variant: Variant, options: Options, precision: Precision) -> Models:
@@ -86,7 +86,7 @@ def build_models(variant: Variant, options: Options, precision: Precision) -> Mo
         scorer: StepScorer[Any] = plain[0]
         timed_scorer: StepScorer[Any] = timed[0]
         if len(plain) > 1:
-            average: Average = variant.settings.search.ensemble_average.value
+            average = variant.settings.search.ensemble_average
             scorer, timed_scorer = EnsembleScorer(plain, average=average), TimedEnsemble(timed, average=average)
         configs = [member.model.config for member in plain]
         origin = f"{options.input}, {len(lines)} lines; text in, text out"

@@ -1,4 +1,4 @@
-"""The wheel, installed where no checkout is: nmt trains and translates from a foreign folder."""
+"""The wheel, installed without a checkout: nmt trains and translates from another folder, also from Python."""
 
 from __future__ import annotations
 
@@ -74,9 +74,10 @@ def test_the_wheel_holds_the_configuration_and_no_tests(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"nmt"}
 
 
-def test_the_installed_wheel_trains_and_translates_from_a_foreign_folder(installed: Path, tmp_path: Path) -> None:
-    origin = run(installed / "python", "-c", "import nmt; print(nmt.__file__)", cwd=tmp_path).strip()
-    assert Path(origin).is_relative_to(installed.parent)
+@pytest.fixture(scope="module")
+def run_folder(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder outside any checkout in which the installed nmt has trained `run`."""
+    folder = tmp_path_factory.mktemp("elsewhere")
     small = ["data.generate.train_pairs=200", "data.generate.dev_pairs=20", "data.generate.test_pairs=20"]
     run(
         installed / "nmt",
@@ -88,9 +89,38 @@ def test_the_installed_wheel_trains_and_translates_from_a_foreign_folder(install
         "subword.vocab_size=300",
         "run_dir=run",
         "device=cpu",
-        cwd=tmp_path,
+        cwd=folder,
     )
-    assert (tmp_path / "run" / "checkpoints" / "last" / "model.safetensors").is_file()
+    return folder
+
+
+def test_the_installed_wheel_trains_and_translates_elsewhere(installed: Path, run_folder: Path) -> None:
+    origin = run(installed / "python", "-c", "import nmt; print(nmt.__file__)", cwd=run_folder).strip()
+    assert Path(origin).is_relative_to(installed.parent)
+    assert (run_folder / "run" / "checkpoints" / "last" / "model.safetensors").is_file()
     translate: list[str | Path] = [installed / "nmt", "translate", "checkpoints=[run/checkpoints/last]", "device=cpu"]
-    translated = run(*translate, cwd=tmp_path, stdin="the cat sees the dog .\nI am here .\n")
+    translated = run(*translate, cwd=run_folder, stdin="the cat sees the dog .\nI am here .\n")
     assert translated.count("\n") == 2
+
+
+def test_the_python_api_of_the_installed_wheel(installed: Path, run_folder: Path) -> None:
+    program = """
+import nmt
+from nmt import Translator
+
+translator = Translator.load("run/checkpoints/last", beam_size=2, device="cpu")
+assert isinstance(translator("A dog runs."), str)
+texts = translator(["A dog runs.", "", "I am here."])
+assert texts[1] == "" and len(texts) == 3
+assert list(translator(line for line in ["A dog runs."])) == texts[:1]
+assert nmt.load_checkpoint("run/checkpoints/last").info.update == 3
+[bleu] = nmt.score_corpus(["un chien court"], ["un chien court"])
+print(bleu.label, bleu.value)
+try:
+    Translator.load("run")
+except nmt.NmtError as error:
+    print(error)
+"""
+    first, second = run(installed / "python", "-c", program, cwd=run_folder).splitlines()
+    assert first.startswith("BLEU ")
+    assert second == "run is not a checkpoint, but holds some: name one of them, such as run/checkpoints/best"

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from nmt.config import Implementation
 from nmt.device import InferencePrecision
-from nmt.errors import ConfigError
 from nmt.model.cell import LinearMap
 from nmt.model.decoder import Decoder, DecoderWiring
 from nmt.model.encoder import Encoder, EncoderWiring, Encoding
@@ -36,14 +35,10 @@ def prepare_for_inference(model: Seq2Seq, *, device: torch.device, precision: In
 
     On a CPU a float32 model is laid out for speed. On a GPU, or with `implementation=reference`, bf16 is a copy whose
     weights and states are bf16. Anything else (fp32 on a GPU, a float64 model) is the model itself.
-
-    Raises:
-        ConfigError: the reference implementation is to run in int8.
     """
     model = model.to(device)
     is_reference = model.implementation == Implementation.reference
-    if is_reference and precision == "int8":
-        raise ConfigError("search.precision=int8 needs implementation=fast, but it is reference: use fp32, or fast")
+    assert not (is_reference and precision == "int8"), "resolve_inference_precision refuses int8"
     if not is_reference and device.type == "cpu" and model.decoder.output.weight.dtype == torch.float32:
         return FastModel(model, precision)
     if precision == "bf16":

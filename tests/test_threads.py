@@ -1,4 +1,4 @@
-"""Searches side by side find what one search finds; what goes wrong in a thread reaches the caller."""
+"""Searches side by side find what one search finds; an error in a thread reaches the caller."""
 
 import threading
 from collections.abc import Sequence
@@ -7,16 +7,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nmt.search.beam import READ_AT_ONCE
+from nmt.search.beam import beam_search, search
 from nmt.search.scorer import EncodedSource, ModelScorer
-from nmt.search.workers import beam_search, divide_threads, num_workers, search_in_threads
-from tests.test_scorer import LINES, log_probs_of, search_config, tiny_scorer
+from nmt.search.source_queue import SourceQueue
+from nmt.search.threads import choose_num_searches, divide_threads, side_by_side
+from tests.search import search_config
+from tests.test_scorer import LINES, log_probs_of, tiny_scorer
 
 CPU = torch.device("cpu")
 
 
 class CountingScorer(ModelScorer):
-    """Counts how many sources it reads at a time, and in which threads; can fail."""
+    """Records how many sources it reads at a time and with how many threads; can fail."""
 
     fails_at_read: int | None = None
 
@@ -34,24 +36,24 @@ class CountingScorer(ModelScorer):
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
-@pytest.mark.parametrize("workers", [2, 3, 5])
-def test_searches_side_by_side_find_what_one_finds(beam_size: int, workers: int) -> None:
+@pytest.mark.parametrize("num_searches", [2, 3, 5])
+def test_searches_side_by_side_find_what_one_finds(beam_size: int, num_searches: int) -> None:
     scorer = tiny_scorer()  # float64: equal whatever shares a batch
     sources = scorer.encode_sources([f"{first} {second}" for first in LINES for second in LINES])
-    config = replace(search_config(beam_size, n_best=beam_size), batch_rows=20 * beam_size * workers)
+    config = replace(search_config(beam_size, n_best=beam_size), batch_rows=20 * beam_size * num_searches)
     expected = beam_search(scorer, sources, config)
-    found = beam_search(scorer, sources, config, workers=workers)
+    found = beam_search(scorer, sources, config, num_searches=num_searches)
     assert [[h.ids for h in n_best] for n_best in found] == [[h.ids for h in n_best] for n_best in expected]
     assert log_probs_of(found) == pytest.approx(log_probs_of(expected), abs=1e-12)
 
 
-def test_the_work_is_divided_and_threads_are_given_back() -> None:
+def test_sources_and_threads_are_divided_and_threads_restored() -> None:
     scorer = CountingScorer()
     sources = scorer.encode_sources(LINES * 20)
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
-        found = beam_search(scorer, sources, replace(search_config(2), batch_rows=40), workers=2)
+        found = beam_search(scorer, sources, replace(search_config(2), batch_rows=40), num_searches=2)
         assert _threads_of_a_new_thread() == 4
     finally:
         torch.set_num_threads(before)
@@ -61,52 +63,32 @@ def test_the_work_is_divided_and_threads_are_given_back() -> None:
     assert sum(scorer.reads) == len(sources)
 
 
-def test_workers_have_all_threads_between_them() -> None:
+def test_searches_share_all_threads() -> None:
     assert divide_threads(3, 2) == [1, 2]
     assert divide_threads(16, 3) == [5, 5, 6]
     assert divide_threads(1, 2) == [1, 1]
 
 
 @pytest.mark.parametrize("num_sources", [1, 2, 3])
-def test_no_more_searches_than_sources_or_places(num_sources: int) -> None:
+def test_there_are_no_more_searches_than_sources_or_room(num_sources: int) -> None:
     scorer = CountingScorer()
     sources = scorer.encode_sources(LINES[:num_sources])
-    found = beam_search(scorer, sources, replace(search_config(2), batch_rows=4), workers=8)
+    found = beam_search(scorer, sources, replace(search_config(2), batch_rows=4), num_searches=8)
     assert len(found) == num_sources
     assert all(found)
-    assert beam_search(scorer, [], search_config(2), workers=8) == []
+    assert beam_search(scorer, [], search_config(2), num_searches=8) == []
 
 
-def test_few_sources_are_not_read_in_crumbs() -> None:
-    scorer = CountingScorer()
-    beam_search(scorer, scorer.encode_sources(LINES * 8), replace(search_config(2), batch_rows=200), workers=2)
-    assert sorted(scorer.reads) == [16, 16, 16]
-
-
-def test_one_search_reads_many_sources_at_once_however_few_places_there_are() -> None:
-    scorer = CountingScorer()
-    sources = scorer.encode_sources(LINES * 50)
-    beam_search(scorer, sources, replace(search_config(8), batch_rows=READ_AT_ONCE))
-    assert scorer.reads == [READ_AT_ONCE, READ_AT_ONCE, len(sources) - 2 * READ_AT_ONCE]
-
-
-def test_rows_bound_what_is_read_at_once() -> None:
-    scorer = CountingScorer()
-    sources = scorer.encode_sources(LINES * 4)
-    beam_search(scorer, sources, replace(search_config(4), batch_rows=12))
-    assert scorer.reads == [12, 12]
-
-
-def test_what_fails_in_a_thread_reaches_the_caller_and_ends_the_others() -> None:
+def test_an_error_in_a_thread_reaches_the_caller_and_ends_the_others() -> None:
     scorer = CountingScorer()
     scorer.fails_at_read = 3
     sources = scorer.encode_sources(LINES * 20)
     with pytest.raises(MemoryError, match="no room"):
-        beam_search(scorer, sources, replace(search_config(2), batch_rows=40), workers=2)
+        beam_search(scorer, sources, replace(search_config(2), batch_rows=40), num_searches=2)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("search")]
 
 
-def test_what_fails_between_two_results_ends_the_threads() -> None:
+def test_an_error_in_the_caller_ends_the_threads() -> None:
     scorer = CountingScorer()
     sources = scorer.encode_sources(LINES * 200)
 
@@ -114,15 +96,15 @@ def test_what_fails_between_two_results_ends_the_threads() -> None:
         raise KeyboardInterrupt
 
     try:
-        beam_search(scorer, sources, replace(search_config(2), batch_rows=8), workers=2, progress=interrupt)
-    except KeyboardInterrupt:  # while the exception, and with it its frames, still lives
+        beam_search(scorer, sources, replace(search_config(2), batch_rows=8), num_searches=2, progress=interrupt)
+    except KeyboardInterrupt:  # while the exception, and with it its frames, still exists
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("search")]
     else:
         pytest.fail("the interrupt must reach the caller")
     assert sum(scorer.reads) < len(sources)
 
 
-def test_an_interrupt_while_threads_start_is_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_while_threads_start_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     starts = []
     start = threading.Thread.start
 
@@ -135,12 +117,12 @@ def test_an_interrupt_while_threads_start_is_itself(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     scorer = CountingScorer()
     with pytest.raises(KeyboardInterrupt):
-        beam_search(scorer, scorer.encode_sources(LINES * 20), replace(search_config(2), batch_rows=40), workers=3)
+        beam_search(scorer, scorer.encode_sources(LINES * 20), replace(search_config(2), batch_rows=40), num_searches=3)
     assert not starts[0].is_alive()
 
 
 def _threads_of_a_new_thread() -> int:
-    """Ask where it shows: what a thread sets is its own, and what new threads begin with."""
+    """Ask a new thread: what a thread sets holds for itself and for threads that start later."""
     counts: list[int] = []
     thread = threading.Thread(target=lambda: counts.append(torch.get_num_threads()))
     thread.start()
@@ -148,10 +130,11 @@ def _threads_of_a_new_thread() -> int:
     return counts[0]
 
 
-def test_giving_up_ends_the_threads() -> None:
+def test_closing_the_generator_ends_the_threads() -> None:
     scorer = CountingScorer()
     sources = scorer.encode_sources(LINES * 200)
-    found = search_in_threads(scorer, sources, replace(search_config(2), batch_rows=8), workers=2)
+    queue, config = SourceQueue(sources, 16), replace(search_config(2), batch_rows=4)
+    found = side_by_side([search(scorer, queue, config) for _ in range(2)])
     next(found)
     found.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("search")]
@@ -169,7 +152,7 @@ def test_giving_up_ends_the_threads() -> None:
         (512, 400, 8, 1),
     ],
 )
-def test_every_worker_has_rows_enough(batch_rows: int, beam_size: int, num_threads: int, expected: int) -> None:
+def test_every_search_has_enough_rows(batch_rows: int, beam_size: int, num_threads: int, expected: int) -> None:
     config = replace(search_config(beam_size), batch_rows=batch_rows)
-    assert num_workers(config, device=CPU, num_threads=num_threads) == expected
-    assert num_workers(config, device=torch.device("cuda"), num_threads=num_threads) == 1
+    assert choose_num_searches(config, device=CPU, num_threads=num_threads) == expected
+    assert choose_num_searches(config, device=torch.device("cuda"), num_threads=num_threads) == 1

@@ -1,13 +1,16 @@
-"""What search computes between its matmuls."""
+"""The k best of every row are those of torch's own top k and log-softmax."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from nmt.model.kernels import SLICE, log_sum_exp, rank, top_k
+from nmt.search.ranking import SLICE, log_sum_exp, rank, rank_plainly, top_k
 from nmt.text.subword import BOS_ID, PAD_ID
+
+Rank = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 
 
 def normal(*shape: int, seed: int = 1) -> Tensor:
@@ -18,20 +21,20 @@ def normal(*shape: int, seed: int = 1) -> Tensor:
 @pytest.mark.parametrize("k", [1, 2, 6])
 def test_top_k_by_slices_is_top_k(vocab_size: int, k: int) -> None:
     value_NV = normal(8, vocab_size, seed=vocab_size + k)
-    value_NV[0] = torch.arange(vocab_size)  # the greatest stand together at the end
+    value_NV[0] = torch.arange(vocab_size)  # the greatest are together at the end
     value_NV[1, 4:] = -math.inf
     value_NV[2] = 0.5  # nothing but ties
     value_NV[3] = value_NV[3].round()
     expected_NC, _ = value_NV.topk(min(k, vocab_size))
     found_NC, index_NC = top_k(value_NV, k)
     assert torch.equal(found_NC, expected_NC)
-    is_there_NC = found_NC > -math.inf  # what is not there has no index
+    is_there_NC = found_NC > -math.inf  # the index of -inf means nothing
     assert torch.equal(value_NV.gather(1, index_NC)[is_there_NC], expected_NC[is_there_NC])
     rows = [row[there].tolist() for row, there in zip(index_NC, is_there_NC, strict=True)]
     assert all(len(set(row)) == len(row) for row in rows)
 
 
-def test_top_k_where_small_numbers_are_flushed_to_zero() -> None:
+def test_top_k_if_denormals_are_flushed_to_zero() -> None:
     torch.set_flush_denormal(True)
     try:
         value_NC, index_NC = top_k(torch.zeros(2, 300), 3)
@@ -51,10 +54,11 @@ def test_the_normalizer_holds_for_logits_of_any_size(shift: float) -> None:
 
 @pytest.mark.parametrize("shift", [0.0, 40.0, 300.0, -300.0])
 @pytest.mark.parametrize(("vocab_size", "k"), [(4, 6), (60, 1), (700, 13), (2000, 6)])
-def test_ranked_are_log_probabilities_without_pad_and_bos(vocab_size: int, k: int, shift: float) -> None:
+@pytest.mark.parametrize("rank", [rank, rank_plainly])
+def test_ranks_are_log_probabilities_without_pad_and_bos(rank: Rank, vocab_size: int, k: int, shift: float) -> None:
     logits_NV = 3 * normal(40, vocab_size, seed=k)
     logits_NV[3] += shift
-    logits_NV[4, PAD_ID] = 200.0  # has nearly all of the probability, and yet is no candidate
+    logits_NV[4, PAD_ID] = 200.0  # has nearly all of the probability, but is no candidate
     logits_NV[5, BOS_ID] = -math.inf
     logits_NV[6, 3] = 500.0
     expected_NV = torch.log_softmax(logits_NV.double(), dim=1)
@@ -70,7 +74,8 @@ def test_ranked_are_log_probabilities_without_pad_and_bos(vocab_size: int, k: in
 
 @pytest.mark.parametrize("shift", [0.0, 300.0])
 @pytest.mark.parametrize("vocab_size", [60, 650])
-def test_logits_in_bf16_are_ranked_as_what_they_are_in_float32(vocab_size: int, shift: float) -> None:
+@pytest.mark.parametrize("rank", [rank, rank_plainly])
+def test_logits_in_bf16_are_ranked_in_float32(rank: Rank, vocab_size: int, shift: float) -> None:
     logits_NV = (3 * normal(70, vocab_size)).bfloat16()
     logits_NV[3] += shift
     expected_NC, _ = rank(logits_NV.float(), 3)
@@ -78,7 +83,7 @@ def test_logits_in_bf16_are_ranked_as_what_they_are_in_float32(vocab_size: int, 
     assert torch.equal(log_prob_NC, expected_NC)
 
 
-def test_a_likely_pad_takes_no_place_from_the_best() -> None:
+def test_a_likely_pad_displaces_no_candidate() -> None:
     logits_NV = torch.zeros(1, 20 * SLICE)
     logits_NV[0, PAD_ID], logits_NV[0, 5 * SLICE], logits_NV[0, 9 * SLICE] = 50.0, 3.0, 2.0
     _, token_NC = rank(logits_NV, 2)
