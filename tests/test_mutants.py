@@ -81,9 +81,9 @@ def test_modules_are_chosen_by_name_or_by_package() -> None:
         "evaluation.tokenizer",
     ]
     everything = chosen_modules([], ROOT)
-    assert not [module for module in everything if module.startswith("text.phrasebook")]
-    assert "text.phrasebook*" in LEFT_OUT
-    assert chosen_modules(["text.phrasebook_lexicon"], ROOT) == ["text.phrasebook_lexicon"]
+    assert not [module for module in everything if module.startswith("phrasebook.")]
+    assert "phrasebook.*" in LEFT_OUT
+    assert chosen_modules(["phrasebook.lexicon"], ROOT) == ["phrasebook.lexicon"]
     with pytest.raises(ValueError, match=r"^MODULE must be .* such as search\.beam or search, but is serch$"):
         chosen_modules(["serch"], ROOT)
 

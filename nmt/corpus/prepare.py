@@ -19,9 +19,9 @@ from nmt.corpus.manifest import SRC_SUBWORD, TGT_SUBWORD, SplitReport, read_mani
 from nmt.errors import ConfigError, DataError
 from nmt.files import atomic_folder, is_file_name, remove_temporaries
 from nmt.locks import sole_writer
+from nmt.phrasebook.files import write_phrasebook
 from nmt.text.normalization import Normalization
 from nmt.text.parallel import ParallelFiles, fingerprint_files, read_lines, read_pairs
-from nmt.text.phrasebook_files import write_phrasebook
 from nmt.text.subword import SubwordModel, SubwordSpec, learn_joint_subwords, learn_subword
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from benchmarks.options import Options, Plan, Variant
 from benchmarks.report import Row, Table, rate_row, time_row
 from nmt.corpus.binarized import PairLimits
 from nmt.corpus.prepare import normalizations, num_processes, prepare, split_files, subword_spec
+from nmt.phrasebook.pairs import generate
 from nmt.text.parallel import ParallelFiles, read_pairs
-from nmt.text.phrasebook import generate
 
 MIB = 2**20
 _BUILT_IN_VOCAB_SIZE = 1500  # conf/experiment/quickstart.yaml: the built-in corpus is too uniform for many subwords

@@ -1,4 +1,4 @@
-"""The built-in corpus: what its splits promise, and that its labels are true."""
+"""The pairs of the phrasebook: what the splits guarantee, and that the labels are true."""
 
 import itertools
 import re
@@ -9,14 +9,14 @@ from typing import get_args
 import pytest
 
 from nmt.errors import DataError
-from nmt.text.phrasebook import GENERATOR_VERSION, PHENOMENA, PhrasePair, Split, generate, split_of
-from nmt.text.phrasebook_grammar import Phrase
-from nmt.text.phrasebook_lexicon import ADJECTIVES, MONTHS
-from nmt.text.phrasebook_scenes import Scenes
+from nmt.phrasebook.lexicon import ADJECTIVES, MONTHS
+from nmt.phrasebook.pairs import GENERATOR_VERSION, PhrasePair, Split, generate, split_of
+from nmt.phrasebook.phrases import PHENOMENA, Phrase
+from nmt.phrasebook.sentences import Sentences
 
 
 @pytest.fixture(scope="module")
-def drawn_for_test() -> list[PhrasePair]:
+def test_pairs() -> list[PhrasePair]:
     return list(generate("test", 2000, seed=1))
 
 
@@ -25,14 +25,14 @@ def train_pairs() -> list[PhrasePair]:
     return list(generate("train", 8000, seed=2))
 
 
-def test_a_seed_repeats_and_more_pairs_begin_with_the_same() -> None:
+def test_a_seed_repeats_and_more_pairs_begin_with_the_same_ones() -> None:
     first = list(generate("train", 30, seed=4))
     assert list(generate("train", 60, seed=4))[:30] == first
     assert list(generate("train", 30, seed=5)) != first
 
 
 def test_a_seed_means_the_same_everywhere() -> None:
-    # When this must change, raise GENERATOR_VERSION.
+    # if this has to change, raise GENERATOR_VERSION
     assert GENERATOR_VERSION == 1
     text = "".join(f"{src}{tgt}" for src, tgt, _ in generate("dev", 40, seed=0))
     assert zlib.crc32(text.encode()) == 1483794936
@@ -43,10 +43,10 @@ def test_no_english_sentence_repeats(train_pairs: list[PhrasePair]) -> None:
 
 
 def test_a_sentence_belongs_to_one_split_by_its_text_alone(
-    train_pairs: list[PhrasePair], drawn_for_test: list[PhrasePair]
+    train_pairs: list[PhrasePair], test_pairs: list[PhrasePair]
 ) -> None:
     assert {split_of(pair.src) for pair in train_pairs} == {"train"}
-    assert {split_of(pair.src) for pair in drawn_for_test} == {"test"}
+    assert {split_of(pair.src) for pair in test_pairs} == {"test"}
     assert {split_of(pair.src) for pair in generate("dev", 50, seed=1)} == {"dev"}
     assert {split_of(str(number)) for number in range(99)} == set(get_args(Split))
 
@@ -78,12 +78,10 @@ def test_sentences_are_short_and_long(train_pairs: list[PhrasePair]) -> None:
     assert max(lengths) >= 28
 
 
-def test_the_test_set_is_long_enough_and_shows_every_phenomenon(drawn_for_test: list[PhrasePair]) -> None:
-    assert sum(len(pair.src.split()) for pair in drawn_for_test) / len(drawn_for_test) >= 11
-    shares = Counter(itertools.chain.from_iterable(pair.phenomena for pair in drawn_for_test))
-    assert {
-        name: shares[name] / len(drawn_for_test) for name in PHENOMENA if shares[name] < 0.03 * len(drawn_for_test)
-    } == {}
+def test_the_test_set_is_long_enough_and_shows_every_phenomenon(test_pairs: list[PhrasePair]) -> None:
+    assert sum(len(pair.src.split()) for pair in test_pairs) / len(test_pairs) >= 11
+    shares = Counter(itertools.chain.from_iterable(pair.phenomena for pair in test_pairs))
+    assert {name: shares[name] / len(test_pairs) for name in PHENOMENA if shares[name] < 0.03 * len(test_pairs)} == {}
     assert set(shares) == set(PHENOMENA)
 
 
@@ -93,7 +91,7 @@ def _forms(*, before: bool) -> str:
     return rf"\b({'|'.join(forms)})\b"
 
 
-# What the French of a sentence with a label must match; where a label says all, no other sentence may.
+# What the French of a sentence with a label must match, and whether no sentence without the label may match it.
 _SIGNS = {
     "elision": (r"\b([ljmnsd]|qu)'", True),
     "contraction": (r"\b(au|aux|du|des)\b", False),
@@ -121,22 +119,22 @@ _SIGNS = {
 
 @pytest.mark.parametrize("phenomenon", _SIGNS)
 def test_labels_are_true(phenomenon: str, train_pairs: list[PhrasePair]) -> None:
-    pattern, says_all = _SIGNS[phenomenon]
+    pattern, is_exact = _SIGNS[phenomenon]
     sign = re.compile(pattern)
     for pair in train_pairs:
         shows = bool(sign.search(pair.tgt[0].lower() + pair.tgt[1:]))
         assert shows or phenomenon not in pair.phenomena, pair
-        assert not (says_all and shows and phenomenon not in pair.phenomena), pair
+        assert not (is_exact and shows and phenomenon not in pair.phenomena), pair
 
 
 def test_more_pairs_than_there_are_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Scenes, "sentence", lambda _: Phrase("I eat bread.", "Je mange du pain."))
+    monkeypatch.setattr(Sentences, "sentence", lambda _: Phrase("I eat bread.", "Je mange du pain."))
     with pytest.raises(DataError, match="must yield 2 different train pairs, but found no new one after 1: ask"):
         list(generate(split_of("I eat bread."), 2, seed=1))
 
 
-def test_ten_million_sentences_can_be_had(train_pairs: list[PhrasePair]) -> None:
-    # Two draws of n among N equally likely sentences share about n²/N, and more if some sentences are likelier. So c
+def test_there_are_ten_million_sentences(train_pairs: list[PhrasePair]) -> None:
+    # Two samples of n from N equally likely sentences share about n²/N, and more if some sentences are likelier: c
     # shared sentences show that N is at least about n²/c.
     other = {pair.src for pair in generate("train", len(train_pairs), seed=9) if len(pair.src.split()) > 8}
     mine = {pair.src for pair in train_pairs if len(pair.src.split()) > 8}

@@ -1,9 +1,4 @@
-"""The built-in corpus: English and French drawn from a seeded grammar of our own, so that nothing is downloaded.
-
-It is true French of some difficulty: words change their order, agree, elide and contract. The English determines the
-French: no coin is tossed that the source does not show, so that a perfect translation exists. Each pair names the
-phenomena that it exhibits, for scores by phenomenon.
-"""
+"""Sentence pairs: each sentence belongs to one split, and names the phenomena that it exhibits."""
 
 import random
 import zlib
@@ -11,18 +6,16 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from nmt.errors import DataError
-from nmt.text.phrasebook_grammar import PHENOMENA
-from nmt.text.phrasebook_scenes import Scenes
+from nmt.phrasebook.phrases import PHENOMENA
+from nmt.phrasebook.sentences import Sentences
 
-__all__ = ["GENERATOR_VERSION", "PHENOMENA", "PhrasePair", "Split", "generate"]
-
-GENERATOR_VERSION = 1  # raise it when the grammar changes what a seed yields
+GENERATOR_VERSION = 1  # to be raised when a seed yields other sentences than before
 Split = Literal["train", "dev", "test"]
 MIN_WORDS, MAX_WORDS = 3, 30
-# Its own text alone puts an English sentence into a split, whatever the seed. A whole tenth for each of test and dev
-# keeps the drawing of a test set cheap: only nine draws of ten are thrown away.
+# The text of an English sentence alone decides its split, whatever the seed. Test and dev get a tenth each, so that
+# only nine of ten sentences have to be discarded when one of these is generated.
 _TENTHS: tuple[Split, ...] = ("test", "dev", *("train",) * 8)
-_MAX_VAIN_DRAWS = 100_000
+_MAX_FAILED_ATTEMPTS = 100_000
 
 
 class PhrasePair(NamedTuple):
@@ -39,26 +32,26 @@ def split_of(src: str) -> Split:
 
 
 def generate(split: Split, num_pairs: int, *, seed: int) -> Iterator[PhrasePair]:
-    """Yield different pairs of one split; more pairs from the same seed begin with the same ones.
+    """Yield distinct pairs of one split; a larger number of pairs from the same seed begins with the same ones.
 
     Raises:
-        DataError: the grammar does not yield as many different sentences.
+        DataError: the grammar does not yield as many distinct sentences.
     """
-    scenes = Scenes(random.Random(f"phrasebook {split} {seed}"))
+    sentences = Sentences(random.Random(f"phrasebook {split} {seed}"))
     seen: set[str] = set()
     sets: dict[int, frozenset[str]] = {}
-    vain_draws = 0
+    failed_attempts = 0
     while len(seen) < num_pairs:
-        phrase = scenes.sentence()
-        vain_draws += 1
-        if vain_draws > _MAX_VAIN_DRAWS:
+        phrase = sentences.sentence()
+        failed_attempts += 1
+        if failed_attempts > _MAX_FAILED_ATTEMPTS:
             raise DataError(
                 f"the phrasebook must yield {num_pairs} different {split} pairs, but found no new one after {len(seen)}"
                 ": ask for fewer pairs"
             )
         if split_of(phrase.en) != split or phrase.en in seen or not _fits(phrase.en) or not _fits(phrase.fr):
             continue
-        vain_draws = 0
+        failed_attempts = 0
         seen.add(phrase.en)
         if phrase.bits not in sets:
             sets[phrase.bits] = frozenset(name for index, name in enumerate(PHENOMENA) if phrase.bits >> index & 1)

@@ -1,9 +1,9 @@
 """Numbers, dates and times of day in words, in English and in French.
 
-French has the hyphens of before 1990: between the parts of a number below a hundred that no "et" joins.
+French numbers follow the spelling before the reform of 1990: below one hundred, hyphens join what "et" does not.
 """
 
-from nmt.text.phrasebook_lexicon import DAY_PARTS, MONTHS, WEEKDAYS
+from nmt.phrasebook.lexicon import DAY_PARTS, MONTHS, WEEKDAYS
 
 _EN_SMALL = [
     "zero",
@@ -98,7 +98,7 @@ def en_number(number: int) -> str:
 
 
 def fr_number(number: int, *, feminine: bool = False) -> str:
-    """Spell a number from 0 to 999,999 in French, as it stands before a noun of that gender."""
+    """Spell a number from 0 to 999,999 in French, as before a noun of that gender."""
     if number < 100:
         return _fr_below_hundred(number, feminine)
     if number < 1000:
@@ -111,7 +111,7 @@ def fr_number(number: int, *, feminine: bool = False) -> str:
     mille = "mille"
     if thousands > 1:
         count = fr_number(thousands)
-        # "cents" and "quatre-vingts" lose their s before mille, which is no noun.
+        # "cents" and "quatre-vingts" lose their s before "mille", which is not a noun
         mille = (count[:-1] if count.endswith(("cents", "vingts")) else count) + " mille"
     return mille + (" " + fr_number(below, feminine=feminine) if below else "")
 
@@ -147,9 +147,10 @@ def date(day: int, month: str, weekday: str = "") -> tuple[str, str]:
 
 
 def time_of_day(hour: int, minutes: int, day_part: str = "") -> tuple[str, str]:
-    """Spell a time, in French in full words; after half an hour both languages count back from the next hour.
+    """Spell a time in both languages, the French without contraction: "à onze heures de le matin".
 
-    Hours 0 and 12 are midnight and noon, and take no minutes.
+    After half past, both languages count back from the next hour. Hours 0 and 12 are midnight and noon, and have no
+    minutes.
     """
     if hour in (0, 12):
         assert not minutes

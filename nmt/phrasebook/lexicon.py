@@ -1,18 +1,24 @@
-"""The words of the built-in corpus, English and French side by side, with every form that its grammar needs.
+"""Words in English and French, with every form that the grammar needs.
 
-A word is here only if its English form tells the French one: "friend" is missing, since it hides whether "ami" or
-"amie" is meant. The tables are lines of text. What is regular is derived; what is not follows a slash or has a column.
+A word is here only if its English form determines the French one: "friend" is missing, because it could be "ami" or
+"amie". The tables are lines of text; regular forms are derived, irregular ones follow a slash or have a column.
 """
 
 from typing import Literal, NamedTuple
 
-Agreement = Literal["m", "f", "mp", "fp"]
-# Columns of the tables of conjugation. "You" is always the polite "vous" said to one man, so "tu" has no column.
+Agreement = Literal["m", "f", "mp", "fp"]  # masculine, feminine, and their plurals
+# Grammatical persons, which index conjugations: je, il/elle, nous, vous, ils/elles. "You" is always the polite "vous"
+# to one man, so there is no "tu".
 FIRST, THIRD, FIRST_PLURAL, SECOND, THIRD_PLURAL = range(5)
 
 
 class Noun(NamedTuple):
-    """A noun; `adjectives` names groups of adjectives that suit it, `traits` what it can take part in."""
+    """A noun.
+
+    Attributes:
+        adjectives: groups of adjectives that suit it, one letter each (see the table of adjectives).
+        traits: what it is or can be used for, such as "person", "place" or "readable" (see the table of verbs).
+    """
 
     en: str
     en_plural: str
@@ -24,7 +30,14 @@ class Noun(NamedTuple):
 
 
 class Adjective(NamedTuple):
-    """An adjective, which in French stands before its noun or after it; `before_vowel` is as in "bel arbre"."""
+    """An adjective.
+
+    Attributes:
+        before_vowel: the masculine form before a vowel: "bel" in "un bel hôtel".
+        before: in French it precedes its noun.
+        attributive: the group that nouns name to have it beside them: "the old house".
+        predicative: the group that nouns name to have it after "to be": "the house is old"; "-" for none.
+    """
 
     en: str
     forms: dict[Agreement, str]
@@ -35,7 +48,14 @@ class Adjective(NamedTuple):
 
 
 class Verb(NamedTuple):
-    """A verb: English forms, a particle as in "look for", French forms, and the traits that its object may have."""
+    """A verb.
+
+    Attributes:
+        particle: "for" in "look for".
+        present: the five forms for je, il, nous, vous, ils.
+        flags: see the table of verbs.
+        objects: traits that a noun needs, one of them at least, to be its object.
+    """
 
     en: str
     en_third: str
@@ -51,7 +71,7 @@ class Verb(NamedTuple):
 
 
 def begins_with_vowel(fr: str) -> bool:
-    """Tell whether a word elides the one before it: every h here is mute but that of "huit"; "onze" resists."""
+    """Tell whether the word before this one is elided: every h but that of "huit" is mute; "onze" is an exception."""
     return fr[0] in "aeiouàâéèêîôûœhAEIOUÉ" and not fr.startswith(("huit", "onze"))
 
 
@@ -99,7 +119,7 @@ garden jardin m sb place in
 house maison f sonb place in
 """
 
-# english french[/feminine] position groups-beside-a-noun groups-after-"to be"
+# english french[/feminine] position group-beside-a-noun group-after-"to be"
 _ADJECTIVE_TABLE = """
 small petit before s s
 big grand before s s
@@ -117,9 +137,14 @@ sick malade after k k
 """
 
 # english past | infinitive | present | participle | future stem | flags | traits of objects
-# Present: je, il, the stem of the plural (and ils, if its stem differs); all five; or none for a regular -er verb.
-# Flags: state: not "is …ing"; animal: animals do it too; no-past: its passé composé means something else; by default
-# nothing. "etre" and "reflexive" choose the auxiliary; "dative": its English object is a French "à …".
+# Present: je, il, the stem of the plural (and ils, if its stem differs); all five forms; none for a regular -er verb.
+# Flags:
+#   state      has no progressive form in English ("is seeing")
+#   animal     animals do it too
+#   no-past    its passé composé would mean something else
+#   etre       forms the passé composé with "être"
+#   reflexive  is reflexive in French, and so takes "être" too
+#   dative     its English object is "à …" in French
 _VERB_TABLE = """
 eat ate | manger | | | | animal | food mass-food
 drink drank | boire | bois boit buv boivent | bu | boir | animal | mass-drink
@@ -229,12 +254,12 @@ def _en_ing(en: str) -> str:
 
 
 def _present(fr: str, given: list[str]) -> tuple[str, ...]:
-    """Complete the forms that the table gives: five; je, il, the plural's stem and maybe ils; or none."""
+    """Complete the forms that the table gives: all five; je, il, the stem of the plural and maybe ils; or none."""
     if len(given) == 5:
         return tuple(given)
     if not given:
         stem = fr[:-2]
-        soft = stem + "e" if stem.endswith("g") else stem  # "nous mangeons" keeps the g soft
+        soft = stem + "e" if stem.endswith("g") else stem  # the e in "nous mangeons" keeps the g soft
         return (stem + "e", stem + "e", soft + "ons", stem + "ez", stem + "ent")
     je, il, stem, *ils = given
     return (je, il, stem + "ons", stem + "ez", ils[0] if ils else stem + "ent")
@@ -265,7 +290,7 @@ def _read_verbs() -> dict[str, Verb]:
 NOUNS = _read_nouns()
 ADJECTIVES = _read_adjectives()
 VERBS = _read_verbs()
-# Nouns that the grammar only counts: they take no article and no adjective.
+# Nouns that only follow numbers: they take no article and no adjective.
 COUNTED_NOUNS = {
     "euro": Noun("euro", "euros", "euro", "euros", False, "", ()),
     "year": Noun("year", "years", "an", "ans", False, "", ()),
@@ -299,8 +324,8 @@ WEEKDAYS = {
     "Saturday": "samedi",
     "Sunday": "dimanche",
 }
-# In full words, as the grammar joins them before it elides.
-TENSE_TIMES = {
+# French is written without elision and contraction here: `phrases.elide_and_contract` comes last.
+TIMES = {
     "past": {
         "last week": "la semaine dernière",
         "last month": "le mois dernier",
@@ -336,3 +361,16 @@ WEATHER = {
         "it is cold": "il fait froid",
     },
 }
+
+
+def nouns_with(*traits: str) -> tuple[Noun, ...]:
+    """List the nouns that have one of these traits."""
+    return tuple(noun for noun in NOUNS.values() if any(trait in noun.traits for trait in traits))
+
+
+OBJECTS = {verb: nouns_with(*verb.objects) for verb in VERBS.values() if verb.objects}  # that a verb can have
+
+
+def verbs_for(noun: Noun) -> tuple[Verb, ...]:
+    """List the verbs whose object a noun can be."""
+    return tuple(verb for verb, nouns in OBJECTS.items() if noun in nouns)

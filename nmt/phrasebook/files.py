@@ -1,4 +1,4 @@
-"""The built-in corpus as files: written to `data.dir` when first needed."""
+"""The corpus as files, written to `data.dir` when it is first needed."""
 
 import json
 import logging
@@ -14,24 +14,24 @@ from nmt.errors import DataError
 from nmt.files import atomic_write, naming, remove_temporaries, sync_below, temporary_folder
 from nmt.locks import sole_writer
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
-_MADE_WITH = "phrasebook.json"  # in the folder of a generated corpus: the settings that it was made with
+_MADE_WITH = "phrasebook.json"  # holds the settings that the corpus was generated with
 _Split = Literal["train", "dev", "test"]
 _SPLITS: tuple[_Split, ...] = ("train", "dev", "test")
 
 
 def write_phrasebook(data: DataConfig, config: GenerateConfig) -> None:
-    """Write the phrasebook to `data.dir`, unless it is there already, made with the same settings.
+    """Write the phrasebook to `data.dir`, unless it is there already, generated with the same settings.
 
     Raises:
-        DataError: that would overwrite text that nmt did not write, or the folder cannot be written.
+        DataError: text that nmt did not write would be overwritten, or the folder is not writable.
     """
-    from nmt.text.phrasebook import GENERATOR_VERSION  # only this corpus needs the grammar
+    from nmt.phrasebook.pairs import GENERATOR_VERSION  # only this corpus needs the grammar
 
     root = Path(data.dir)
     origin = json.dumps({"generator_version": GENERATOR_VERSION, **asdict(config)}, indent=2).encode() + b"\n"
-    if _is_written(root, data, origin):  # asked before locking, since the folder may be read-only
+    if _is_written(root, data, origin):  # checked before locking, because the folder may be read-only
         return
     with sole_writer(root, ".phrasebook.lock", setting="data.dir"):
         if _is_written(root, data, origin):
@@ -43,12 +43,12 @@ def write_phrasebook(data: DataConfig, config: GenerateConfig) -> None:
             _generate(temporary, "dev", config.dev_pairs, data=data, seed=config.seed)
             _generate(temporary, "test", config.test_pairs, data=data, seed=config.seed)
             sync_below(temporary)
-            _mark(root, b"unfinished\n")  # what a kill leaves is known as nmt's, and written anew
+            _mark(root, b"unfinished\n")  # if killed from here on, the next call overwrites what is left
             for file in temporary.iterdir():
                 with naming(root / file.name, instead_of=file):
                     file.replace(root / file.name)
         _mark(root, origin)
-    logger.info("corpus: wrote the phrasebook to %s", root)
+    log.info("corpus: wrote the phrasebook to %s", root)
 
 
 def _names(data: DataConfig, split: _Split) -> tuple[str, str, str]:
@@ -82,7 +82,7 @@ def _check_not_foreign(root: Path, data: DataConfig) -> None:
 
 
 def _generate(folder: Path, split: _Split, num_pairs: int, *, data: DataConfig, seed: int) -> None:
-    from nmt.text.phrasebook import generate
+    from nmt.phrasebook.pairs import generate
 
     names = _names(data, split)
     with naming(folder.parent), ExitStack() as stack:
