@@ -1,7 +1,8 @@
-"""scripts/bench: FLOP counts by hand, drawn data, and every subcommand on a tiny model."""
+"""scripts/bench: its arithmetic, worked out by hand, and every subcommand on a tiny model."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -11,350 +12,287 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks import flops, main
-from benchmarks.flops import Flops
-from benchmarks.limits import least_seconds
-from benchmarks.options import Options, read_arguments, search_variants, train_variants
-from benchmarks.report import Row, Table, format_number, format_table, phase_rows, rate_row, time_row
-from benchmarks.timing import alternate, spread
-from benchmarks.train import PAPER_EPOCHS, PAPER_WORDS
-from benchmarks.workload import SUBWORD_LENGTHS, Lengths, batch_shape, draw_corpus
+from benchmarks import main
+from benchmarks.contenders import THIS_CHECKOUT, alternate, contenders, value_of
+from benchmarks.limits import (
+    Matmul,
+    implementations,
+    least_seconds,
+    parse_shapes,
+    search_work,
+    training_work,
+    weights_of,
+)
+from benchmarks.processes import BenchError, Finished
+from benchmarks.report import Sample, Table, format_number, format_table, ratios, share_of_limit
+from benchmarks.text import SRC_MEAN, TGT_MEAN, random_lengths, random_lines, vocabulary_lines
+from benchmarks.train import token_rates
 
-from nmt.config import ModelConfig, SourceOrder
-from nmt.corpus.batching import collate
-from nmt.device import has_fast_int8
-from nmt.errors import ConfigError
-from nmt.text.subword import EOS_ID
-from tests.commands import data_settings
-
-CPU = torch.device("cpu")
-QUICK = ["quick=true", "model=lstm_tiny", "subword.vocab_size=80", "device=cpu", "threads=1", "search.batch_rows=24"]
-
-
-def model(*, embedding_dim: int = 512, hidden_dim: int = 512, num_layers: int = 2) -> ModelConfig:
-    return ModelConfig(
-        name="test",
-        embedding_dim=embedding_dim,
-        hidden_dim=hidden_dim,
-        num_layers=num_layers,
-        dropout=0.0,
-        source_order=SourceOrder.reversed,
-        init_range=0.08,
-        forget_bias=0.0,
-    )
+TINY = ["model=lstm_tiny", "subword.vocab_size=80", "device=cpu", "threads=1", "--pairs", "100", "--repeats", "1"]
+# lstm_2x512 with 8,000 subwords: a layer has weights for its input and for its state, of 4 gates each
+LAYERS = {f"layer{number}.weight_{kind}": (2048, 512) for number in (0, 1) for kind in ("ih", "hh")}
+LSTM_2X512 = {f"{side}.{name}": shape for side in ("encoder", "decoder") for name, shape in LAYERS.items()}
+LSTM_2X512 |= {"decoder.output.weight": (8000, 512)}
 
 
-# --- FLOPs, by hand ---
+# --- The work of a model ---
 
 
-def test_a_layer_takes_2_times_4h_times_e_plus_h_a_position() -> None:
-    counted = flops.recurrent_position(model(embedding_dim=3, hidden_dim=5, num_layers=1))
-    assert counted == Flops(input=2 * 4 * 5 * 3, recurrent=2 * 4 * 5 * 5)
-    two_layers = flops.recurrent_position(model(embedding_dim=3, hidden_dim=5, num_layers=2))
-    assert two_layers.total == 2 * 4 * 5 * (3 + 5) + 2 * 4 * 5 * (5 + 5)
+def test_an_update_of_lstm_2x512_takes_75_mflop_for_a_target_token_with_its_source_token() -> None:
+    work = training_work(LSTM_2X512, src_tokens=1, tgt_tokens=1)
+    # both sides 2 layers × 2·2048·(512 + 512), output 2·512·8000; three times for forward and backward
+    assert sum(work.values()) == 3 * (2 * 8_388_608 + 8_192_000)
+    assert work[Matmul(2048, 512, 8000)] == 3 * 8_192_000
+    assert work[Matmul(128, 512, 2048)] == work[Matmul(2048, 512, 2048)] == 3 * 8_388_608
 
 
-def test_lstm_2x512_takes_25_mflop_forward_for_a_target_token_with_its_source_token() -> None:
-    # a position: 2 layers × 2·4·512·(512 + 512) = 8,388,608; both sides 16,777,216; output 2·512·8000 = 8,192,000
-    counted = flops.forward(model(), 8000, src_tokens=1, tgt_tokens=1)
-    assert counted.total == 16_777_216 + 8_192_000
-    assert flops.update(model(), 8000, src_tokens=1, tgt_tokens=1).total == 3 * (16_777_216 + 8_192_000)
+def test_the_encoder_reads_source_tokens_and_the_decoder_target_tokens() -> None:
+    assert sum(training_work(LSTM_2X512, src_tokens=1, tgt_tokens=0).values()) == 3 * 8_388_608
+    assert sum(training_work(LSTM_2X512, src_tokens=0, tgt_tokens=1).values()) == 3 * (8_388_608 + 8_192_000)
 
 
-def test_a_decode_step_of_lstm_2x512_takes_16_6_mflop_a_row() -> None:
-    assert flops.decode_step(model(), 8000).total == 8_388_608 + 8_192_000
+def test_a_row_of_a_search_step_of_lstm_2x512_takes_16_6_mflop() -> None:
+    work = search_work(LSTM_2X512, src_tokens=0, step_rows=1, batch_rows=500)
+    assert work == {Matmul(500, 512, 2048): 8_388_608, Matmul(500, 512, 8000): 8_192_000}
+    both = search_work(LSTM_2X512, src_tokens=10, step_rows=1, batch_rows=500)
+    assert sum(both.values()) == 11 * 8_388_608 + 8_192_000
 
 
-def test_least_seconds_divide_each_kind_of_product_by_its_own_rate() -> None:
-    work = Flops(input=10, recurrent=20, output=30)
-    assert least_seconds(work, {"input": 10, "recurrent": 5, "output": 15}) == 1 + 4 + 2
-    assert least_seconds(work, {"gates": 10, "output": 15}) == 1 + 2 + 2
+def test_the_least_time_divides_each_matmul_by_its_own_rate() -> None:
+    first, second = Matmul(1, 2, 3), Matmul(4, 5, 6)
+    assert least_seconds({first: 30, second: 20}, {first: 10, second: 5}) == 3 + 4
 
 
-def test_the_paper_took_nine_days_at_its_own_speed() -> None:
-    # Sutskever et al. 2014, §3.5: 6,300 words a second, "about ten days"
-    assert pytest.approx(8.98, abs=0.01) == PAPER_EPOCHS * PAPER_WORDS / 6300 / 86_400
+def test_a_matmul_takes_a_multiplication_and_an_addition_for_each_element() -> None:
+    assert Matmul(3, 5, 7).flop == 2 * 3 * 5 * 7
 
 
-# --- data ---
+def test_the_weights_of_a_checkpoint_are_those_that_it_multiplies_with(checkpoint: Path) -> None:
+    weights = weights_of(checkpoint)
+    gates = [shape for shape in weights.values() if shape == (32, 8)]  # of 8 units, for input and state of both sides
+    assert len(gates) == 4
+    assert len(weights) == 5  # and the output layer, but no embeddings
 
 
-def test_drawn_data_has_the_lengths_it_is_asked_for_and_one_seed_gives_one_corpus() -> None:
-    def draw(seed: int) -> Any:
-        return draw_corpus(20_000, SUBWORD_LENGTHS, src_vocab_size=50, tgt_vocab_size=60, max_len=100, seed=seed)
-
-    corpus = draw(1)
-    assert corpus.src_len_P.mean() == pytest.approx(SUBWORD_LENGTHS.src_mean, rel=0.02)
-    assert corpus.tgt_len_P.mean() == pytest.approx(SUBWORD_LENGTHS.tgt_mean, rel=0.02)
-    assert np.log(corpus.src_len_P).std() == pytest.approx(SUBWORD_LENGTHS.src_log_deviation, rel=0.1)
-    assert np.array_equal(corpus.tgt_ids, draw(1).tgt_ids)
-    assert not np.array_equal(corpus.src_len_P, draw(2).src_len_P)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_implementations_multiply(precision: str) -> None:
+    results = [action() for action in implementations(Matmul(3, 4, 5), precision, torch.device("cpu")).values()]
+    assert {tuple(result.shape) for result in results if isinstance(result, torch.Tensor)} == {(3, 5)}
 
 
-def test_drawn_ids_are_words_of_the_vocabulary_and_the_first_is_twice_as_frequent_as_the_second() -> None:
-    corpus = draw_corpus(2000, Lengths(20, 20, 0.1, 0.1), src_vocab_size=1000, tgt_vocab_size=5, max_len=99, seed=1)
-    count = np.bincount(corpus.src_ids, minlength=1000)
-    assert count[: EOS_ID + 1].sum() == 0
-    assert len(count) == 1000
-    # rank r has the share log((r + 1) / r): log 2 against log 1.5
-    assert count[EOS_ID + 1] / count[EOS_ID + 2] == pytest.approx(np.log(2) / np.log(1.5), rel=0.1)
-    assert set(corpus.tgt_ids.tolist()) == {EOS_ID + 1}
-    assert corpus.src(3).tolist() == corpus.src_ids[corpus.src_offset_P[3] :][: corpus.src_len_P[3]].tolist()
+def test_an_unknown_precision_has_no_implementation() -> None:
+    assert implementations(Matmul(1, 1, 1), "", torch.device("cpu")) == {}
 
 
-def test_padding_is_counted_on_both_sides() -> None:
-    shape = batch_shape([collate([[5, 5, 5], [5]], [[6], [6, 6, 6, 6]])])
-    # with EOS: source 4 + 2 of 8 positions, target 2 + 5 of 10
-    assert shape.sentences == 2
-    assert (shape.src_tokens, shape.tgt_tokens) == (6, 7)
-    assert shape.src_padding_share == pytest.approx(0.25)
-    assert shape.tgt_padding_share == pytest.approx(0.3)
-    # computed: 6 source positions and 10 target positions, of which 3 are padding
-    assert shape.computed_padding_share == pytest.approx(3 / 16)
-    assert shape.packed_share == 1
-    assert batch_shape([collate([[5], [5]], [[6], [6]])]).packed_share == 0
+def test_shapes_are_read() -> None:
+    assert parse_shapes("1x2x3,40x50x60") == [Matmul(1, 2, 3), Matmul(40, 50, 60)]
+    with pytest.raises(BenchError, match="--shapes must be ROWSxINPUTSxOUTPUTS,…, but one is '1x2'"):
+        parse_shapes("3x3x3,1x2")
 
 
-# --- clocks and tables ---
+# --- Figures ---
 
 
-def test_spread_interpolates_quartiles() -> None:
-    assert spread([4.0, 1.0, 3.0, 2.0, 5.0]) == (1, 2, 3, 4, 5)
-    assert spread([7.0]) == (7, 7, 7, 7, 7)
-
-
-def test_contenders_alternate() -> None:
-    calls: list[str] = []
-    samples = alternate(
-        {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, repeats=3, slice_s=0.0, device=CPU
-    )
-    assert "".join(calls).endswith("ababab")
-    assert [len(each) for each in samples.values()] == [3, 3]
-
-
-def test_the_share_of_the_limit_is_taken_turn_by_turn() -> None:
-    # a rate: 1/4, 2/2 and 3/12; a time: 4/8, 1/2 and 9/10
-    rate = rate_row("", "/s", [1.0, 2.0, 3.0], limits=[4.0, 2.0, 12.0])
-    assert (rate.median, rate.limit, rate.share) == (2, 4, 0.25)
-    time = time_row("", "ms", [8.0, 2.0, 10.0], limits=[4.0, 1.0, 9.0])
-    assert (time.median, time.limit, time.share) == (8, 4, 0.5)
-
-
-def test_phases_share_the_sum_of_their_medians() -> None:
-    rows = phase_rows([{"a": 0.003, "b": 0.001}, {"a": 0.006, "b": 0.002}], per=[1, 2])
-    assert [(row.name, row.samples, row.share) for row in rows] == [("a", [3, 3], 0.75), ("b", [1, 1], 0.25)]
-
-
-def test_a_table_shows_only_columns_that_hold_something() -> None:
-    text = format_table(Table("Speed", [Row("updates", "/s", [1.0, 2.0, 4.0])], ["a note"]))
-    assert text.splitlines() == [
-        "Speed",
-        "            median   min  quartiles   max",
-        "  updates  2.00 /s  1.00  1.50-3.00  4.00",
-        "  a note",
+def test_the_rate_of_training_leaves_out_the_warm_up_and_weighs_updates_by_their_time() -> None:
+    updates = [(1, 5.0, 1), (2, 6.0, 2), (3, 7.0, 3), (4, 8.0, 10), (5, 11.0, 50)]
+    records: list[dict[str, Any]] = [
+        {"kind": "train", "update": update, "wall_s": wall_s, "src_tokens_per_s": rate, "tgt_tokens_per_s": 2 * rate}
+        for update, wall_s, rate in updates
     ]
+    # update 4 took 1 s at 10 tokens/s, update 5 took 3 s at 50
+    assert token_rates([*records, {"kind": "valid", "update": 5, "wall_s": 20.0}]) == (40.0, 80.0)
+    with pytest.raises(BenchError, match="there must be records of updates after the warm-up, but are none"):
+        token_rates(records[:3])
+
+
+def test_ratios_and_shares_are_taken_repeat_by_repeat() -> None:
+    assert ratios([1.0, 2.0, 3.0], [4.0, 2.0, 12.0]) == [0.25, 1.0, 0.25]
+    samples = [Sample(1.0, limit=4.0), Sample(2.0, limit=2.0), Sample(3.0, limit=12.0)]
+    assert share_of_limit(samples) == 0.25
+    assert share_of_limit([*samples, Sample(1.0)]) is None
+
+
+def test_a_table_shows_medians_and_ratios_and_leaves_out_empty_columns() -> None:
+    rows = {"before": [Sample(2.0), Sample(1.0), Sample(5.0)], "after": [Sample(4.0), Sample(3.0), Sample(5.0)]}
+    assert format_table(Table("Speed", "updates/s", rows)).splitlines() == [
+        "Speed, updates/s",
+        "          median  least - greatest     ratio to the first",
+        "  before    2.00       1.00 - 5.00",
+        "  after     4.00       3.00 - 5.00  2.000 (1.000 - 3.000)",
+    ]
+
+
+def test_a_table_shows_the_share_of_the_limit_and_the_peak_memory() -> None:
+    row = [Sample(3.0, limit=4.0, peak_bytes=2**20), Sample(3.0, limit=4.0, peak_bytes=2**21)]
+    assert format_table(Table("Speed", "/s", {"nmt": row})).splitlines()[-1].split()[-3:] == ["75%", "2", "MiB"]
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(12345.6, "12,346"), (123.4, "123"), (12.34, "12.3"), (1.234, "1.23"), (0.01234, "0.0123")]
 )
-def test_numbers_have_three_digits_that_count(value: float, text: str) -> None:
+def test_numbers_have_three_significant_digits(value: float, text: str) -> None:
     assert format_number(value) == text
 
 
-# --- the command line ---
+def test_the_precision_is_what_the_log_says() -> None:
+    log = "00:01 lstm_tiny, files: 9 parameters on cpu in bf16, 1 CPU threads\n00:02 9 lines in 0.1 s, in fp32 on cpu"
+    assert Finished([1.0], 0, log, "").precision == "fp32"
+    assert Finished([1.0], 0, "in a word", "").precision is None
 
 
-def test_options_are_told_from_settings() -> None:
-    line = read_arguments(["repeats=3", "model=lstm_tiny", "seconds=1.5", "data.dir=some/where"])
-    assert line.options == Options(repeats=3, seconds=1.5)
-    assert line.overrides == ["model=lstm_tiny", "data.dir=some/where"]
-    assert read_arguments(["quick=true", "repeats=4"]).options.repeats == 4
+# --- Contenders ---
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["fast"], "'fast' is neither an option nor a setting: write KEY=VALUE"),
-        (["--fast=1"], "'--fast=1' is neither an option nor a setting"),
-        (["repeats=0"], "repeats must be a whole number of at least 1, but is 0"),
-        (["seconds=0"], "seconds must be a number above 0, but is 0"),
-        (["seconds="], "seconds must be a number above 0, but is empty"),
-        (["seconds=x"], "seconds must be a number above 0, but is x"),
-        (["quick=yes"], "quick must be true or false, but is yes"),
-        (["checkpoints=[a]"], "add input=FILE"),
-        (["input=a"], "input needs a model that translates it"),
-    ],
-)
-def test_options_that_cannot_be_are_named(words: list[str], message: str) -> None:
-    with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
-        read_arguments(words)
+def test_contenders_are_all_checkouts_with_all_values(tmp_path: Path) -> None:
+    (tmp_path / "nmt").mkdir()
+    (tmp_path / "nmt" / "__init__.py").touch()
+    made = contenders(["seed=1"], against=[tmp_path], compare=["a=1,2", "b=x,y"])
+    assert [each.name for each in made[:2]] == ["this checkout a=1 b=x", "this checkout a=1 b=y"]
+    assert made[-1] == (made[-1].__class__)(f"{tmp_path} a=2 b=y", tmp_path, ("seed=1", "a=2", "b=y"))
+    assert len(made) == 8
+    [alone] = contenders([], against=[], compare=[])
+    assert (alone.name, alone.checkout) == ("nmt", THIS_CHECKOUT)
 
 
-def test_a_list_for_a_setting_of_one_value_compares_the_values() -> None:
-    variants = train_variants(["model=lstm_tiny", "batching.size=[1,2]", "training.precision=[fp32,bf16]"])
-    assert [variant.name for variant in variants] == [
-        "batching.size=1 training.precision=fp32",
-        "batching.size=1 training.precision=bf16",
-        "batching.size=2 training.precision=fp32",
-        "batching.size=2 training.precision=bf16",
-    ]
-    assert [variant.settings.batching.size for variant in variants] == [1, 1, 2, 2]
+def test_invalid_contenders_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="settings must be KEY=VALUE, but one is 'fast'"):
+        contenders(["fast"], against=[], compare=[])
+    with pytest.raises(BenchError, match=r"--against must name a checkout of nmt, but .* has no nmt/__init__\.py"):
+        contenders([], against=[tmp_path], compare=[])
 
 
-def test_a_list_without_values_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"training\.precision must have at least one value to measure"):
-        train_variants(["training.precision=[]"])
+def test_contenders_alternate_in_both_orders() -> None:
+    calls = alternate({"a": lambda: 1, "b": lambda: 2}, 3)
+    assert list(calls) == [("a", 1), ("b", 2), ("b", 2), ("a", 1), ("a", 1), ("b", 2)]
 
 
-def test_search_is_compared_over_the_papers_beams_and_over_all_precisions_by_default() -> None:
-    variants = search_variants(["device=cpu"])
-    assert {variant.settings.search.beam_size for variant in variants} == {1, 5, 12}
-    assert ("int8" in {variant.settings.search.precision for variant in variants}) == has_fast_int8(CPU)
-    only = search_variants(["search=beam_2", "search.precision=fp32", "batching.size=[1,2]"])
-    assert [(variant.settings.search.beam_size, variant.settings.search.precision) for variant in only] == [(2, "fp32")]
+def test_the_last_value_of_a_setting_counts() -> None:
+    assert value_of(["a=1", "b=2", "a=3=4"], "a", "0") == "3=4"
+    assert value_of([], "a", "0") == "0"
 
 
-def test_the_papers_model_brings_the_papers_vocabularies_batches_and_optimizer() -> None:
-    (variant,) = train_variants(["model=sutskever_2014", "batching.size=256"])
-    settings = variant.settings
-    assert (settings.subword.src_vocab_size, settings.subword.tgt_vocab_size) == (160_000, 80_000)
-    assert (settings.optimizer.kind, settings.batching.unit, settings.batching.size) == ("sgd", "sentences", 256)
-    assert not variant.has_data
+# --- Random text ---
 
 
-def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["sprint"]) == 1
-    assert "there is no subcommand 'sprint': use limits" in capsys.readouterr().err
-    assert main.run(["train", "model.hiden_dim=3"]) == 1
-    assert capsys.readouterr().err.startswith("bench: there is no setting 'model.hiden_dim'")
-    assert main.run(["train", "threads=0"]) == 1
-    assert capsys.readouterr().err == "bench: threads must be at least 1, but is 0\n"
-    assert main.run(["train", "threads=[1,2]"]) == 1
-    assert capsys.readouterr().err.startswith("bench: threads must be one number")
+def test_random_lengths_have_the_means_that_they_should_have() -> None:
+    src, tgt = random_lengths(20_000, np.random.default_rng(1))
+    assert np.mean(src) == pytest.approx(SRC_MEAN, rel=0.02)
+    assert np.mean(tgt) == pytest.approx(TGT_MEAN, rel=0.02)
+    assert min(src + tgt) >= 1
+
+
+def test_random_words_follow_zipfs_law() -> None:
+    lines = random_lines([3, 50_000], 1000, np.random.default_rng(1))
+    assert [len(line.split()) for line in lines] == [3, 50_000]
+    words = lines[1].split()
+    # the share of rank r is log((r + 1) / r): log 2 against log 1.5
+    assert words.count("w1") / words.count("w2") == pytest.approx(np.log(2) / np.log(1.5), rel=0.1)
+    assert {int(word[1:]) for word in words} <= set(range(1, 1001))
+
+
+def test_every_word_of_a_vocabulary_occurs() -> None:
+    longer, shorter = vocabulary_lines(90, 90), vocabulary_lines(20, 90)
+    assert [len(line.split()) for line in longer] == [len(line.split()) for line in shorter] == [40, 40, 10]
+    assert set(itertools.chain.from_iterable(map(str.split, longer))) == {f"w{number}" for number in range(1, 91)}
+    assert set(itertools.chain.from_iterable(map(str.split, shorter))) == {f"w{number}" for number in range(1, 21)}
+
+
+# --- The command line ---
 
 
 def test_help_needs_no_torch() -> None:
-    script = Path(__file__).parents[1] / "scripts" / "bench"
+    script = THIS_CHECKOUT / "scripts" / "bench"
     done = subprocess.run([sys.executable, "-X", "importtime", script, "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "usage: scripts/bench" in done.stdout
     assert "torch" not in {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
 
 
-# --- the subcommands ---
+def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["train", "fast"]) == 1
+    line = capsys.readouterr().err
+    assert line == "bench: settings must be KEY=VALUE, but one is 'fast' (scripts/bench --help)\n"
+    assert main.run(["limits", "--profile"]) == 1
+    assert "bench: --profile is for train and translate, but the subcommand is limits" in capsys.readouterr().err
+    assert main.run(["translate", "input=test.en"]) == 1
+    assert "checkpoints= and input=, a file to translate, must be given both or neither" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main.run(["train", "--repeats", "0"])
+    assert "argument --repeats: must be a whole number of at least 1, but is '0'" in capsys.readouterr().err
 
 
 def bench(subcommand: str, folder: Path, *words: str) -> dict[str, Any]:
-    """Run a subcommand on a tiny model; return its JSON."""
+    """Run a subcommand; return its JSON."""
     file = folder / "bench.json"
-    assert main.run([subcommand, *QUICK, f"json={file}", *words]) == 0
+    assert main.run([subcommand, *words, "--json", str(file)]) == 0
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    assert content["subcommand"] == subcommand
     assert content["machine"]["torch"] == torch.__version__
-    assert content["options"]["quick"] is True
-    assert "model" in content["settings"][0]["config_yaml"]
-    for table in content["tables"]:
-        for row in table["rows"]:
-            assert row["samples"], row
-            assert row["min"] <= row["q1"] <= row["median"] <= row["q3"] <= row["max"]
     return content
 
 
-def rows_of(content: dict[str, Any], title: str) -> dict[str, Any]:
-    """Return the rows of the table whose title begins with `title`, by name."""
-    (table,) = [table for table in content["tables"] if table["title"].startswith(title)]
-    return {row["name"]: row for row in table["rows"]}
-
-
-def test_limits_measure_products_and_bandwidth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    content = bench("limits", tmp_path)
-    assert any(", fp32, torch.mm" in name for name in rows_of(content, "Products in training"))
-    assert "gates 24 x 128 x 256, fp32, torch.mm" in rows_of(content, "Products in decoding")
-    assert set(rows_of(content, "Memory bandwidth")) == {"copy (read and written)", "read"}
-    assert "Memory bandwidth" in capsys.readouterr().out
-
-
-def test_train_sets_speed_beside_its_limit(tmp_path: Path) -> None:
-    content = bench("train", tmp_path, "training.precision=fp32")
-    rows = rows_of(content, "Training, lstm_tiny in fp32")
-    for name in ("updates", "target tokens", "source + target tokens", "products"):
-        assert rows[name]["limit"] > 0
-        assert rows[name]["share"] > 0
-    assert 0 <= rows["of it making batches"]["median"] < 100
-    assert 0 < rows["padding, target positions"]["median"] < 100
-    parts = rows_of(content, "Parts of an update")
-    assert sum(row["share"] for row in parts.values()) == pytest.approx(1)
-
-
-def test_train_measures_a_named_corpus(tmp_path: Path, digits: Path) -> None:
-    words = [*data_settings(digits), f"data.prepared_dir={tmp_path}", "subword.vocab_size=14"]
-    content = bench("train", tmp_path, *words, "batching=sentences", "batching.size=8", "batching.min_sentences=4")
-    (speed, _) = content["tables"]
-    assert "files, 200 pairs" in speed["notes"][0]
-
-
-def test_translate_measures_drawn_ids_that_all_reach_their_maximum_length(tmp_path: Path) -> None:
-    content = bench("translate", tmp_path, "search.beam_size=[1,2]", "search.precision=fp32")
-    rows = rows_of(content, "Translation")
-    assert set(rows) == {"beam 1, fp32", "beam 2, fp32"}
-    phases = rows_of(content, "Where the time goes, lstm_tiny, beam 2")
-    assert {"encoder", "decoder step", "softmax and top k", "bookkeeping of search"} <= set(phases)
-    assert sum(row["share"] for row in phases.values()) == pytest.approx(1)
-    assert set(rows_of(content, "A decoder step")) == {"24 rows, fp32", "1 row, fp32"}
-    assert rows_of(content, "Latency")["one sentence, greedy, fp32"]["median"] > 0
-
-
-def test_translate_measures_an_ensemble_of_checkpoints_on_text(tmp_path: Path, digits: Path, checkpoint: Path) -> None:
-    words = [f"checkpoints=[{checkpoint},{checkpoint}]", f"input={digits / 'test.en'}"]
-    content = bench("translate", tmp_path, *words, "search=beam_2", "search.precision=fp32")
-    assert "text in, text out" in content["tables"][0]["notes"][0]
-    phases = rows_of(content, "Where the time goes, lstm_tiny, beam 2")
-    assert {"segmentation", "spelling"} <= set(phases)
+def test_limits_measures_matmuls_and_bandwidth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    matmul, bandwidth = bench("limits", tmp_path, "--shapes", "8x16x32", "--repeats", "2")["tables"]
+    assert len(matmul["rows"]["fp32, torch.mm"]) == 2
+    assert matmul["rows"]["fp32, torch.mm"][0]["value"] > 0
+    assert list(bandwidth["rows"]) == ["copy, read and written"]
+    assert "Matmul, 8 rows x 16 inputs x 32 outputs, GFLOP/s" in capsys.readouterr().out
 
 
 @pytest.mark.slow
-def test_memory_accounts_for_parameters_gradients_and_state(tmp_path: Path) -> None:
-    rows = rows_of(bench("memory", tmp_path, "optimizer=adam"), "Memory of training")
-    # lstm_tiny: E = H = 64, one layer a side: 2·(4·64·(64 + 64) + 2·4·64) + 2·80·64 + 80·64 + 80
-    num_bytes = 4 * (2 * (4 * 64 * 128 + 2 * 4 * 64) + 2 * 80 * 64 + 80 * 64 + 80)
-    assert rows["parameters"]["median"] * 2**20 == num_bytes
-    assert rows["gradients"]["median"] * 2**20 == num_bytes
-    # two moments of each parameter, and a counter for each of the 12 tensors
-    assert rows["optimizer state"]["median"] * 2**20 == pytest.approx(2 * num_bytes, abs=100)
-    assert rows["kept for the backward pass: network"]["median"] > 0
-    assert rows["kept for the backward pass: gradient by the loss's states"]["median"] > 0
-    assert rows["its peak, resident"]["median"] >= rows["a training process before its model"]["median"]
+def test_train_compares_settings_beside_their_limit(tmp_path: Path) -> None:
+    content = bench("train", tmp_path, *TINY, "--updates", "2", "--compare", "training.precision=fp32,bf16")
+    [table] = content["tables"]
+    assert list(table["rows"]) == ["training.precision=fp32", "training.precision=bf16"]
+    for [sample] in table["rows"].values():
+        assert 0 < sample["value"] < sample["limit"]
+        assert sample["peak_bytes"] > 2**20
+    assert content["contenders"][1]["settings"][-1] == "training.precision=bf16"
 
 
-def test_profile_takes_an_update_apart(tmp_path: Path) -> None:
-    content = bench("profile", tmp_path, "search=beam_2", "search.precision=fp32", "training.precision=fp32")
-    rows = rows_of(content, "An update")
-    expected = {"waiting for data", "encoder", "decoder", "clipping", "optimizer", "decoder, backward"}
-    assert expected <= set(rows)
-    assert {"ours, fp32, packed", "torch's, fp32, packed"} <= set(rows_of(content, "A recurrent layer"))
-    assert "bookkeeping of search" in rows_of(content, "Where the time goes, lstm_tiny, beam 2")
+@pytest.mark.slow
+def test_translate_measures_another_checkout_with_an_untrained_model(tmp_path: Path) -> None:
+    words = [*TINY, "--sentences", "20", "search.precision=fp32", "search=beam_2", "--against", str(THIS_CHECKOUT)]
+    [table] = bench("translate", tmp_path, *words)["tables"]
+    assert list(table["rows"]) == ["this checkout", str(THIS_CHECKOUT)]
+    for [sample] in table["rows"].values():
+        assert 0 < sample["value"] < sample["limit"]
 
 
-def test_prepare_measures_three_sizes_each_in_its_own_process(tmp_path: Path) -> None:
-    content = bench("prepare", tmp_path)
-    rows = rows_of(content, "Encoding text")
-    assert {"a quarter: 128 pairs", "half: 256 pairs", "all: 512 pairs, peak memory"} <= set(rows)
-    # this process, with torch in it, is larger
-    assert 1 < rows["all: 512 pairs, peak memory"]["median"] < 150
-    assert rows_of(content, "Learning subwords")["both"]["median"] > 0
+@pytest.mark.slow
+def test_translate_measures_an_ensemble_of_checkpoints_on_text(tmp_path: Path, digits: Path, checkpoint: Path) -> None:
+    text = tmp_path / "text.en"
+    text.write_text((digits / "test.en").read_text(encoding="utf-8") * 40, encoding="utf-8")
+    words = [f"checkpoints=[{checkpoint},{checkpoint}]", f"input={text}", "search.precision=fp32"]
+    [table] = bench("translate", tmp_path, *words, "threads=1", "--repeats", "1")["tables"]
+    assert table["rows"]["nmt"][0]["limit"] > 0
+
+
+@pytest.mark.slow
+def test_prepare_measures_time_and_memory(tmp_path: Path) -> None:
+    [table] = bench("prepare", tmp_path, "subword.vocab_size=80", "--pairs", "100", "--repeats", "1")["tables"]
+    [sample] = table["rows"]["nmt"]
+    assert sample["value"] > 0
+    assert sample["peak_bytes"] > 2**20
 
 
 @pytest.mark.slow
 def test_startup_measures_whole_processes(tmp_path: Path) -> None:
-    rows = rows_of(bench("startup", tmp_path), "Start-up")
-    assert rows["python"]["median"] < rows['python -c "import torch"']["median"]
-    assert rows["nmt --help"]["median"] < rows["nmt translate, one line"]["median"]
+    [table] = bench("startup", tmp_path, *TINY)["tables"]
+    seconds = {name: samples[0]["value"] for name, samples in table["rows"].items()}
+    assert seconds["python"] < seconds["python, import torch"]
+    assert seconds["nmt --help, nmt"] < seconds["nmt translate, one line, nmt"]
 
 
 @pytest.mark.slow
-def test_all_measures_everything(tmp_path: Path) -> None:
-    content = bench("all", tmp_path, "search=beam_2", "search.precision=fp32")
-    titles = " ".join(table["title"] for table in content["tables"])
-    for part in ("Products", "Encoding", "Training", "Translation", "Start-up", "Memory of training", "An update"):
-        assert part in titles
+@pytest.mark.parametrize("subcommand", ["train", "translate"])
+def test_profiles_name_operations(subcommand: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run([subcommand, *TINY, "--updates", "2", "--sentences", "10", "--profile"]) == 0
+    out = capsys.readouterr().out
+    assert "Self CPU time total" in out
+    assert "aten::" in out
+
+
+@pytest.mark.slow
+def test_a_failing_command_is_explained_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["train", *TINY, "model.hiden_dim=3"]) == 1
+    assert "failed with exit status 1: " in capsys.readouterr().err

@@ -1,129 +1,165 @@
 """The command line of scripts/bench."""
 
-import importlib
-import logging
+import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from benchmarks.contenders import Contender
     from benchmarks.report import Table
+    from benchmarks.text import RandomText
+    from benchmarks.translate import Job
 
-SUBCOMMANDS = ("limits", "prepare", "train", "translate", "startup", "memory", "profile")
+DESCRIPTION = """\
+Measure the speed of nmt on this machine, beside what the machine can do.
 
-USAGE = """\
-Measure nmt on this machine, beside what the machine can do.
-
-usage: scripts/bench SUBCOMMAND [KEY=VALUE ...]
-
-  limits     matrix products at the model's shapes, in each precision, and memory bandwidth
-  prepare    pairs a second and peak memory of encoding text, at three sizes; learning subwords
-  train      updates, tokens and FLOP a second, beside the limit of the products; padding; parts of an update
-  translate  sentences a second at each beam and precision; a decoder step beside its limit; latency
+  limits     matmuls of some shapes in each precision, and memory bandwidth
+  prepare    seconds and memory of `nmt prepare`
+  train      target tokens a second of `nmt train`, of the limit, and memory
+  translate  sentences a second of `nmt translate`, of the limit, and memory
   startup    seconds until something happens
-  memory     bytes of a training update by kind; peak memory of a training process
-  profile    where the time of an update, of an encoder or decoder layer, and of search goes
-  all        all of them
-
-Options:
-  repeats=5            turns; contenders alternate, and the median and the spread of the turns are shown
-  seconds=20           for a figure, over all turns
-  sentences=500        that `translate` translates in a turn
-  pairs=20000          of drawn data; of the built-in corpus in `prepare`
-  checkpoints=[A,B]    what `translate`, `profile` and `startup` load, with input=FILE to translate; without them, a
-                       model with drawn parameters reads drawn ids; text may be compressed (.gz)
-  json=FILE            where samples, settings and machine go; bench/SUBCOMMAND-DATE.json without it
-  quick=true           half a minute for a subcommand and a small model, to try it out: figures mean little
-
-All else is a setting of `nmt train` (nmt train --help). A corpus that is named (data=…) is prepared and used; without
-one, ids are drawn, with lengths as in Multi30k or, for words, as in the paper. A list for a setting of one value
-compares the values:
-
-  scripts/bench train model=lstm_2x512 'training.precision=[fp32,bf16]'
-  scripts/bench train data=multi30k_en_de model=lstm_2x512
-  scripts/bench train model=sutskever_2014 'batching.size=[128,256,512]'       # words, SGD and loss of the paper too
-  scripts/bench translate 'checkpoints=[runs/first/checkpoints/best]' input=test.en 'search.beam_size=[1,12]'
 """
+EXAMPLES = """\
+Words KEY=VALUE are settings of nmt. Without data=…, the text is random; without checkpoints=… and input=…, translation
+is that of an untrained model. Every measurement is a fresh process, and the contenders alternate.
+
+examples:
+  scripts/bench limits
+  scripts/bench train data=multi30k_en_de model=lstm_2x512 subword.vocab_size=8000
+  scripts/bench train --against ../before --repeats 7
+  scripts/bench train --compare training.precision=fp32,bf16
+  scripts/bench train experiment=sutskever_2014 --updates 3
+  scripts/bench translate 'checkpoints=[runs/first/checkpoints/best]' input=test.en --compare search=greedy,beam_5
+  scripts/bench translate search=greedy search.batch_rows=1 --sentences 50        # latency
+  scripts/bench train --profile                                                   # time and memory of each operation
+"""
+# input, recurrent and output matmuls of lstm_2x512 in training; gates and output in search, of 512 rows and of one
+SHAPES = "2048x512x2048,128x512x2048,2048x512x8000,512x512x2048,512x512x8000,1x512x2048,1x512x8000"
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Measure, print tables and write JSON; returns the exit status."""
-    if not arguments or arguments[0] == "help" or {"-h", "--help"} & set(arguments):
-        print(USAGE, end="")
-        return 0
-    subcommand, *rest = arguments
-    if subcommand not in (*SUBCOMMANDS, "all"):
-        print(f"bench: there is no subcommand {subcommand!r}: use {', '.join(SUBCOMMANDS)} or all", file=sys.stderr)
-        return 1
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from nmt.commands.settings import explain
-    from nmt.errors import NmtError
+    """Measure, print tables and write JSON; return the exit status."""
+    options = _parser().parse_intermixed_args(arguments)
+    from benchmarks.processes import BenchError
 
     try:
-        return _measure(subcommand, rest)
-    except (NmtError, HydraException, OmegaConfBaseException, OSError) as error:
-        print(f"bench: {' '.join(explain(error, 'train', rest).split())}", file=sys.stderr)
+        return _measure(options)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("bench: stopped", file=sys.stderr)
+        print("bench: interrupted", file=sys.stderr)
         return 130
 
 
-def _measure(subcommand: str, arguments: Sequence[str]) -> int:
-    import torch
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("subcommand", choices=["limits", "prepare", "train", "translate", "startup"])
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings of nmt")
+    parser.add_argument(
+        "--against", type=Path, action="append", default=[], metavar="PATH", help="another checkout to compare with"
+    )
+    parser.add_argument(
+        "--compare", action="append", default=[], metavar="KEY=A,B", help="settings to compare with each other"
+    )
+    parser.add_argument("--repeats", type=_count, default=5, help="processes of each contender (default: 5)")
+    parser.add_argument("--updates", type=_count, default=20, help="that a process trains after 3 of warm-up (20)")
+    parser.add_argument("--sentences", type=_count, default=500, help="that a process translates (500)")
+    parser.add_argument("--pairs", type=_count, default=20_000, help="of random text (20,000)")
+    parser.add_argument("--shapes", default=SHAPES, help="of `limits`: rows x inputs x outputs (%(default)s)")
+    parser.add_argument("--profile", action="store_true", help="show torch.profiler's table of one process instead")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, contenders and samples to a file")
+    return parser
 
-    from benchmarks.options import Plan, read_arguments, search_variants, train_variants
-    from benchmarks.report import describe_machine, format_table, load_average, machine_facts, now, write_json
-    from nmt.errors import ConfigError
 
-    line = read_arguments(arguments)
-    plan = Plan(train_variants(line.overrides), search_variants(line.overrides), line.options)
-    choices = {variant.settings.threads for variant in plan.training}
-    if len(choices) > 1:
-        raise ConfigError("threads must be one number: run the benchmark once for each, in turns")
-    if (threads := choices.pop()) is not None:
-        if threads < 1:
-            raise ConfigError(f"threads must be at least 1, but is {threads}")
-        torch.set_num_threads(threads)
-    facts = machine_facts(plan.training[0].device)
-    print(describe_machine(facts) + "\n", flush=True)
-    tables: list[Table] = []
-    for name in SUBCOMMANDS if subcommand == "all" else [subcommand]:
-        with _quiet():
-            measured = importlib.import_module(f"benchmarks.{name}").run(plan)
-        for table in measured:
-            print(format_table(table), flush=True)
-        tables += measured
-    path = line.options.json or Path("bench") / f"{subcommand}-{now()}.json"
-    content = {
-        "subcommand": subcommand,
-        "date": now(),
-        "machine": facts,
-        "options": {
-            name: str(value) if isinstance(value, Path) else value for name, value in vars(line.options).items()
-        },
-        "settings": [
-            {"name": variant.name, "overrides": variant.overrides, "config_yaml": variant.config_yaml}
-            for variant in (plan.search if subcommand == "translate" else plan.training)
-        ],
-    }
-    facts["load_average_after"] = load_average()
-    write_json(path, content, tables)
-    print(f"samples, settings and machine: {path}", file=sys.stderr)
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, but is {text!r}")
+    return int(text)
+
+
+def _measure(options: argparse.Namespace) -> int:
+    from benchmarks.contenders import contenders
+    from benchmarks.report import NOTES, describe_machine, format_table, write_json
+
+    compared = contenders(options.settings, against=options.against, compare=options.compare)
+    machine = describe_machine(compared)
+    print("\n".join(f"{name}: {value}" for name, value in machine.items() if value is not None) + "\n", flush=True)
+    with tempfile.TemporaryDirectory(prefix="nmt-bench-") as folder:
+        if options.profile:
+            print(_profile(options, compared[0], Path(folder)))
+            return 0
+        tables = _tables(options, compared, Path(folder))
+    print("\n".join([*map(format_table, tables), NOTES]), end="")
+    if options.json:
+        write_json(options.json, machine, compared, tables)
     return 0
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep nmt from warning of translations that reach their maximum length, as those of drawn parameters do."""
-    logger = logging.getLogger("nmt")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
+def _tables(options: argparse.Namespace, compared: "list[Contender]", folder: Path) -> "list[Table]":
+    """Run a subcommand; modules are imported here, so that --help needs no torch."""
+    from benchmarks.limits import limits_tables, parse_shapes
+    from benchmarks.prepare import prepare_table
+    from benchmarks.startup import startup_table
+    from benchmarks.train import train_table
+    from benchmarks.translate import translate_table
+
+    repeats, data = options.repeats, _corpus(options, folder)
+    match options.subcommand:
+        case "limits":
+            return limits_tables(compared[0], shapes=parse_shapes(options.shapes), repeats=repeats)
+        case "prepare":
+            return [prepare_table(compared, data=data, repeats=repeats, folder=folder)]
+        case "train":
+            return [train_table(compared, data=data, updates=options.updates, repeats=repeats, folder=folder)]
+        case "translate":
+            return [translate_table(_jobs(options, compared, folder), repeats=repeats)]
+        case _:
+            return [startup_table(_jobs(options, compared, folder), repeats=repeats)]
+
+
+def _profile(options: argparse.Namespace, contender: "Contender", folder: Path) -> str:
+    from benchmarks.processes import BenchError
+    from benchmarks.train import train_profile
+    from benchmarks.translate import translate_profile
+
+    match options.subcommand:
+        case "train":
+            data = _corpus(options, folder)
+            return train_profile(contender, data=data, updates=options.updates, folder=folder)
+        case "translate":
+            return translate_profile(_jobs(options, [contender], folder)[0])
+    raise BenchError(f"--profile is for train and translate, but the subcommand is {options.subcommand}")
+
+
+def _text(options: argparse.Namespace, folder: Path) -> "RandomText":
+    from benchmarks.text import RandomText
+
+    return RandomText(folder / "text", max(options.pairs, options.sentences))
+
+
+def _corpus(options: argparse.Namespace, folder: Path) -> "Callable[[Contender], list[str]]":
+    """Return what gives the settings of a contender's corpus: none if data=… is given."""
+    from benchmarks.contenders import key_of
+
+    if "data" in map(key_of, [*options.settings, *options.compare]):
+        return lambda _: []
+    return _text(options, folder).settings
+
+
+def _jobs(options: argparse.Namespace, compared: "list[Contender]", folder: Path) -> "list[Job]":
+    from benchmarks.translate import make_job
+
+    text = _text(options, folder)
+    return [
+        make_job(contender, text=text, sentences=options.sentences, folder=folder / f"job{number}")
+        for number, contender in enumerate(compared)
+    ]
