@@ -261,9 +261,9 @@ def test_translate_measures_another_checkout_with_an_untrained_model(tmp_path: P
 @pytest.mark.slow
 def test_translate_measures_an_ensemble_of_checkpoints_on_text(tmp_path: Path, digits: Path, checkpoint: Path) -> None:
     text = tmp_path / "text.en"
-    text.write_text((digits / "test.en").read_text(encoding="utf-8") * 40, encoding="utf-8")
+    text.write_text((digits / "test.en").read_text(encoding="utf-8") * 400, encoding="utf-8")
     words = [f"checkpoints=[{checkpoint},{checkpoint}]", f"input={text}", "search.precision=fp32"]
-    [table] = bench("translate", tmp_path, *words, "threads=1", "--repeats", "1")["tables"]
+    [table] = bench("translate", tmp_path, *words, "threads=1", "--repeats", "1", "--sentences", "4000")["tables"]
     assert table["rows"]["nmt"][0]["limit"] > 0
 
 

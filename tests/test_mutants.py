@@ -197,7 +197,8 @@ def checkout(folder: Path) -> Path:
         target = folder / "scripts" / "mutation" / name.name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(name.read_bytes())
-    (folder / "scripts" / "mutants").write_bytes((ROOT / "scripts" / "mutants").read_bytes())
+    for script in ("mutants", "interpreter.py"):
+        (folder / "scripts" / script).write_bytes((ROOT / "scripts" / script).read_bytes())
     (folder / "scripts" / "mutation" / "explained.toml").write_text("")
     for package in ("nmt", "nmt/text"):
         (folder / package).mkdir()

@@ -86,9 +86,10 @@ def _untrained(contender: Contender, corpus: Sequence[str], run_dir: Path) -> Pa
 
 def _measure(job: Job) -> Sample:
     """Translate all sentences; the time for one, which is mostly that of loading the model, is subtracted."""
-    commands = [job.command(source) for source in (job.few, job.one, job.all)]
+    commands = [job.command(source) for source in (job.few, job.one, job.one, job.all)]
     done = run_commands(job.contender.checkout, commands)
-    _, one_s, all_s = done.seconds
+    _, *one, all_s = done.seconds
+    one_s = min(one)
     if all_s <= one_s:
         raise BenchError("the sentences must take longer than loading the model: raise --sentences")
     return Sample((job.num_sentences - 1) / (all_s - one_s), _limit(job, done), done.peak_bytes)
