@@ -1,7 +1,7 @@
 """Check, unpack and split what the fetch_* scripts download; standard library only.
 
-Everything is written aside and renamed when complete, all files of a split together, so that no name ever stands for
-half a file. Text keeps its bytes: only "\\n" ends a line.
+All files of a split are written to temporary files and renamed together when they are complete, so that none is ever
+incomplete under its name. Text keeps its bytes: only "\\n" ends a line.
 """
 
 from __future__ import annotations
@@ -45,30 +45,30 @@ class UserError(Exception):
 # ---- checksums
 
 
-def verify(file: Path, corpus: str) -> None:
-    """Check a complete download against the table, else against what was recorded when it first came."""
-    if problem := mismatch(file, file, corpus):
-        raise UserError(f"{problem}; nothing was changed: move it away and run again to download it anew")
+def verify(download: Path, corpus: str) -> None:
+    """Check a complete download against the table, or against what was recorded after the first download."""
+    if problem := mismatch(download, download, corpus):
+        raise UserError(f"{problem}; nothing was changed: move the file away and run again to download it again")
 
 
-def accept(part: Path, corpus: str) -> None:
-    """Give a download its name, or keep it as .refused where its checksum is wrong."""
-    file = part.with_suffix("")
-    if problem := mismatch(part, file, corpus):
+def accept(download: Path, corpus: str) -> None:
+    """Give a download its name, or keep it as .refused if its checksum is wrong."""
+    file = download.with_suffix("")
+    if problem := mismatch(download, file, corpus):
         refused = file.with_name(file.name + ".refused")
-        part.replace(refused)
+        download.replace(refused)
         raise UserError(f"{problem}; it is kept as {refused}")
     record = record_of(file)
     if not known_digests(corpus, file.name) and not record.exists():
         write_record = record.with_name(record.name + ".part")
-        write_record.write_text(f"{digest(part, 'sha256')}  {file.name}\n", encoding="utf-8")
+        write_record.write_text(f"{digest(download, 'sha256')}  {file.name}\n", encoding="utf-8")
         write_record.replace(record)
-        say(f"no checksum of {file.name} is known; the one it has now is kept in {record}")
-    part.replace(file)
+        say(f"no checksum of {file.name} is known: its present one is now in {record}")
+    download.replace(file)
 
 
 def mismatch(data: Path, file: Path, corpus: str) -> str | None:
-    """Say what is wrong with the bytes at `data`, which are or shall become `file`; None: nothing."""
+    """Say what is wrong with the bytes at `data`, which are or will become `file`; None if nothing is."""
     known = known_digests(corpus, file.name)
     source = str(checksums_path())
     if not known and record_of(file).exists():
@@ -88,7 +88,7 @@ def mismatch(data: Path, file: Path, corpus: str) -> str | None:
 
 
 def known_digests(corpus: str, name: str) -> list[tuple[str, bool]]:
-    """The digests that the table has of a file, and whether each is of the text inside."""
+    """Return the digests of a file in the table, and whether each is of the text inside."""
     known = []
     for line in checksums_path().read_text(encoding="utf-8").splitlines():
         value, _, key = line.partition("  ")
@@ -116,15 +116,16 @@ def digest(path: Path, algorithm: str, *, inside: bool = False) -> str:
 # ---- placing
 
 
-def place(stem: Path, archive: Path | None, sides: dict[str, str]) -> None:
-    """Write STEM.LANG.gz for every side: from members of the archive, or from downloads that are .gz already."""
-    targets = {lang: stem.with_name(f"{stem.name}.{lang}.gz") for lang in sides}
+def place(stem: Path, archive: Path | None, sides: list[str]) -> None:
+    """Write STEM.LANG.gz for every side LANG=FILE, a member of the archive or a download that is .gz already."""
+    sources = dict(side.split("=", 1) for side in sides)
+    targets = {lang: stem.with_name(f"{stem.name}.{lang}.gz") for lang in sources}
     if all(target.exists() for target in targets.values()):
-        say(f"{stem.name} is there")
+        say(f"{stem.name} exists")
         return
-    with aside(targets.values()) as parts:
+    with written_together(targets.values()) as parts:
         lines = {}
-        for (lang, source), part in zip(sides.items(), parts, strict=True):
+        for (lang, source), part in zip(sources.items(), parts, strict=True):
             with refusing_damage(archive or Path(source)):
                 if archive is None:
                     shutil.copyfile(source, part)
@@ -138,7 +139,7 @@ def place(stem: Path, archive: Path | None, sides: dict[str, str]) -> None:
 
 
 def copy_member(archive: Path, alternatives: list[str], part: Path) -> None:
-    """Write the first member of that name, compressed; of an SGML file only its segments."""
+    """Write the first member with one of these names, compressed; of an SGML file, its segments only."""
     with tarfile.open(archive, "r|*") as tar:
         for entry in tar:
             name = entry.name.removeprefix("./")
@@ -152,11 +153,11 @@ def copy_member(archive: Path, alternatives: list[str], part: Path) -> None:
                     with compressed(part) as out:
                         shutil.copyfileobj(member, out)
                 return
-    raise UserError(f"{archive} must hold {' or '.join(alternatives)}, but does not; has the publisher changed it?")
+    raise UserError(f"{archive} must hold {' or '.join(alternatives)}, but does not: has the publisher changed it?")
 
 
 def segments(sgml: str) -> Iterator[str]:
-    """The text between <seg> and </seg>: WMT's test sets look like XML, but do not parse."""
+    """Yield the text between <seg> and </seg>: WMT's test sets look like XML, but are not well-formed."""
     entities = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&amp;": "&"}
     for text in re.findall(r"<seg\b[^>]*>(.*?)</seg>", sgml, flags=re.DOTALL | re.IGNORECASE):
         line = re.sub(r"[\r\n]+", " ", text).strip(" ")
@@ -169,12 +170,12 @@ def segments(sgml: str) -> Iterator[str]:
 def split_tatoeba(archive: Path, folder: Path) -> None:
     """Hold out one translation of each of 2,500 English sentences chosen by hash.
 
-    Train loses every pair of which either side is, but for case and punctuation, one of those sentences or any of their
-    translations.
+    A pair is left out of train if one of its sides equals, apart from case and punctuation, one of those sentences or
+    any of their translations.
     """
     targets = gz_targets(folder, "train", "dev")
     if all(target.exists() for target in targets):
-        say("train and dev are there")
+        say("train and dev exist")
         return
     with refusing_damage(archive), zipfile.ZipFile(archive) as unzipped:
         text = unzipped.read("fra.txt").decode("utf-8")
@@ -188,28 +189,28 @@ def split_tatoeba(archive: Path, folder: Path) -> None:
     held_en = set(chosen)
     held_fr = {letters(pair.fr) for key in chosen for pair in by_english[key]}
     train = [pair for pair in pairs if letters(pair.en) not in held_en and letters(pair.fr) not in held_fr]
-    with aside(targets) as parts:
+    with written_together(targets) as parts:
         write_pairs(parts[:2], train)
         write_pairs(parts[2:], dev)
     left_out = len(pairs) - len(train) - len(dev)
-    say(f"train: {len(train)} pairs; dev: {len(dev)}; left out because dev holds a side: {left_out}")
+    say(f"train: {len(train)} pairs; dev: {len(dev)}; left out because a side is in dev: {left_out}")
 
 
 def split_europarl(archive: Path, folder: Path) -> None:
-    """Hold out the last pairs, which are of other sittings than the rest: dev, then test; train in shards by hash.
+    """Hold out the last pairs, which are from later sittings than the rest: dev, then test. Train is in shards by hash.
 
-    Train loses every pair that shares a side with them.
+    A pair is left out of train if it shares a side with these.
     """
     shards = [f"train.{shard}" for shard in range(EUROPARL_TRAIN_SHARDS)]
     targets = gz_targets(folder, "dev", "test", *shards)
     if all(target.exists() for target in targets):
-        say("train, dev and test are there")
+        say("train, dev and test exist")
         return
     text = [folder / "downloads" / f"europarl-v7.fr-en.{lang}.gz" for lang in Pair._fields]
     place(
         folder / "downloads" / "europarl-v7.fr-en",
         archive,
-        {lang: f"europarl-v7.fr-en.{lang}" for lang in Pair._fields},
+        [f"{lang}=europarl-v7.fr-en.{lang}" for lang in Pair._fields],
     )
     total, tail = 0, deque[Pair](maxlen=2 * EUROPARL_HELD_OUT_PAIRS)
     for pair in clean_pairs(text):
@@ -219,7 +220,7 @@ def split_europarl(archive: Path, folder: Path) -> None:
     held = list(tail)[len(tail) - 2 * size :]
     held_en, held_fr = {pair.en for pair in held}, {pair.fr for pair in held}
     counts = [0] * EUROPARL_TRAIN_SHARDS
-    with aside(targets) as parts, ExitStack() as stack:
+    with written_together(targets) as parts, ExitStack() as stack:
         write_pairs(parts[:2], held[:size])
         write_pairs(parts[2:4], held[size:])
         sides = [stack.enter_context(compressed(part)) for part in parts[4:]]
@@ -234,7 +235,7 @@ def split_europarl(archive: Path, folder: Path) -> None:
 
 
 def clean_pairs(text: list[Path]) -> Iterator[Pair]:
-    """The pairs in order, each once, with 1 to 50 words a side."""
+    """Yield the pairs in order, each once, with 1 to 50 words a side."""
     seen = set[bytes]()
     with gzip.open(text[0]) as en_file, gzip.open(text[1]) as fr_file:
         for en, fr in zip(en_file, fr_file, strict=True):
@@ -247,7 +248,7 @@ def clean_pairs(text: list[Path]) -> Iterator[Pair]:
 
 
 def letters(sentence: str) -> str:
-    """The sentence without case and punctuation, by which near copies are told."""
+    """Return a sentence without case and punctuation, to recognize near duplicates."""
     return " ".join(re.findall(r"\w+", sentence.casefold())) or sentence
 
 
@@ -263,8 +264,8 @@ def gz_targets(folder: Path, *splits: str) -> list[Path]:
 
 
 @contextmanager
-def aside(targets: Iterable[Path]) -> Iterator[list[Path]]:
-    """Give a path to write to for each target; rename all of them at the end, or drop them after an error."""
+def written_together(targets: Iterable[Path]) -> Iterator[list[Path]]:
+    """Provide a temporary path for each target; rename all of them at the end, or delete them after an error."""
     targets = list(targets)
     parts = [target.with_name(target.name + ".part") for target in targets]
     try:
@@ -283,13 +284,13 @@ def refusing_damage(file: Path) -> Iterator[None]:
         yield
     except DAMAGE as error:
         raise UserError(
-            f"{file} is damaged ({error}): move it and {record_of(file).name} away and run again"
+            f"{file} is damaged ({error}): move it and {record_of(file).name} away, and run again"
         ) from error
 
 
 @contextmanager
 def compressed(path: Path) -> Iterator[gzip.GzipFile]:
-    """Write gzip without a time or a name in its header: the same text gives the same bytes."""
+    """Write gzip without a time or a name in its header, so that the same text gives the same bytes."""
     with path.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as out:
         yield out
 
@@ -319,31 +320,26 @@ def say(message: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("verify", "accept"):
+    commands = parser.add_subparsers(required=True)
+    for name, check in (("verify", verify), ("accept", accept)):
         command = commands.add_parser(name)
-        command.add_argument("file", type=Path)
+        command.add_argument("download", type=Path)
         command.add_argument("--corpus", required=True)
+        command.set_defaults(run=check)
     command = commands.add_parser("place")
     command.add_argument("stem", type=Path)
     command.add_argument("--archive", type=Path)
     command.add_argument("sides", nargs="+", metavar="LANG=FILE")
-    for name in ("tatoeba", "europarl"):
+    command.set_defaults(run=place)
+    for name, split in (("tatoeba", split_tatoeba), ("europarl", split_europarl)):
         command = commands.add_parser(name)
         command.add_argument("archive", type=Path)
         command.add_argument("folder", type=Path)
-    args = parser.parse_args()
+        command.set_defaults(run=split)
+    arguments = vars(parser.parse_args())
+    run = arguments.pop("run")
     try:
-        if args.command == "verify":
-            verify(args.file, args.corpus)
-        elif args.command == "accept":
-            accept(args.file, args.corpus)
-        elif args.command == "place":
-            place(args.stem, args.archive, dict(side.split("=", 1) for side in args.sides))
-        elif args.command == "tatoeba":
-            split_tatoeba(args.archive, args.folder)
-        else:
-            split_europarl(args.archive, args.folder)
+        run(**arguments)
     except UserError as error:
         say(str(error))
         return 1

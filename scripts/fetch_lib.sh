@@ -1,10 +1,11 @@
-# Sourced by the fetch_* scripts: downloads that resume after a cut and are checked before they get their name.
+# shellcheck shell=bash
+# Sourced by the fetch_* scripts: downloads that resume after an interruption and are checked before they are used.
 #
-#   NMT_MIRROR      base address that stands in for every publisher: $NMT_MIRROR/www.statmt.org/wmt14/dev.tgz
-#   NMT_CHECKSUMS   table that stands in for scripts/checksums.txt (for a mirror that holds other files)
-#   PYTHON          interpreter of the unpacking step (standard library only)
+#   NMT_MIRROR      base address that replaces every publisher's: $NMT_MIRROR/www.statmt.org/wmt14/dev.tgz
+#   NMT_CHECKSUMS   table that replaces scripts/checksums.txt (for a mirror with other files)
+#   PYTHON          interpreter for unpacking (standard library only)
 set -euo pipefail
-shopt -s inherit_errexit 2>/dev/null || true # absent from bash before 4.4
+shopt -s inherit_errexit 2>/dev/null || true # bash 4.4 or newer
 
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 attempts=5
@@ -21,20 +22,20 @@ begin() {
       sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
       exit
       ;;
-    -*) die "unknown option $2: the argument is a folder" ;;
+    -*) die "the argument must be a folder, but is $2" ;;
   esac
   folder=${2:-$(dirname "$scripts")/data/$corpus}
   downloads=$folder/downloads
-  command -v curl >/dev/null || die "needs curl: install it"
-  command -v "${PYTHON:-python3}" >/dev/null || die "needs ${PYTHON:-python3}: install Python 3.11 or set PYTHON"
-  mkdir -p "$downloads" || die "cannot write to $folder: name another folder as argument"
+  command -v curl >/dev/null || die "curl is needed: install it"
+  command -v "${PYTHON:-python3}" >/dev/null || die "${PYTHON:-python3} is needed: install Python 3.11 or set PYTHON"
+  mkdir -p "$downloads" || die "$folder is not writable: name another folder as argument"
   say "placing $corpus in $folder"
 }
 
-# files COMMAND...: run the unpacking step.
+# files COMMAND...: check, unpack or split files.
 files() { "${PYTHON:-python3}" "$scripts/corpus_files.py" "$@"; }
 
-# placed NAME...: true where all of NAME.gz lie in $folder.
+# placed NAME...: true if every NAME.gz is in $folder.
 placed() {
   local name
   for name in "$@"; do
@@ -42,7 +43,7 @@ placed() {
   done
 }
 
-# fetch URL: download it to $downloads, or take up where an earlier run was cut, and check it.
+# fetch URL: download it to $downloads, resuming an interrupted download, and check it.
 fetch() {
   local url=$1 file=$downloads/${1##*/}
   if [[ -e $file ]]; then
@@ -70,13 +71,13 @@ download() {
       --connect-timeout 30 --speed-limit 1 --speed-time 60 "$url" || status=$?
     case $status in
       0) return ;;
-      22) die "$url is refused by the server (see above); if it has moved, set NMT_MIRROR" ;;
+      22) die "the server refuses $url (see above): if it has moved, set NMT_MIRROR" ;;
       33) # the server cannot resume
-        say "the server cannot resume: starting $url again"
+        say "the server does not support resuming: starting $url again"
         rm -f "$part"
         ;;
     esac
     ((attempt == attempts)) || sleep "${NMT_RETRY_WAIT_S:-3}"
   done
-  die "$url could not be downloaded in $attempts attempts (curl: exit status $status); what came is kept: run again to resume"
+  die "$url failed in $attempts attempts (curl: exit status $status): run again to resume from what was received"
 }

@@ -1,8 +1,8 @@
-"""What a training run is worth that was killed (SIGKILL) again and again: the same as one that was left alone.
+"""Check that a training run that is killed (SIGKILL) again and again ends exactly as one that is not.
 
-A small model is trained on digits. Each part of a run is a process of its own, forked after the imports, which are most
-of a start. It is killed at a random moment, and the next part resumes; a run that has reached its end is compared, bit
-by bit, with one that was never killed, and the next run begins.
+A small model is trained on digits. Each part of a run is a process of its own, forked after the imports, which take
+most of the start-up time. It is killed at a random moment, and the next part resumes. A run that has reached its end is
+compared bit by bit with one that was never killed, and the next run begins.
 """
 
 import argparse
@@ -60,15 +60,15 @@ STAGES: list[tuple[type, str, Stage]] = [
 
 
 class Watch:
-    """Bytes that a child shares with its parent: the stages of its two threads, and whether training has begun."""
+    """Memory that a child shares with its parent: the stages of its two threads, and whether training has begun."""
 
     def __init__(self) -> None:
         self._bytes = mmap.mmap(-1, 3)
 
     def instrument(self) -> None:
-        """Let the child's calls tell their stages."""
+        """Make the calls of the child record their stages."""
         for owner, name, stage in STAGES:
-            setattr(owner, name, self._telling(getattr(owner, name), stage))
+            setattr(owner, name, self._recorded(getattr(owner, name), stage))
 
     @property
     def stage(self) -> Stage:
@@ -78,7 +78,7 @@ class Watch:
     def has_begun(self) -> bool:
         return bool(self._bytes[2])
 
-    def _telling(self, function: Callable[..., Any], stage: Stage) -> Callable[..., Any]:
+    def _recorded(self, function: Callable[..., Any], stage: Stage) -> Callable[..., Any]:
         is_writer = stage in (Stage.writing_a_checkpoint, Stage.saving_scores, Stage.linking_and_pruning)
 
         @wraps(function)
@@ -96,14 +96,14 @@ class Watch:
 
 
 class Part(NamedTuple):
-    """How a process ended: killed at a stage, or by itself with a status."""
+    """How a process ended: killed at a stage (`status` is None), or by itself with a status."""
 
     stage: Stage
     status: int | None
 
 
 def start(arguments: Sequence[str], log: Path, watch: Watch) -> int:
-    """Run `nmt ARGUMENTS` in a process of its own; returns its number."""
+    """Run `nmt ARGUMENTS` in a process of its own; return its process id."""
     sys.stdout.flush()
     if pid := os.fork():
         return pid
@@ -122,7 +122,7 @@ def start(arguments: Sequence[str], log: Path, watch: Watch) -> int:
 
 
 def kill_after(pid: int, watch: Watch, *, delay_s: float, from_start: bool) -> Part:
-    """Kill a process some time after its start, or after training has begun; it may have ended by then."""
+    """Kill a process some time after its start, or after training has begun, unless it has ended by then."""
     begin = time.monotonic() if from_start else None
     while True:
         ended, status = os.waitpid(pid, os.WNOHANG)
@@ -139,7 +139,7 @@ def kill_after(pid: int, watch: Watch, *, delay_s: float, from_start: bool) -> P
 
 
 def differences(run_dir: Path, expected_dir: Path) -> Iterator[str]:
-    """Name what differs between two runs, the clock and their directories left out."""
+    """Name what differs between two runs, except times and directories."""
     folders = [path / "checkpoints" for path in (run_dir, expected_dir)]
     for name in ("best", "last"):
         updates = [resolve_checkpoint(folder / name).name for folder in folders]
@@ -153,19 +153,19 @@ def differences(run_dir: Path, expected_dir: Path) -> Iterator[str]:
             if (folders[0] / name / file).read_bytes() != (folders[1] / name / file).read_bytes():
                 yield f"{name}/{file} differs"
         for file in ("checkpoint.json", "training/state.json"):
-            if _without_clock(folders[0] / name / file) != _without_clock(folders[1] / name / file):
+            if _without_times(folders[0] / name / file) != _without_times(folders[1] / name / file):
                 yield f"{name}/{file} differs"
-    if _without_clock(run_dir / "metrics.jsonl") != _without_clock(expected_dir / "metrics.jsonl"):
+    if _without_times(run_dir / "metrics.jsonl") != _without_times(expected_dir / "metrics.jsonl"):
         yield "metrics.jsonl differs"
     if leftovers := sorted(str(path.relative_to(run_dir)) for path in run_dir.rglob(".*.tmp")):
         yield f"leftovers: {', '.join(leftovers)}"
 
 
-def _without_clock(file: Path) -> list[Any]:
+def _without_times(file: Path) -> list[Any]:
     def strip(value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        # with the hashes of files, which tell of the clock as well
+        # and the hashes of files, which depend on times
         hidden = {"wall_s", "busy_s", "src_tokens_per_s", "tgt_tokens_per_s", "files", "hash"}
         return {name: strip(inner) for name, inner in value.items() if name not in hidden}
 
@@ -174,7 +174,7 @@ def _without_clock(file: Path) -> list[Any]:
 
 
 def write_text(folder: Path) -> None:
-    """Write digits in English, and in French in the reverse order."""
+    """Write digits in English, and in French in reverse order."""
     numbers = random.Random(1)
     for split, num_pairs in (("train", 200), ("dev", 10)):
         rows = [[numbers.randrange(10) for _ in range(numbers.randint(1, 6))] for _ in range(num_pairs)]
@@ -201,15 +201,15 @@ def settings(folder: Path, options: argparse.Namespace) -> list[str]:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Read the command line, kill, resume, compare, and print a summary; returns the exit status."""
+    """Kill, resume, compare, and print a summary; return the exit status."""
     parser = argparse.ArgumentParser(prog="scripts/torture", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=1, help="of the moments")
-    parser.add_argument("--updates", type=int, default=50, help="of a run")
+    parser.add_argument("--seed", type=int, default=1, help="of the random moments")
+    parser.add_argument("--updates", type=int, default=50, help="of each run")
     parser.add_argument("--checkpoint-every", type=int, default=3, metavar="UPDATES")
     parser.add_argument("--validate-every", type=int, default=4, metavar="UPDATES")
     parser.add_argument("--hidden-dim", type=int, default=16, help="of the model")
-    parser.add_argument("--longest", type=float, default=0.5, metavar="SECONDS", help="that a part may train")
+    parser.add_argument("--longest", type=float, default=0.5, metavar="SECONDS", help="that a part trains at most")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="nmt-torture-") as name:
         return _torture(Path(name), options)
@@ -217,10 +217,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def _torture(folder: Path, options: argparse.Namespace) -> int:
     write_text(folder)
-    command, expected = settings(folder, options), folder / "left_alone"
-    _, status = os.waitpid(start([*command, f"run_dir={expected}"], folder / "left_alone.log", Watch()), 0)
+    command, expected = settings(folder, options), folder / "never_killed"
+    _, status = os.waitpid(start([*command, f"run_dir={expected}"], folder / "never_killed.log", Watch()), 0)
     if status:
-        print((folder / "left_alone.log").read_text(encoding="utf-8"), file=sys.stderr)
+        print((folder / "never_killed.log").read_text(encoding="utf-8"), file=sys.stderr)
         return 1
     stages: Counter[str] = Counter()
     moments, num_runs, problems = random.Random(options.seed), 0, list[str]()
@@ -233,7 +233,7 @@ def _torture(folder: Path, options: argparse.Namespace) -> int:
             if stages.total() < options.kills:
                 from_start = moments.random() < 0.15
                 delay_s = moments.uniform(0, 1.5 if from_start else options.longest)
-            else:  # the last run goes on to its end
+            else:  # the last run continues to its end
                 from_start, delay_s = True, 600.0
             part = kill_after(pid, watch, delay_s=delay_s, from_start=from_start)
             if part.status is not None:
@@ -245,5 +245,5 @@ def _torture(folder: Path, options: argparse.Namespace) -> int:
             print(run_dir.with_suffix(".log").read_text(encoding="utf-8")[-3000:], file=sys.stderr)
     print(f"{stages.total()} kills: " + ", ".join(f"{number} {stage}" for stage, number in stages.most_common()))
     print(f"{num_runs} runs of {options.updates} updates, each resumed to its end")
-    print("\n".join(problems) or "all equal to the run that was left alone, bit by bit")
+    print("\n".join(problems) or "all equal to the run that was never killed, bit by bit")
     return 1 if problems else 0

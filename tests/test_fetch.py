@@ -1,4 +1,4 @@
-"""The fetch_* scripts against a local server with made-up corpora: placement, resuming, checksums."""
+"""The fetch_* scripts against a local server with invented corpora: placement, resuming, checksums."""
 
 from __future__ import annotations
 
@@ -178,20 +178,20 @@ def test_a_second_run_downloads_nothing_and_checks_again(publisher: Publisher, t
     publisher.requests.clear()
     assert fetch_un(publisher, tmp_path / "data").returncode == 0
     assert publisher.requests == []
-    spoiled = tmp_path / "data" / "downloads" / Path(UN).name
-    spoiled.write_bytes(b"spoiled")
+    damaged = tmp_path / "data" / "downloads" / Path(UN).name
+    damaged.write_bytes(b"damaged")
     run = fetch_un(publisher, tmp_path / "data")
     assert run.returncode == 1
     [message] = [line for line in run.stderr.splitlines() if "sha256" in line]
     expected = (
-        r"un\.tgz: sha256 must be \w{64}, but is \w{64}, by .*un\.tgz\.sha256 .*nothing was changed: move it away"
+        r"un\.tgz: sha256 must be \w{64}, but is \w{64}, by .*un\.tgz\.sha256 .*nothing was changed: move the file away"
     )
     assert re.search(expected, message)
-    assert spoiled.read_bytes() == b"spoiled"
+    assert damaged.read_bytes() == b"damaged"
     assert lines(tmp_path / "data" / "train.un.fr.gz") == ["un", "deux"]
 
 
-def test_a_cut_download_is_resumed_where_it_was_cut(publisher: Publisher, tmp_path: Path) -> None:
+def test_an_interrupted_download_is_resumed(publisher: Publisher, tmp_path: Path) -> None:
     body = offer_un(publisher)
     publisher.cut_after[UN] = 20
     run = fetch_un(publisher, tmp_path / "data")
@@ -202,7 +202,7 @@ def test_a_cut_download_is_resumed_where_it_was_cut(publisher: Publisher, tmp_pa
 
 
 @pytest.mark.parametrize("already", [7, None], ids=["a part", "all of it"])
-def test_what_an_earlier_run_left_is_taken_up(publisher: Publisher, tmp_path: Path, already: int | None) -> None:
+def test_what_an_earlier_run_left_is_resumed(publisher: Publisher, tmp_path: Path, already: int | None) -> None:
     body = offer_un(publisher)
     part = tmp_path / "data" / "downloads" / f"{Path(UN).name}.part"
     part.parent.mkdir(parents=True)
@@ -213,13 +213,15 @@ def test_what_an_earlier_run_left_is_taken_up(publisher: Publisher, tmp_path: Pa
     assert part.with_suffix("").read_bytes() == body
 
 
-def test_a_server_that_cannot_resume_is_asked_for_all_of_it(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_server_that_does_not_support_resuming_is_asked_for_the_whole_file(
+    publisher: Publisher, tmp_path: Path
+) -> None:
     body = offer_un(publisher)
     publisher.resumes = False
     publisher.cut_after[UN] = 20
     run = fetch_un(publisher, tmp_path / "data")
     assert run.returncode == 0, run.stderr
-    assert "the server cannot resume: starting" in run.stderr
+    assert "the server does not support resuming: starting" in run.stderr
     assert (tmp_path / "data" / "downloads" / Path(UN).name).read_bytes() == body
 
 
@@ -236,7 +238,7 @@ def test_a_wrong_checksum_is_refused_in_one_line_and_nothing_is_lost(publisher: 
     ]
     assert (downloads / f"{name}.refused").read_bytes() == body
     assert not list((tmp_path / "data").glob("*.gz"))
-    # with the right table, the next run downloads it anew
+    # with the right table, the next run downloads it again
     assert fetch_un(publisher, tmp_path / "data", checksums={f"wmt14-en-fr/{name}": found}).returncode == 0
 
 
@@ -251,7 +253,7 @@ def test_sides_of_different_length_are_refused(publisher: Publisher, tmp_path: P
 def test_a_missing_file_is_one_line_and_the_attempts_end(publisher: Publisher, tmp_path: Path) -> None:
     run = fetch("fetch_tatoeba", publisher, tmp_path / "data")
     assert run.returncode == 1
-    assert "fra-eng.zip is refused by the server (see above); if it has moved, set NMT_MIRROR" in run.stderr
+    assert re.search(r"the server refuses \S+/fra-eng\.zip \(see above\): if it has moved, set NMT_MIRROR", run.stderr)
     assert len(publisher.requests) == 1
 
 
@@ -259,7 +261,9 @@ def test_a_damaged_archive_is_refused(publisher: Publisher, tmp_path: Path) -> N
     publisher.files["/www.manythings.org/anki/fra-eng.zip"] = b"<html>busy</html>"
     run = fetch("fetch_tatoeba", publisher, tmp_path / "data")
     assert run.returncode == 1
-    assert re.search(r"fra-eng\.zip is damaged \(.*\): move it and fra-eng\.zip\.sha256 away and run again", run.stderr)
+    assert re.search(
+        r"fra-eng\.zip is damaged \(.*\): move it and fra-eng\.zip\.sha256 away, and run again", run.stderr
+    )
     assert "Traceback" not in run.stderr
 
 
@@ -364,13 +368,13 @@ def test_wmt14_is_unpacked_part_by_part(publisher: Publisher, tmp_path: Path) ->
         assert lines(tmp_path / "data" / f"newstest{year}.fr.gz") == ["a fr\u00a0: AT&T", "<b>"]
 
 
-def test_wmt14_takes_the_parts_named_and_keeps_what_is_placed(publisher: Publisher, tmp_path: Path) -> None:
+def test_wmt14_fetches_the_parts_that_are_named_and_keeps_what_exists(publisher: Publisher, tmp_path: Path) -> None:
     offer_wmt14(publisher)
     assert fetch("fetch_wmt14", publisher, tmp_path / "data", "test").returncode == 0
     shutil.rmtree(tmp_path / "data" / "downloads")  # 7 GB, once everything is placed
     run = fetch("fetch_wmt14", publisher, tmp_path / "data", "test", "un")
     assert run.returncode == 0, run.stderr
-    assert "newstest2014 is there" in run.stderr
+    assert "newstest2014 exists" in run.stderr
     assert [path for path, _ in publisher.requests] == [
         f"{STATMT}/wmt14/test-full.tgz",
         UN,

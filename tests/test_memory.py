@@ -1,4 +1,4 @@
-"""The account of a run's memory counts what is there."""
+"""The memory of training."""
 
 import logging
 import re
@@ -31,8 +31,8 @@ def test_every_kind_of_memory_is_counted(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [int(count) for count in found.groups()] == [8, 8, 16, 300 - 8 - 16]
 
 
-def test_what_the_peak_of_a_process_cannot_tell_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "peak_resident_bytes", lambda: 900_000_000)  # long before, and never again
+def test_an_earlier_peak_hides_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "peak_resident_bytes", lambda: 900_000_000)  # of an earlier time
     model = nn.Linear(2000, 1000, bias=False)
     optimizer = torch.optim.Adam(model.parameters())
     account = memory.MemoryAccount(model, optimizer, torch.device("cpu"))
@@ -41,14 +41,14 @@ def test_what_the_peak_of_a_process_cannot_tell_is_left_out(monkeypatch: pytest.
     assert account.describe() == "memory of updates: parameters 8 MB, gradients 8 MB, optimizer 16 MB"
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux forgets a peak")
-def test_a_peak_grows_with_what_is_held_and_is_forgotten() -> None:
-    memory.forget_peak()
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can reset a peak")
+def test_a_peak_grows_with_what_is_held_until_it_is_reset() -> None:
+    memory.reset_peak()
     before = memory.peak_resident_bytes()
     held = torch.ones(25_000_000)
     assert memory.peak_resident_bytes() > before + 90_000_000
     del held
-    memory.forget_peak()
+    memory.reset_peak()
     assert memory.peak_resident_bytes() < before + 50_000_000
 
 

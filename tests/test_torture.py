@@ -1,4 +1,4 @@
-"""Kills at random moments, and what tells that they cost nothing."""
+"""scripts/torture: runs that are killed at random moments, and how they are compared."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from killed_runs import differences
 SCRIPT = Path(__file__).parents[1] / "scripts" / "torture"
 
 
-def test_a_run_equals_its_copy_and_the_clock_does_not_count(run_dir: Path, tmp_path: Path) -> None:
+def test_a_run_equals_its_copy_whatever_its_times(run_dir: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run_dir, tmp_path / "copy", symlinks=True)
     lines = [json.loads(line) for line in (copy / "metrics.jsonl").read_text().splitlines()]
     (copy / "metrics.jsonl").write_text("".join(json.dumps(line | {"wall_s": 0.0}) + "\n" for line in lines))
     assert list(differences(copy, run_dir)) == []
 
 
-def test_whatever_differs_is_named(run_dir: Path, tmp_path: Path) -> None:
+def test_differences_are_named(run_dir: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run_dir, tmp_path / "copy", symlinks=True)
     checkpoints = copy / "checkpoints"
     last = (checkpoints / "last").resolve()
@@ -49,8 +49,8 @@ def test_whatever_differs_is_named(run_dir: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_ten_times_ends_as_if_it_had_been_left_alone() -> None:
+def test_a_run_that_is_killed_ten_times_ends_as_if_it_had_not_been_killed() -> None:
     done = subprocess.run([sys.executable, str(SCRIPT), "--kills", "10"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("10 kills: ")
-    assert done.stdout.endswith("all equal to the run that was left alone, bit by bit\n")
+    assert done.stdout.endswith("all equal to the run that was never killed, bit by bit\n")

@@ -1,4 +1,4 @@
-"""What the memory of a training run holds, for its log."""
+"""Memory of training, for the log of a run."""
 
 import resource
 import sys
@@ -10,28 +10,28 @@ from torch import nn
 
 _MB = 1_000_000
 _STATUS = Path("/proc/self/status")
-_FORGET = Path("/proc/self/clear_refs")
+_RESET = Path("/proc/self/clear_refs")
 
 
 class MemoryAccount:
-    """Accounts for the memory of updates: parameters, gradients, the optimizer's state, and all else.
+    """Measures the memory of updates: parameters, gradients, optimizer state, and everything else.
 
-    On a GPU the peak is that of torch's allocator; on a CPU that of the process, less what it was when the account was
-    opened, so that it must be opened before the first update. Where the peak of an earlier time cannot be
-    forgotten (all but Linux) and hides that of the updates, the rest is left out.
+    On a GPU the peak is that of torch's allocator. On a CPU it is that of the process, minus what the process held when
+    this object was made, which must be before the first update. On systems other than Linux, an earlier peak of the
+    process may hide that of the updates; then everything else is not reported.
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
         self._model = model
         self._optimizer = optimizer
         self._device = device
-        forget_peak()
+        reset_peak()
         self._before = 0 if device.type == "cuda" else peak_resident_bytes() - self._parameter_bytes()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
     def describe(self) -> str:
-        """Say in one line what the peak since then was made of; asked after an update, when all of it exists."""
+        """Describe the peak since then in one line; to be called after an update, when the optimizer has its state."""
         parameters = gradients = self._parameter_bytes()
         states = sum(
             value.nbytes
@@ -53,9 +53,9 @@ class MemoryAccount:
 
 
 def peak_resident_bytes() -> int:
-    """Return the most memory that the process has held, since `forget_peak` where the system can forget.
+    """Return the most resident memory that the process has had, on Linux since `reset_peak`.
 
-    Linux's own account comes first: getrusage knows no forgetting, and starts a child with its parent's peak.
+    getrusage, used elsewhere, cannot be reset and includes the peak of the parent process.
     """
     if _STATUS.exists():
         for line in _STATUS.read_text(encoding="utf-8").splitlines():
@@ -65,7 +65,7 @@ def peak_resident_bytes() -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def forget_peak() -> None:
-    """Let the peak begin anew at what the process holds now; only Linux can."""
+def reset_peak() -> None:
+    """Reset the peak to what the process holds now; has an effect on Linux only."""
     with suppress(OSError):
-        _FORGET.write_text("5", encoding="utf-8")  # proc(5)
+        _RESET.write_text("5", encoding="utf-8")  # proc(5)

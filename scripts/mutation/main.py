@@ -13,13 +13,13 @@ from mutation.targets import chosen_modules, files_of_tests, module_path
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "mutants"
-LIMIT_FACTOR = 6.0  # a mutant may take so many times as long as its tests take without it, and --limit more
+LIMIT_FACTOR = 6.0  # the tests of a mutant may take this many times as long as without it, and --limit seconds more
 
 DESCRIPTION = """
-Make small changes to modules of nmt, one at a time, and run the tests of the module on each: a change that no test
-notices (a survivor) shows a rule that no test states. Works on a copy; your files stay as they are.
-Survivors that are equal to what was there are explained in scripts/mutation/explained.toml.
-Outcomes are kept, so that a run that was cut short goes on where it was, and after new tests only survivors run again.
+Make small changes to modules of nmt, one at a time, and run the tests of the module on each. A change that no test
+notices (a survivor) points to a rule without a test. Works on a copy; your files are not changed.
+Survivors that are equivalent to the original are explained in scripts/mutation/explained.toml.
+Outcomes are kept: an interrupted run continues where it was, and after new tests only survivors run again.
 """
 
 
@@ -27,12 +27,19 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/mutants", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("modules", nargs="*", metavar="MODULE", help="search.beam, search, …; all without any")
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help="search.beam, search, …; all if none is named")
     parser.add_argument("--size", type=int, default=16, help="mutants of each module (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="chooses the mutants (default: %(default)s)")
-    parser.add_argument("--limit", type=float, default=10.0, help="seconds beyond the usual that kill a mutant")
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=10.0,
+        help="seconds beyond the usual time after which a mutant is killed (default: %(default)s)",
+    )
     parser.add_argument("--results", type=Path, default=WORK / "results.jsonl", help="(default: build/mutants)")
-    parser.add_argument("--report-only", action="store_true", help="run nothing; report what is known of this sample")
+    parser.add_argument(
+        "--report-only", action="store_true", help="run nothing; report what is known about this sample"
+    )
     return parser.parse_args(arguments)
 
 
@@ -41,7 +48,7 @@ def fingerprint(paths: Sequence[Path], folder: Path) -> str:
 
 
 def test_mutants(copy: Copy, module: str, mutants: Sequence[Mutant], options: argparse.Namespace) -> None:
-    """Test mutants of one module and write each outcome down."""
+    """Test mutants of one module and record each outcome."""
     paths = files_of_tests(module, copy.folder)
     baseline = copy.test(paths, limit_s=600, writes_bytecode=True)
     if baseline.killed_by:
@@ -68,7 +75,7 @@ def test_mutants(copy: Copy, module: str, mutants: Sequence[Mutant], options: ar
 
 
 def unknown(mutants: Sequence[Mutant], known: dict[str, Result], tests: str) -> list[Mutant]:
-    """Return the mutants to test: new ones, and survivors of other tests, but for those that are explained."""
+    """Return the mutants to test: new ones, and survivors of other tests, except those that are explained."""
     open_survivors = {result.id for result in alive(list(known.values()), read_explanations()) if result.tests != tests}
     return [mutant for mutant in mutants if mutant.id not in known or mutant.id in open_survivors]
 
@@ -81,9 +88,9 @@ def choose(modules: Sequence[str], folder: Path, options: argparse.Namespace) ->
 
 
 def test_all(modules: Sequence[str], options: argparse.Namespace) -> dict[str, list[Mutant]]:
-    """Test the chosen mutants whose outcome is not known yet; returns all that were chosen."""
+    """Test the chosen mutants whose outcome is unknown; return all that were chosen."""
     known = read_results(options.results)
-    with Copy(ROOT, WORK / "copy") as copy:  # from here on the checkout may change
+    with Copy(ROOT, WORK / "copy") as copy:  # from here on, the checkout may change
         mutants = choose(modules, copy.folder, options)
         for module, own in mutants.items():
             tests = fingerprint(files_of_tests(module, copy.folder), copy.folder)
@@ -93,7 +100,7 @@ def test_all(modules: Sequence[str], options: argparse.Namespace) -> dict[str, l
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what the command line asks for; returns the exit status, 1 if there are survivors that nothing explains."""
+    """Do what the command line asks for; return 1 if there are unexplained survivors."""
     options = read_arguments(arguments)
     try:
         modules = chosen_modules(options.modules, ROOT)
@@ -106,5 +113,5 @@ def run(arguments: Sequence[str]) -> int:
     explanations = read_explanations()
     print(format_report(chosen, explanations))
     for line in outdated(explanations, {module: (ROOT / module_path(module)).read_text("utf-8") for module in modules}):
-        print(f"mutants: explained.toml has a line that is gone: {line}", file=sys.stderr)
+        print(f"mutants: explained.toml names a line that no longer exists: {line}", file=sys.stderr)
     return int(bool(alive(chosen, explanations)))

@@ -1,7 +1,7 @@
 """A module's source -> mutants: the source with one small change each.
 
-Most changes are mutmut's, applied to all code. mutmut's own runner leaves out decorated functions, and with them what
-runs under `@torch.no_grad()` or `@property`.
+Most changes are mutmut's, applied to all code. mutmut's own runner omits decorated functions, and with them those under
+`@torch.no_grad()` or `@property`.
 """
 
 import ast
@@ -43,7 +43,7 @@ class Mutant:
 
     @property
     def before(self) -> str:
-        """The lines that are gone, without indentation."""
+        """The removed lines, without indentation."""
         return _lines_of(self.diff, "-")
 
     @property
@@ -58,9 +58,9 @@ class Change(NamedTuple):
 
 
 def _shorter_calls(node: cst.Call) -> Iterator[cst.Call]:
-    """Leave out one argument, the last or one with a keyword.
+    """Omit one argument, the last or one with a keyword.
 
-    mutmut's other changes to calls, None for an argument and another order of arguments, fail at once in typed code.
+    mutmut's other changes to calls, None for an argument and a different order, fail at once in typed code.
     """
     for position, argument in enumerate(node.args):
         is_last = position == len(node.args) - 1 and not argument.star
@@ -69,7 +69,7 @@ def _shorter_calls(node: cst.Call) -> Iterator[cst.Call]:
 
 
 def _changed_lambda(node: cst.Lambda) -> Iterator[cst.Lambda]:
-    if not isinstance(node.body, cst.Name):  # mutmut turns None into 0, which callers seldom tell apart
+    if not isinstance(node.body, cst.Name):  # mutmut replaces None by 0, which callers rarely distinguish
         yield from mutators.operator_lambda(node)
 
 
@@ -83,7 +83,7 @@ def _negated_condition(node: cst.If | cst.While | cst.CompIf) -> Iterator[cst.CS
 
 
 def _left_out_statement(node: cst.SimpleStatementLine) -> Iterator[cst.CSTNode]:
-    """Leave out a statement; those that give a name its value stay, since without them all fails at once."""
+    """Omit a statement, except assignments to a name, without which everything would fail at once."""
     match node.body:
         case [cst.Assign(targets=[cst.AssignTarget(target=cst.Name() | cst.Tuple())])] | [cst.AnnAssign()]:
             return
@@ -107,7 +107,7 @@ def _one_operand(node: cst.BinaryOperation | cst.BooleanOperation) -> Iterator[c
 
 
 def _without_method(node: cst.Call) -> Iterator[cst.CSTNode]:
-    """Turn `values.method(…)` into `values`, but for functions of a module and what belongs to the class itself."""
+    """Replace `values.method(…)` by `values`, except for functions of modules and the object's own methods."""
     if isinstance(node.func, cst.Attribute) and isinstance(node.func.value, cst.Call | cst.Attribute | cst.Subscript):
         yield node.func.value
 
@@ -135,7 +135,7 @@ KINDS: list[tuple[str, type | tuple[type, ...], Callable[..., Iterable[cst.CSTNo
 
 
 def _is_for_readers(node: cst.CSTNode) -> bool:
-    """Tell whether nothing that runs depends on a node: types, and what holds for the type checker alone."""
+    """Tell whether a node has no effect at run time: types, and what only the type checker reads."""
     match node:
         case cst.Annotation() | cst.Decorator() | cst.Import() | cst.ImportFrom():
             return True
@@ -143,7 +143,7 @@ def _is_for_readers(node: cst.CSTNode) -> bool:
             return True
         case cst.Call(func=cst.Name("TypeVar" | "cast")):
             return True
-        case cst.Arg(keyword=cst.Name("strict")):  # of zip: a guard against mistakes in the code itself
+        case cst.Arg(keyword=cst.Name("strict")):  # of zip: an assertion
             return True
         case cst.Assign(value=cst.Subscript(value=cst.Name("Literal") | cst.Attribute(attr=cst.Name("NDArray")))):
             return True
@@ -163,9 +163,9 @@ def changes(node: cst.CSTNode) -> Iterator[Change]:
 
 
 def sample(module: str, source: str, size: int, *, seed: int) -> list[Mutant]:
-    """Choose `size` mutants of a module, or all if there are fewer, in turn one of every kind.
+    """Choose `size` mutants of a module, or all if there are fewer, one of each kind in turn.
 
-    What does not compile, or compiles to what was there before, is left out.
+    A change that does not compile, or compiles to the same as before, is omitted.
     """
     rng = random.Random(f"{seed} {module}")
     tree = cst.parse_module(source)
@@ -192,10 +192,10 @@ def sample(module: str, source: str, size: int, *, seed: int) -> list[Mutant]:
 
 
 def _meaning(source: str) -> str | None:
-    """Return the syntax tree as text, which neither layout nor parentheses change; None if Python refuses it."""
+    """Return the syntax tree as text, independent of layout and parentheses; None if Python rejects the source."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # what Python warns of is a mistake that needs no test
+            warnings.simplefilter("error")  # what Python warns about needs no test
             compile(source, "mutant", "exec")
         return ast.dump(ast.parse(source))
     except SyntaxError:

@@ -1,7 +1,7 @@
 """Outcomes on disk, and the report on them.
 
-A line of JSON for each mutant. An outcome is good for as long as the mutated module is the same; that of a survivor
-only for as long as its tests are the same, too.
+One line of JSON for each mutant. An outcome is valid as long as the mutated module is unchanged; that of a survivor,
+as long as its tests are unchanged too.
 """
 
 import json
@@ -45,7 +45,7 @@ class Result:
 
 
 def read_results(path: Path) -> dict[str, Result]:
-    """Read outcomes by mutant, the last one of each; a last line that was cut short does not count."""
+    """Read outcomes by mutant, the last one of each; a truncated last line is ignored."""
     results: dict[str, Result] = {}
     if path.exists():
         for line in path.read_text("utf-8").splitlines():
@@ -65,7 +65,7 @@ def append_result(path: Path, result: Result) -> None:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why no test can notice a change, or why none should; `after` is None for every change of those lines."""
+    """Why no test can notice a change, or why none should; if `after` is None, for every change of these lines."""
 
     module: str
     before: str
@@ -80,7 +80,7 @@ class Explanation:
 def read_explanations(path: Path = EXPLAINED) -> list[Explanation]:
     """Read the survivors that are explained.
 
-    A change reads as in a diff without indentation, several lines joined by line ends.
+    A change is written as in a diff without indentation, with several lines joined by line ends.
     """
     entries = tomllib.loads(path.read_text("utf-8")).get("mutant", [])
     return [Explanation(**({"after": None} | entry)) for entry in entries]
@@ -97,7 +97,7 @@ def outdated(explanations: Sequence[Explanation], sources: Mapping[str, str]) ->
 
 
 def format_report(results: Sequence[Result], explanations: Sequence[Explanation]) -> str:
-    """List the survivors that nothing explains, then count by package.
+    """List the unexplained survivors, then count by package.
 
     An explained mutant counts neither as killed nor as a survivor.
     """
@@ -112,7 +112,7 @@ def format_report(results: Sequence[Result], explanations: Sequence[Explanation]
 
 
 def alive(results: Sequence[Result], explanations: Sequence[Explanation]) -> list[Result]:
-    """Return the survivors that nothing explains."""
+    """Return the unexplained survivors."""
     return [result for result in results if result.survived and not any(known.fits(result) for known in explanations)]
 
 

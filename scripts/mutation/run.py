@@ -1,6 +1,6 @@
 """Mutant -> outcome: tests in a process of their own, on a copy of the checkout.
 
-The process is a fork of one that has imported torch and pytest already, which takes longer than most tests.
+The process is a fork of one that has already imported torch and pytest, which takes longer than most tests.
 """
 
 import contextlib
@@ -31,12 +31,12 @@ IMPORTED_BEFORE = (
     "tensorboard",
     "torch",
 )
-MAX_MEMORY = 8 * 2**30  # bytes of address space; an endless list must not take the machine with it
-PASSED, FAILED = 0, 1  # exit statuses of pytest; all others are mistakes in how it was called, or a broken import
+MAX_MEMORY = 8 * 2**30  # bytes of address space, in case a mutant allocates without end
+PASSED, FAILED = 0, 1  # exit statuses of pytest; others mean that it was called wrongly or that an import failed
 
 
 class Outcome(NamedTuple):
-    """What became of a mutant.
+    """The outcome of a mutant.
 
     Attributes:
         killed_by: the test that failed, or `time`, or how the process ended; empty if all tests passed.
@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
 
 
 class _FirstFailure:
-    """A plugin of pytest that writes down the first test that fails."""
+    """A pytest plugin that records the first test that fails."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -68,7 +68,7 @@ class _FirstFailure:
 
 
 class Copy:
-    """A copy of what git knows of in a checkout, changes and new files included, in which tests run."""
+    """A copy of the files of a checkout that git does not ignore, in which tests run."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.root = root
@@ -93,7 +93,7 @@ class Copy:
 
     @contextlib.contextmanager
     def changed(self, path: Path, source: str) -> Iterator[None]:
-        """Give a file of the copy another content for a while."""
+        """Replace the content of a file of the copy temporarily."""
         changed = self.folder / path
         original = changed.with_suffix(".original")
         shutil.copy2(changed, original)
@@ -101,7 +101,7 @@ class Copy:
         try:
             yield
         finally:
-            original.replace(changed)  # with its old time, so that its bytecode holds
+            original.replace(changed)  # with its old modification time, so that its bytecode stays valid
 
     def test(self, paths: list[Path], *, limit_s: float, writes_bytecode: bool = False) -> Outcome:
         """Run the fast tests of some files up to the first failure."""
@@ -113,7 +113,7 @@ class Copy:
         if child == 0:
             self._run_tests([str(path) for path in paths], writes_bytecode=writes_bytecode)
         status = _wait(child, start + limit_s)
-        _kill_group(child)  # what tests have started and left behind
+        _kill_group(child)  # processes that tests have left behind
         wall_s = time.monotonic() - start
         if status == PASSED:
             return Outcome("", wall_s)
@@ -124,7 +124,7 @@ class Copy:
         return Outcome(f"status {status}", wall_s)
 
     def _run_tests(self, paths: list[str], *, writes_bytecode: bool) -> None:
-        """Become pytest; called in the child, and does not return."""
+        """Run pytest in the child; does not return."""
         status = 70
         try:
             os.setsid()
@@ -136,7 +136,7 @@ class Copy:
                 os.dup2(source, target)
             os.environ["PYTHONPATH"] = str(self.folder)
             sys.path.insert(0, str(self.folder))
-            # two mutants of one second and one size would share their bytecode
+            # mutants of the same second and size would share their bytecode
             sys.dont_write_bytecode = not writes_bytecode
             os.environ["PYTHONDONTWRITEBYTECODE"] = "" if writes_bytecode else "1"
             os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
@@ -160,7 +160,7 @@ def _wait(child: int, deadline: float) -> int | None:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.02)
     _kill_group(child)
-    with contextlib.suppress(ProcessLookupError):  # it may not have its group yet
+    with contextlib.suppress(ProcessLookupError):  # it may not have its process group yet
         os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return None

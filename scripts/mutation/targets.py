@@ -1,16 +1,16 @@
-"""Which modules are changed, and which tests are to notice."""
+"""Which modules are changed, and which tests should notice."""
 
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 PACKAGES = ("text", "phrasebook", "corpus", "model", "training", "search", "evaluation")
 
-# Taken only if asked for by name.
+# Changed only if they are named.
 LEFT_OUT = {
     "phrasebook.*": "a lexicon and a grammar: an error in them is wrong French, not a wrong program",
 }
 
-# A module's tests are those named after it and these: the most specific first, and none that takes long.
+# A module's tests are those named after it and these: the most specific first, none of them slow.
 OTHER_TESTS: dict[str, tuple[str, ...]] = {
     "model.dropout": ("encoder", "decoder"),
     "model.lstm_layer": ("recurrent",),
@@ -38,7 +38,7 @@ def all_modules(root: Path) -> list[str]:
 
 
 def chosen_modules(names: list[str], root: Path) -> list[str]:
-    """Resolve what was asked for, modules or packages; without any, all that is not left out."""
+    """Resolve names of modules or packages; without names, return all modules that are not left out."""
     modules = all_modules(root)
     if not names:
         return [module for module in modules if not any(fnmatchcase(module, pattern) for pattern in LEFT_OUT)]
