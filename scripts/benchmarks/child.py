@@ -26,11 +26,10 @@ def main(job: Path) -> None:
     if task["profile"]:
         import torch
 
-        with torch.profiler.profile(profile_memory=True, record_shapes=True) as profiler:
+        with torch.profiler.profile(profile_memory=True) as profiler:
             seconds.append(_run(nmt_main, last))
         sort_by = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
-        averages = profiler.key_averages(group_by_input_shape=task["profile"] == "shapes")
-        profile = averages.table(sort_by=sort_by, row_limit=PROFILE_ROWS, max_name_column_width=40)
+        profile = profiler.key_averages().table(sort_by=sort_by, row_limit=PROFILE_ROWS, max_name_column_width=40)
     else:
         seconds.append(_run(nmt_main, last))
     figures = {

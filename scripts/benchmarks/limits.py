@@ -25,10 +25,8 @@ Action = Callable[[], object]
 SENTENCES = 128  # rows of a recurrent matmul in training: a batch, one time step at a time
 TOKENS = 2048  # rows of all other matmuls in training: a batch, all time steps at once
 BACKWARD_PER_FORWARD = 2  # the gradients by the input and by the weight are matmuls of the same size
-PRECISIONS = ("fp32", "bf16", "int8")
 SECONDS_PER_RATE = 0.2
 COPY_BYTES = 2**28
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Matmul(NamedTuple):
@@ -123,20 +121,11 @@ def _synchronize(device: torch.device) -> None:
 
 @torch.inference_mode()
 def implementations(matmul: Matmul, precision: str, device: torch.device) -> dict[str, Action]:
-    """Return the implementations of a matmul that this device and this build of torch have."""
+    """Return the implementations of a matmul that this device and this build of torch have, ready to call."""
     found: dict[str, Action] = {}
-    makers: dict[str, Callable[[], Action]] = {}
-    if precision in DTYPES:
-        input_NI = torch.randn(matmul.rows, matmul.inputs, device=device).to(DTYPES[precision])
-        weight_OI = torch.randn(matmul.outputs, matmul.inputs, device=device).to(DTYPES[precision])
-        makers["torch.mm"] = lambda: lambda: torch.mm(input_NI, weight_OI.t())
-        if device.type == "cpu":
-            makers["oneDNN"] = lambda: _onednn(input_NI, weight_OI)
-    elif precision == "int8" and device.type == "cpu":
-        makers["oneDNN"] = lambda: _onednn_int8(matmul)
-    for name, make in makers.items():
+    for name, make in IMPLEMENTATIONS.get(precision, {}).items():
         try:
-            action = make()
+            action = make(matmul, device)
             action()
         except (RuntimeError, AttributeError, NotImplementedError):
             continue
@@ -144,19 +133,40 @@ def implementations(matmul: Matmul, precision: str, device: torch.device) -> dic
     return found
 
 
-def _onednn(input_NI: Tensor, weight_OI: Tensor) -> Action:
+def _operands(matmul: Matmul, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    input_NI = torch.randn(matmul.rows, matmul.inputs, device=device)
+    weight_OI = torch.randn(matmul.outputs, matmul.inputs, device=device)
+    return input_NI.to(dtype), weight_OI.to(dtype)
+
+
+def _torch_mm(matmul: Matmul, device: torch.device, *, dtype: torch.dtype) -> Action:
+    input_NI, weight_OI = _operands(matmul, dtype, device)
+    return lambda: torch.mm(input_NI, weight_OI.t())
+
+
+def _onednn(matmul: Matmul, device: torch.device, *, dtype: torch.dtype) -> Action:
+    input_NI, weight_OI = _operands(matmul, dtype, device)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI, None)
     return lambda: torch.ops.mkldnn._linear_pointwise(input_NI, packed, None, "none", [], "")
 
 
-def _onednn_int8(matmul: Matmul) -> Action:
-    input_NI = torch.randint(0, 255, (matmul.rows, matmul.inputs), dtype=torch.uint8)
-    weight_OI = torch.randint(-127, 127, (matmul.outputs, matmul.inputs), dtype=torch.int8)
+def _onednn_int8(matmul: Matmul, device: torch.device) -> Action:
+    input_NI = torch.randint(0, 255, (matmul.rows, matmul.inputs), dtype=torch.uint8, device=device)
+    weight_OI = torch.randint(-127, 127, (matmul.outputs, matmul.inputs), dtype=torch.int8, device=device)
     packed = torch.ops.onednn.qlinear_prepack(weight_OI, None)
     scale_O, zero_point_O = torch.ones(matmul.outputs), torch.zeros(matmul.outputs, dtype=torch.int64)
     return lambda: torch.ops.onednn.qlinear_pointwise(
         input_NI, 1.0, 128, packed, scale_O, zero_point_O, None, 1.0, 0, torch.float32, "none", [], ""
     )
+
+
+IMPLEMENTATIONS: dict[str, dict[str, Callable[[Matmul, torch.device], Action]]] = {
+    **{
+        name: {"torch.mm": partial(_torch_mm, dtype=dtype), "oneDNN": partial(_onednn, dtype=dtype)}
+        for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))
+    },
+    "int8": {"oneDNN": _onednn_int8},
+}
 
 
 # --- The subcommand ---
@@ -185,7 +195,7 @@ def limits_tables(contender: Contender, *, shapes: Sequence[Matmul], repeats: in
     for matmul in shapes:
         actions = {
             f"{precision}, {name}": action
-            for precision in PRECISIONS
+            for precision in IMPLEMENTATIONS
             for name, action in implementations(matmul, precision, device).items()
         }
         title = f"Matmul, {matmul.rows} rows x {matmul.inputs} inputs x {matmul.outputs} outputs"

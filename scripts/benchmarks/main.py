@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
 
     try:
         return _measure(options)
-    except BenchError as error:
+    except (BenchError, OSError, UnicodeDecodeError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

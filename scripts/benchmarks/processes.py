@@ -38,7 +38,7 @@ class Finished(NamedTuple):
     @property
     def precision(self) -> str | None:
         """The precision that the last command computed in, as its log says."""
-        found = re.findall(r"\bin (fp32|bf16|int8)\b", self.log)
+        found = re.findall(r"\b(fp32|bf16|int8)\b", self.log)
         return found[-1] if found else None
 
 

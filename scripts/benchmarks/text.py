@@ -30,7 +30,7 @@ class RandomText:
         words = ["data=files", "data.src_lang=en", "data.tgt_lang=fr", *files, "subword=word", VOCAB_SIZE]
         subword = resolved_config(contender.checkout, ["train", *words, *contender.settings])["subword"]
         sizes = (subword["src_vocab_size"], subword["tgt_vocab_size"])
-        folder = self.folder / f"{contender.checkout.name}-{sizes[0]}-{sizes[1]}"
+        folder = self.folder / f"{'-'.join(contender.checkout.parts[1:])}-{sizes[0]}-{sizes[1]}"
         if not folder.exists():
             folder.mkdir(parents=True)
             for split, num_pairs in (("train", self.num_pairs), ("dev", NUM_DEV), ("test", self.num_pairs)):
