@@ -13,7 +13,7 @@ LEFT_OUT = {
 # A module's tests are those named after it and these: the most specific first, none of them slow.
 OTHER_TESTS: dict[str, tuple[str, ...]] = {
     "model.dropout": ("encoder", "decoder"),
-    "model.lstm_layer": ("recurrent",),
+    "model.fast.lstm_layer": ("recurrent",),
     "model.recurrent": ("encoder", "decoder"),
     "model.encoder": ("seq2seq", "inference"),
     "model.decoder": ("seq2seq", "inference"),
@@ -28,13 +28,19 @@ OTHER_TESTS: dict[str, tuple[str, ...]] = {
     "training.saver": ("trainer",),
     "training.train_state": ("trainer",),
     "corpus.manifest": ("binarized",),
+    "phrasebook.chooser": ("phrasebook_pairs",),
+    "phrasebook.participants": ("phrasebook_pairs",),
+    "phrasebook.circumstances": ("phrasebook_pairs",),
+    "phrasebook.events": ("phrasebook_pairs",),
+    "phrasebook.sentences": ("phrasebook_pairs",),
+    "phrasebook.files": ("prepare",),
 }
 
 
 def all_modules(root: Path) -> list[str]:
     """Name the modules of all packages in which mutants are made, such as `search.beam`."""
-    paths = (path for package in PACKAGES for path in sorted((root / "nmt" / package).glob("*.py")))
-    return [f"{path.parent.name}.{path.stem}" for path in paths if path.stem != "__init__"]
+    paths = (path for package in PACKAGES for path in sorted((root / "nmt" / package).rglob("*.py")))
+    return [".".join(path.relative_to(root / "nmt").with_suffix("").parts) for path in paths if path.stem != "__init__"]
 
 
 def chosen_modules(names: list[str], root: Path) -> list[str]:
@@ -44,7 +50,7 @@ def chosen_modules(names: list[str], root: Path) -> list[str]:
         return [module for module in modules if not any(fnmatchcase(module, pattern) for pattern in LEFT_OUT)]
     chosen = []
     for name in names:
-        found = [module for module in modules if module == name or module.split(".")[0] == name]
+        found = [module for module in modules if module == name or module.startswith(f"{name}.")]
         if not found:
             raise ValueError(
                 f"MODULE must be a module or a package of nmt such as search.beam or search, but is {name}"
@@ -63,6 +69,6 @@ def module_path(module: str) -> Path:
 
 def files_of_tests(module: str, root: Path) -> list[Path]:
     """Return the files of a module's tests, the most specific first, as paths below `root`."""
-    names = (module.split(".")[1], module.replace(".", "_"), *OTHER_TESTS.get(module, ()))
+    names = (module.replace(".", "_"), module.split(".")[-1], *OTHER_TESTS.get(module, ()))
     paths = [Path("tests", f"test_{name}.py") for name in names]
     return [path for path in paths if (root / path).exists()]
