@@ -108,7 +108,7 @@ def _tables(options: argparse.Namespace, compared: "list[Contender]", folder: Pa
     """Run a subcommand; modules are imported here, so that --help needs no torch."""
     from benchmarks.limits import limits_tables, parse_shapes
     from benchmarks.prepare import prepare_table
-    from benchmarks.startup import startup_table
+    from benchmarks.startup import startup_tables
     from benchmarks.train import train_table
     from benchmarks.translate import translate_table
 
@@ -123,7 +123,7 @@ def _tables(options: argparse.Namespace, compared: "list[Contender]", folder: Pa
         case "translate":
             return [translate_table(_jobs(options, compared, folder), repeats=repeats)]
         case _:
-            return [startup_table(_jobs(options, compared, folder), repeats=repeats)]
+            return startup_tables(_jobs(options, compared, folder), repeats=repeats)
 
 
 def _profile(options: argparse.Namespace, contender: "Contender", folder: Path) -> str:

@@ -18,6 +18,7 @@ HEAD = ("", "median", "least - greatest", "ratio to the first", "of the limit", 
 NOTES = """\
 median: of the repeats. ratio: median, least and greatest of the ratios of the repeats, each to the first line in the
 same repeat. limit: what the matmuls alone would allow at the fastest rate that this machine reached beside each repeat.
+peak memory: the most that a process held, without processes that it started.
 """
 
 

@@ -1,6 +1,6 @@
 """Seconds until something happens: help, and the translation of one line, beside `import torch`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,24 +11,21 @@ from benchmarks.translate import Job
 LINE = "w1 w2 w3\n"
 
 
-def startup_table(jobs: Sequence[Job], *, repeats: int) -> Table:
-    """Time whole processes, once to warm the caches of the system, and `repeats` times to count."""
-    checkout = jobs[0].contender.checkout
-    actions = {
-        "python": partial(_measure, checkout, ["-c", "pass"]),
-        "python, import torch": partial(_measure, checkout, ["-c", "import torch"]),
+def startup_tables(jobs: Sequence[Job], *, repeats: int) -> list[Table]:
+    """Time whole processes of every contender."""
+    commands: dict[str, Callable[[Job], list[str]]] = {
+        "python": lambda _: ["-c", "pass"],
+        "python, import torch": lambda _: ["-c", "import torch"],
+        "nmt --help": lambda _: ["-m", "nmt", "--help"],
+        "nmt train --help": lambda _: ["-m", "nmt", "train", "--help"],
+        "nmt translate, one line": lambda job: ["-m", "nmt", "translate", *job.settings],
     }
-    for job in jobs:
-        commands = {
-            "nmt --help": ["--help"],
-            "nmt train --help": ["train", "--help"],
-            "nmt translate, one line": ["translate", *job.settings],
-        }
-        for name, command in commands.items():
-            action = partial(_measure, job.contender.checkout, ["-m", "nmt", *command])
-            actions[f"{name}, {job.contender.name}"] = action
-    measure_table("", "", actions, 1)
-    return measure_table("Start-up, wall time of the process", "s", actions, repeats)
+    tables = []
+    for name, arguments in commands.items():
+        actions = {job.contender.name: partial(_measure, job.contender.checkout, arguments(job)) for job in jobs}
+        measure_table(name, "s", actions, 1)  # so that the system has cached the files
+        tables.append(measure_table(f"Start-up, {name}", "s", actions, repeats))
+    return tables
 
 
 def _measure(checkout: Path, arguments: Sequence[str]) -> Sample:
