@@ -71,8 +71,8 @@ def command_lines(text: str) -> list[str]:
 
 
 def without_variables(command: str, block: str) -> str:
-    loops = dict(re.findall(r"for (\w+) in (\S+)", block))
-    return re.sub(r"\$(\w+)", lambda name: loops.get(name[1], name[1]), command)
+    loops: dict[str, str] = dict(re.findall(r"for (\w+) in (\S+)", block))
+    return re.sub(r"\$(\w+)", lambda match: loops.get(str(match[1]), str(match[1])), command)
 
 
 def as_one_job(command: str) -> list[str]:
