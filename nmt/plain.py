@@ -1,7 +1,7 @@
-"""Plain values: what JSON and YAML files hold, read within bounds, and checked against the types of a dataclass.
+"""Plain values: what JSON and YAML files hold, read within limits, and checked against the types of a dataclass.
 
-The files may come from strangers or from a failing disk, so that nothing about them is taken for granted: neither
-their size nor their depth nor the type of a single value.
+The files may come from strangers or from a failing disk: neither their size nor their depth nor the type of a single
+value is taken for granted.
 """
 
 import json
@@ -18,10 +18,12 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, Union,
 
 import yaml
 
+MISSING: Any = "???"  # OmegaConf's mark of a value that must be given
 MAX_BYTES = 1 << 20  # of a file; a configuration has some 2,000
 MAX_DEPTH = 32
-_MAX_SHOWN = 60  # characters of a wrong value
-_WHOLE_NUMBERS = range(-(2**63), 2**64)  # beyond these neither numpy nor torch follow
+_LONGEST_SHOWN = 80  # characters of a value in a message
+_WHOLE_NUMBERS = range(-(2**63), 2**64)  # what numpy and torch can hold
+_TYPE_NAMES = {NoneType: "null", int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 _YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
 
 
@@ -130,7 +132,7 @@ def problems(kind: Any, value: object, name: str = "") -> Iterator[Problem]:
     group = _dataclass_of(kind)
     if group is None or not isinstance(value, dict):
         if not _fits(kind, value):
-            yield Problem("wrong", f"{name or 'all of it'} must be {_describe(kind)}, but is {shown(value)}")
+            yield Problem("wrong", f"{name or 'all of it'} must be {describe_type(kind)}, but is {shown(value)}")
         return
     types = _types(group)
     for key, inner in value.items():
@@ -173,10 +175,34 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def without_none(kind: Any) -> Any:
+    """Strip `| None` from a type."""
+    alternatives = [part for part in get_args(kind) if part is not NoneType]
+    return alternatives[0] if NoneType in get_args(kind) else kind
+
+
+def describe_type(kind: Any) -> str:
+    """Say what a value of a type must be."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(describe_type(one) for one in arguments)
+    if origin is list:
+        return "a list such as [a,b]" if arguments == (str,) else "a list"
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return f"one of {', '.join(kind)}"
+    return _TYPE_NAMES.get(kind, "keys with values")
+
+
 def shown(value: object) -> str:
-    """Write a value for a message: one line, and not too long."""
-    text = repr(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+    """Write a value for a message, as YAML has it: one line, and not too long."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return shorten(hex(value) if isinstance(value, int) and abs(value) > 10**_LONGEST_SHOWN else repr(value))
+
+
+def shorten(text: str) -> str:
+    """Cut a text that is too long for a message."""
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 @lru_cache
@@ -214,25 +240,12 @@ def _build(kind: Any, value: Any) -> Any:
     return kind(value) if isinstance(kind, type) and issubclass(kind, (StrEnum, float)) else value
 
 
-def _describe(kind: Any) -> str:
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):
-        return " or ".join(_describe(one) for one in arguments)
-    if origin is list:
-        return f"a list of {_describe(arguments[0])}"
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return f"one of {', '.join(kind)}"
-    names = {NoneType: "null", int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return names.get(kind, "keys with values")
-
-
 def _dataclass_of(kind: Any) -> type[Dataclass] | None:
     return next((one for one in (kind, *get_args(kind)) if isinstance(one, type) and is_dataclass(one)), None)
 
 
 def _has_default(field: Field[Any]) -> bool:
-    # a setting whose value must come from conf/ has OmegaConf's mark of a missing one, "???"
-    return field.default_factory is not NO_DEFAULT or field.default not in (NO_DEFAULT, "???")
+    return field.default_factory is not NO_DEFAULT or field.default not in (NO_DEFAULT, MISSING)
 
 
 def _default(field: Field[Any]) -> Any:

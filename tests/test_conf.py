@@ -12,8 +12,10 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from nmt.commands.settings import SCHEMAS as COMMANDS
-from nmt.commands.settings import compose_settings, register_schemas
+from nmt.commands.compose import compose_settings, register_schemas
+from nmt.commands.conf import conf_dir, first_comment
+from nmt.commands.keys import PRESETS
+from nmt.commands.keys import SCHEMAS as COMMANDS
 from nmt.config import (
     BatchingConfig,
     BatchUnit,
@@ -31,10 +33,9 @@ from nmt.config import (
     Tokenizer,
     TrainCommand,
     TrainingConfig,
-    conf_dir,
 )
 from nmt.model.seq2seq import Seq2Seq
-from nmt.schema import MISSING
+from nmt.plain import MISSING
 from nmt.training.optimizer import PlateauState, learning_rate
 
 GROUPS = {
@@ -68,9 +69,10 @@ def choices() -> Iterator[tuple[str, list[str]]]:
     names = {group: names_in(group) for group in GROUPS}
     for number in range(max(map(len, names.values()))):
         yield "train", [f"{group}={of_group[number % len(of_group)]}" for group, of_group in names.items()]
-    for experiment in names_in("experiment"):
-        for command in ("prepare", "train"):
-            yield command, [f"experiment={experiment}"]
+    for group in PRESETS:
+        for name in names_in(group):
+            for command in ("prepare", "train"):
+                yield command, [f"{group}={name}"]
     yield "prepare", ["data=files", "subword=char"]
     for search in names["search"]:
         yield "translate", [f"search={search}"]
@@ -143,9 +145,15 @@ def test_a_file_says_nothing_twice(group: str, name: str) -> None:
     assert [key for key, value in values.items() if value == inherited[key]] == []
 
 
+@pytest.mark.parametrize("file", sorted(conf_dir().rglob("*.yaml")), ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_a_file_begins_with_what_it_is_for(file: Path) -> None:
+    assert first_comment(file), f"{file} must begin with a comment"
+    assert all(len(line) <= 120 for line in file.read_text("utf-8").splitlines())
+
+
 def test_every_group_is_tested_here() -> None:
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
-    assert groups == {*GROUPS, "experiment", "hydra"}
+    assert groups == {*GROUPS, *PRESETS, "hydra"}
     assert {path.stem for path in conf_dir().glob("*.yaml")} == COMMANDS.keys()
 
 
@@ -174,7 +182,7 @@ def test_an_experiment_can_be_changed_on_the_command_line() -> None:
 
 def test_conf_is_found_beside_or_inside_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert (conf_dir() / "train.yaml").is_file()
-    monkeypatch.setattr("nmt.config.__file__", str(tmp_path / "nmt" / "config.py"))
+    monkeypatch.setattr("nmt.commands.conf.__file__", str(tmp_path / "nmt" / "commands" / "conf.py"))
     (tmp_path / "conf").mkdir()
     assert conf_dir() == (tmp_path / "conf").resolve()
     (tmp_path / "nmt" / "conf").mkdir(parents=True)

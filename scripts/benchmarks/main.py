@@ -60,7 +60,7 @@ def run(arguments: Sequence[str]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from nmt.commands.settings import explain
+    from nmt.commands.explain import explain
     from nmt.errors import NmtError
 
     try:

@@ -9,7 +9,9 @@ from typing import NamedTuple, get_origin
 
 import torch
 
-from nmt.commands.settings import compose_settings, quote_paths, setting_types, to_settings
+from nmt.commands.compose import compose_settings, to_settings
+from nmt.commands.keys import setting_types
+from nmt.commands.paths import quote_paths
 from nmt.config import TrainCommand
 from nmt.device import InferencePrecision, has_fast_bf16, has_fast_int8, resolve_device
 from nmt.errors import ConfigError
@@ -170,7 +172,7 @@ def search_precisions(device: torch.device) -> list[InferencePrecision]:
 
 
 def _variants(overrides: Sequence[str]) -> list[Variant]:
-    types = setting_types(TrainCommand)
+    types = setting_types("train")
     choices: list[list[str]] = []
     compared: list[bool] = []
     for word in overrides:
