@@ -13,9 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from nmt.commands.compose import compose_settings
-from nmt.commands.conf import about_option, conf_dir, first_comment, group_options
 from nmt.commands.help import as_typed
 from nmt.commands.keys import PRESETS, SCHEMAS
+from nmt.conf_files import about_option, conf_dir, first_comment, group_options
 from nmt.plain import describe_type, without_none
 from nmt.schema import Setting, settings_of
 

@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from nmt.commands.compose import compose_settings, register_schemas
-from nmt.commands.conf import conf_dir, first_comment
 from nmt.commands.keys import PRESETS
 from nmt.commands.keys import SCHEMAS as COMMANDS
+from nmt.conf_files import conf_dir, first_comment
 from nmt.config import (
     BatchingConfig,
     BatchUnit,
@@ -182,7 +182,7 @@ def test_an_experiment_can_be_changed_on_the_command_line() -> None:
 
 def test_conf_is_found_beside_or_inside_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert (conf_dir() / "train.yaml").is_file()
-    monkeypatch.setattr("nmt.commands.conf.__file__", str(tmp_path / "nmt" / "commands" / "conf.py"))
+    monkeypatch.setattr("nmt.conf_files.__file__", str(tmp_path / "nmt" / "conf_files.py"))
     (tmp_path / "conf").mkdir()
     assert conf_dir() == (tmp_path / "conf").resolve()
     (tmp_path / "nmt" / "conf").mkdir(parents=True)

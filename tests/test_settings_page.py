@@ -4,8 +4,8 @@ import re
 
 from settings_page import PAGE, page
 
-from nmt.commands.conf import conf_dir
 from nmt.commands.keys import SCHEMAS
+from nmt.conf_files import conf_dir
 from nmt.schema import settings_of
 
 

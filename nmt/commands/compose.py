@@ -9,8 +9,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from nmt.commands.conf import conf_dir
 from nmt.commands.keys import SCHEMAS
+from nmt.conf_files import conf_dir
 from nmt.errors import ConfigError
 from nmt.schema import check_settings
 

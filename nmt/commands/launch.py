@@ -12,12 +12,12 @@ from yaml import YAMLError
 
 from nmt.commands.arguments import CommandLine, read_arguments
 from nmt.commands.compose import register_schemas
-from nmt.commands.conf import conf_dir
 from nmt.commands.explain import explain
 from nmt.commands.help import show_help
 from nmt.commands.jobs import Jobs
 from nmt.commands.streams import fail, shows_tracebacks
 from nmt.commands.sweep import check_sweep, sweep_folder
+from nmt.conf_files import conf_dir
 from nmt.errors import NmtError
 
 

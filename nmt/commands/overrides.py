@@ -8,8 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString, RangeSweep
 from hydra.errors import HydraException
 
-from nmt.commands.conf import group_options
 from nmt.commands.keys import PRESETS, known_keys, setting_types, unknown_key
+from nmt.conf_files import group_options
 from nmt.plain import shorten
 
 MAX_JOBS = 1_000  # of a sweep: each is composed and checked before the first one starts

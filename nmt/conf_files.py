@@ -11,7 +11,7 @@ def conf_dir() -> Path:
     Raises:
         ConfigError: neither exists.
     """
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parent
     for candidate in (package / "conf", package.parent / "conf"):
         if candidate.is_dir():
             return candidate
