@@ -7,11 +7,9 @@ twice. Hydra checks every key and type against the dataclasses; below the CLI th
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
-from typing import Any
 
-from nmt.errors import ConfigError
-from nmt.plain import MISSING, PlainError, from_plain, problems, with_defaults
-from nmt.schema import Range, check_settings, setting
+from nmt.plain import MISSING
+from nmt.schema import Range, setting
 
 
 class Generator(StrEnum):
@@ -381,36 +379,3 @@ class EvaluateCommand:
     device: Device = setting(ABOUT_DEVICE)
     threads: int | None = setting(ABOUT_THREADS, THREADS)
     implementation: Implementation = setting(ABOUT_IMPLEMENTATION, default=Implementation.fast)
-
-
-def model_config(values: object) -> ModelConfig:
-    """Read a model's settings from the plain values of a saved configuration.
-
-    Raises:
-        ConfigError: a setting is unknown, missing or invalid; it lists all of them.
-    """
-    try:
-        config = from_plain(ModelConfig, values, "model")
-    except PlainError as error:
-        raise ConfigError(str(error)) from error
-    check_settings(config, prefix="model.")
-    return config
-
-
-def saved_config(values: dict[str, Any]) -> dict[str, Any]:
-    """Complete the configuration that a run has saved: a setting that it lacks has the default of its dataclass.
-
-    Raises:
-        ConfigError: a setting is unknown, such as one of a newer version, or of the wrong type.
-    """
-    found = list(problems(TrainCommand, values))
-    if unknown := [problem.text for problem in found if problem.kind == "unknown"]:
-        raise ConfigError(f"{'; '.join(unknown)}: install the newer nmt that wrote it")
-    if wrong := [problem.text for problem in found if problem.kind == "wrong"]:
-        raise ConfigError("; ".join(wrong))
-    return with_defaults(TrainCommand, values)
-
-
-def missing_settings(values: dict[str, Any]) -> list[str]:
-    """Say what a saved configuration lacks that resuming needs; translation needs only the settings of the model."""
-    return [problem.text for problem in problems(TrainCommand, values) if problem.kind == "missing"]

@@ -40,11 +40,11 @@ class Problem(NamedTuple):
 
 
 class PlainError(ValueError):
-    """Values that are not what they must be; the message says nothing of the file that they are from."""
+    """Values of wrong types; the message does not name their file."""
 
 
 def check_regular(file: Path) -> None:
-    """Refuse what opening would wait for or never end to read, such as a pipe or a device.
+    """Refuse a file that would block or never end, such as a pipe or a device.
 
     Raises:
         OSError: there is no such file.
@@ -58,7 +58,7 @@ def read_json(file: Path) -> object:
     """Read a small JSON file.
 
     Raises:
-        OSError, PlainError: it cannot be read, or is no JSON.
+        OSError, PlainError: it cannot be read, or is not JSON.
     """
     try:
         return json.loads(_read(file))
@@ -67,10 +67,10 @@ def read_json(file: Path) -> object:
 
 
 def read_yaml(file: Path) -> object:
-    """Read a small YAML file of plain values: no aliases, which a few lines let unfold for ever, and no tags.
+    """Read a small YAML file of plain values: no tags, and no aliases, which can unfold without end.
 
     Raises:
-        OSError, PlainError: it cannot be read, or is no such YAML.
+        OSError, PlainError: it cannot be read, or is not such YAML.
     """
     return parse_yaml(_read(file))
 
@@ -79,7 +79,7 @@ def parse_yaml(text: str) -> object:
     """Read plain values from YAML: see `read_yaml`.
 
     Raises:
-        PlainError: the text is no such YAML.
+        PlainError: the text is not such YAML.
     """
     try:
         _check_events(text)
@@ -116,7 +116,7 @@ def from_plain(kind: type[T], values: object, name: str = "") -> T:
     """Make a dataclass from plain values; a field that is missing takes its default.
 
     Args:
-        name: what the values are called in messages.
+        name: the name of the values in messages.
 
     Raises:
         PlainError: a key is unknown or missing, or a value is not of its type; it lists all of them.
@@ -128,7 +128,7 @@ def from_plain(kind: type[T], values: object, name: str = "") -> T:
 
 
 def problems(kind: Any, value: object, name: str = "") -> Iterator[Problem]:
-    """Compare a plain value with the type that it must have; groups are looked at key by key."""
+    """Compare a plain value with its type, groups of values key by key."""
     group = _dataclass_of(kind)
     if group is None or not isinstance(value, dict):
         if not _fits(kind, value):
@@ -147,7 +147,7 @@ def problems(kind: Any, value: object, name: str = "") -> Iterator[Problem]:
 
 
 def with_defaults(kind: type[Dataclass], values: Mapping[str, object]) -> dict[str, Any]:
-    """Add the keys that have a default in the dataclass, in all groups that there are."""
+    """Add missing keys that have a default in the dataclass, in all groups."""
     complete: dict[str, Any] = dict(values)
     for field in fields(kind):
         if field.name not in complete and _has_default(field):
@@ -159,7 +159,7 @@ def with_defaults(kind: type[Dataclass], values: Mapping[str, object]) -> dict[s
 
 
 def to_plain(value: Any) -> Any:
-    """Turn a dataclass into what JSON and YAML hold."""
+    """Convert a dataclass to what JSON and YAML hold."""
     if is_dataclass(value):
         return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, StrEnum):
@@ -168,7 +168,7 @@ def to_plain(value: Any) -> Any:
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Name the values of groups within groups by keys with dots."""
+    """Name the values of nested groups by keys with dots."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -211,7 +211,7 @@ def _types(kind: type[Dataclass]) -> dict[str, Any]:
 
 
 def _fits(kind: Any, value: object) -> bool:
-    """Tell whether a plain value is of a type that has no groups inside."""
+    """Tell whether a plain value is of a type without dataclasses inside."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return any(_fits(one, value) for one in arguments)
@@ -231,7 +231,7 @@ def _fits(kind: Any, value: object) -> bool:
 
 
 def _build(kind: Any, value: Any) -> Any:
-    """Make what a value that fits stands for."""
+    """Convert a plain value of the right type to that type."""
     group = _dataclass_of(kind)
     if group is not None and isinstance(value, dict):
         return group(**{key: _build(_types(group)[key], inner) for key, inner in value.items()})

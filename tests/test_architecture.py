@@ -18,6 +18,7 @@ ORDER = [
     "plain",
     "schema",
     "config",
+    "saved_config",
     "conf_files",
     "text.compression",
     "text.parallel",

@@ -1,4 +1,4 @@
-"""What a user may get wrong, on every command: one line that names the setting or file and what is right.
+"""Mistakes of users, on every command: one line names the setting or file and what is right.
 
 Nothing is on stdout, the exit status is 1, and nothing is trained, translated or left behind.
 """
@@ -70,7 +70,7 @@ COMMAND_LINES: dict[str, str] = {
     "prepare a=1 b=2 c=3": r"'a' .*; .*'b' .*; .*'c'",
     "train hydra=x": r"no setting 'hydra' .*--cfg hydra",
     "train hydra.nothing=1": r"no setting 'hydra\.nothing' .*--cfg hydra",
-    # words that are no settings
+    # words that are not settings
     "train foo": r"'foo' is not a setting: write KEY=VALUE",
     "train foo bar": r"'foo' .*; 'bar'",
     "train =3": r"'=3' is not a setting",

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from nmt import config as config_module
+from nmt import saved_config as saved_config_module
 from nmt.config import ModelConfig, SourceOrder, TrainCommand
 from nmt.errors import CheckpointError, DamagedCheckpointError
 from nmt.model.seq2seq import Seq2Seq
@@ -545,8 +545,8 @@ class NewerCommand(TrainCommand):
 
 
 def test_a_setting_that_came_later_reads_as_its_default(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config_module, "TrainCommand", NewerCommand)
-    monkeypatch.setattr(config_module, "ModelConfig", NewerModel)
+    monkeypatch.setattr(saved_config_module, "TrainCommand", NewerCommand)
+    monkeypatch.setattr(saved_config_module, "ModelConfig", NewerModel)
     checkpoint = load_checkpoint(saved)
     assert checkpoint.config == {
         "seed": 1,

@@ -47,7 +47,7 @@ GROUPS = {
     "training": TrainingConfig,
     "search": SearchConfig,
 }
-MANDATORY = {  # what only a user can know
+MANDATORY = {  # what only the user knows
     "prepare": [],
     "train": [],
     "translate": ["checkpoints=[runs/a/checkpoints/best]"],
@@ -108,7 +108,7 @@ def test_every_choice_composes_and_fills_the_dataclasses(command: str, choice: l
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_only_what_a_user_must_know_is_mandatory(command: str) -> None:
+def test_only_what_the_user_knows_is_mandatory(command: str) -> None:
     composed = compose_settings(command, [])
     without_value = OmegaConf.missing_keys(composed)
     assert without_value == {override.partition("=")[0] for override in MANDATORY[command]}
@@ -127,7 +127,7 @@ def test_only_ones_own_files_have_mandatory_keys() -> None:
 
 @pytest.mark.parametrize(("group", "name"), [(group, name) for group in GROUPS for name in names_in(group)])
 def test_a_file_says_nothing_twice(group: str, name: str) -> None:
-    """What a file takes over from another of its group does not stand in it again, and the other takes over nothing."""
+    """A file does not repeat values of the file that it builds on, which itself builds on no other."""
 
     def read(option: str) -> dict[str, Any]:
         values: dict[str, Any] = yaml.safe_load((conf_dir() / group / f"{option}.yaml").read_text("utf-8"))

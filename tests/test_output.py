@@ -57,7 +57,7 @@ def write(output: Path | None, text: str) -> None:
         stream.write(text.encode())
 
 
-def test_what_is_written_takes_its_name_when_whole(tmp_path: Path) -> None:
+def test_a_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
     target = tmp_path / "out"
     with open_output(str(target)) as stream:
         stream.write(b"one\n")
@@ -101,7 +101,7 @@ def test_a_file_that_the_shell_has_opened_is_added_to(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("suffix", "decompress"), [("gz", gzip.decompress), ("bz2", bz2.decompress), ("xz", lzma.decompress)]
 )
-def test_a_name_tells_the_compression(tmp_path: Path, suffix: str, decompress: Callable[[bytes], bytes]) -> None:
+def test_the_suffix_chooses_the_compression(tmp_path: Path, suffix: str, decompress: Callable[[bytes], bytes]) -> None:
     text = "été\n" * 1000
     first, second = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
     for file in (first, second):
@@ -111,13 +111,13 @@ def test_a_name_tells_the_compression(tmp_path: Path, suffix: str, decompress: C
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_capitals_tell_the_compression_too(tmp_path: Path) -> None:
+def test_a_suffix_may_be_in_capitals(tmp_path: Path) -> None:
     write(tmp_path / "a.GZ", "a\n")
     assert gzip.decompress((tmp_path / "a.GZ").read_bytes()) == b"a\n"
 
 
 @pytest.mark.parametrize("suffix", [".zst", ".ZIP"])
-def test_a_name_of_another_compression_is_refused(tmp_path: Path, suffix: str) -> None:
+def test_a_suffix_of_another_compression_is_refused(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(
         ConfigError, match=rf"a{suffix} must end in .gz, .bz2 or .xz to be compressed, but ends in {suffix}: give it"
     ):
@@ -144,7 +144,7 @@ def test_a_compressed_translation_is_the_same_text(checkpoint: Path, digits: Pat
     assert gzip.decompress((tmp_path / "x.gz").read_bytes()).decode() == plain.out
 
 
-def test_leftovers_of_a_kill_are_removed_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_temporary_files_of_a_killed_command_are_removed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     left, other = tmp_path / ".out.0123abcd.tmp", tmp_path / ".other.0123abcd.tmp"
     left.write_text("half")
     other.write_text("half")
@@ -189,7 +189,7 @@ class Narrow(Full):
         return min(3, len(memoryview(data)))  # type: ignore[arg-type]
 
 
-def test_nothing_is_lost_where_python_does_not_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_lost_if_python_does_not_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = Narrow()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(narrow, write_through=True))  # type: ignore[type-var]
     for _ in range(2):
@@ -239,9 +239,7 @@ def test_a_full_stdout_is_one_line_and_no_more_at_exit(tmp_path: Path, unbuffere
         ("LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 {evaluate} > report", 0, ""),
     ],
 )
-def test_odd_streams_are_served_or_named(
-    checkpoint: Path, tmp_path: Path, shell: str, status: int, message: str
-) -> None:
+def test_odd_streams_work_or_are_named(checkpoint: Path, tmp_path: Path, shell: str, status: int, message: str) -> None:
     text = "one é\ntwo\n"
     (tmp_path / "in").write_text(text)
     (tmp_path / "é").write_text(text)

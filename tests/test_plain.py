@@ -1,4 +1,4 @@
-"""Plain values: nothing that a file holds takes long, runs code or passes for another type."""
+"""Plain values: no content of a file takes long, runs code or passes for another type."""
 
 import json
 import os
@@ -101,7 +101,7 @@ def test_what_is_wrong_is_named(change: dict[object, object], message: str) -> N
 
 
 @pytest.mark.parametrize("values", [None, [], 3, "x", [["name", "x"]]])
-def test_other_things_than_keys_with_values_are_refused(values: object) -> None:
+def test_values_other_than_keys_with_values_are_refused(values: object) -> None:
     with pytest.raises(PlainError, match=r"^all of it must be keys with values, but is "):
         from_plain(Outer, values)
     assert [problem.kind for problem in problems(Outer, values)] == ["wrong"]
@@ -139,12 +139,12 @@ def test_only_what_has_a_default_is_added() -> None:
         ("a: \0", "control characters|special characters"),
     ],
 )
-def test_yaml_of_other_things_than_plain_values_is_refused(text: str, problem: str) -> None:
+def test_yaml_with_more_than_plain_values_is_refused(text: str, problem: str) -> None:
     with pytest.raises(PlainError, match=problem):
         parse_yaml(text)
 
 
-def test_a_few_lines_do_not_unfold_for_ever() -> None:
+def test_a_few_lines_do_not_unfold_forever() -> None:
     levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
     with pytest.raises(PlainError, match="alias"):
         parse_yaml("\n".join(["a0: &a0 lol", *levels]))
@@ -168,7 +168,7 @@ def test_a_file_larger_than_any_configuration_is_refused(read: Callable[[Path], 
 
 
 @pytest.mark.parametrize("read", [read_json, read_yaml])
-def test_what_is_no_file_is_refused_at_once(read: Callable[[Path], object], tmp_path: Path) -> None:
+def test_a_pipe_or_device_is_refused_at_once(read: Callable[[Path], object], tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "endless").symlink_to("/dev/zero")
     for path in (tmp_path, tmp_path / "pipe", tmp_path / "endless"):
@@ -182,7 +182,7 @@ def test_what_is_no_file_is_refused_at_once(read: Callable[[Path], object], tmp_
     ("content", "problem"),
     [(b"{", "Expecting"), (b"[" * 100_000, "recursion"), (b"\xff", "not UTF-8 at byte 0"), (b"9" * 5000, "Exceeds")],
 )
-def test_what_is_no_json_is_refused(content: bytes, problem: str, tmp_path: Path) -> None:
+def test_invalid_json_is_refused(content: bytes, problem: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(PlainError, match=problem):
         read_json(tmp_path / "file")

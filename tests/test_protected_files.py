@@ -35,7 +35,7 @@ def copied_run(run_dir: Path, tmp_path: Path) -> Path:
     return shutil.copytree(run_dir, tmp_path / "run", symlinks=True)
 
 
-def test_a_translation_never_takes_the_place_of_its_source(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
+def test_a_translation_never_overwrites_its_source(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
     file = tmp_path / "text"
     file.write_bytes((digits / "test.en").read_bytes())
     (tmp_path / "link").symlink_to(file)
@@ -155,7 +155,7 @@ def make_loop(folder: Path) -> Path:
     ],
 )
 @pytest.mark.parametrize("command", ["translate", "evaluate"])
-def test_what_cannot_be_written_is_found_first(
+def test_an_unwritable_output_is_found_first(
     tmp_path: Path, command: str, place: Callable[[Path], object], message: str
 ) -> None:
     (tmp_path / "file").write_text("a\n")

@@ -133,7 +133,7 @@ def test_a_value_of_another_type_or_out_of_range_is_named(values: dict[str, Any]
     assert found.startswith(problem)
 
 
-def test_what_is_well_gives_no_problems() -> None:
+def test_valid_settings_give_no_problems() -> None:
     assert problems() == problems(limit=3, inner=Inner(0), names=["a"], colour=Colour.blue) == []
 
 

@@ -84,7 +84,7 @@ def test_no_job_of_a_sweep_writes_what_another_reads(tmp_path: Path, command: st
     assert line == f"nmt: {setting}={written} is the output of a job of this sweep: name another output"
 
 
-def test_stdin_serves_one_job(tmp_path: Path) -> None:
+def test_only_one_job_reads_stdin(tmp_path: Path) -> None:
     line = sweep_refusal("translate", "search=greedy,beam_5", f"output={tmp_path}/${{search.beam_size}}")
     assert line == "nmt: 2 jobs of this sweep would read stdin, which can be read only once: give input=FILE"
 
