@@ -1,19 +1,15 @@
-"""One dataclass per group of conf/, and where conf/ is.
+"""One dataclass per group of conf/: type, range and description of every setting.
 
-The dataclasses say what each setting is: type, range and description. conf/ holds the values: a setting without a
-default here must be given by a YAML file, so that no number is written twice. Hydra checks every key and type against
-the dataclasses; below the CLI they are plain dataclasses.
+conf/ holds the values: a setting without a default here must be given by a YAML file, so that no number is written
+twice. Hydra checks every key and type against the dataclasses; below the CLI they are plain dataclasses.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
-from pathlib import Path
-from typing import Any
 
-from nmt.errors import ConfigError
-from nmt.plain import PlainError, from_plain, problems, with_defaults
-from nmt.schema import MISSING, Range, check_settings, setting
+from nmt.plain import MISSING
+from nmt.schema import Range, setting
 
 
 class Generator(StrEnum):
@@ -125,169 +121,198 @@ SHARE = Range(at_least=0, below=1)
 SEED_32 = Range(at_least=0, below=2**31)
 SEED_64 = Range(at_least=0, below=2**64)
 POSITIVE = Range(above=0, below=inf)
+MAX_SAMPLES = 100_000  # sacreBLEU's defaults are 1,000 bootstrap samples and 10,000 randomizations
 
 
 @dataclass
 class FilesConfig:
     """Text files of one split; file k of `src` is aligned to file k of `tgt`. Relative paths start at `data.dir`."""
 
-    src: list[str] = setting("source files, plain or compressed")
-    tgt: list[str] = setting("target files: line n of file k translates line n of file k of src")
+    src: list[str] = setting("source files, plain or compressed", is_path=True)
+    tgt: list[str] = setting("target files; line n of file k translates line n of file k of src", is_path=True)
 
 
 @dataclass
 class GenerateConfig:
-    """A corpus that nmt writes itself, into `data.dir`, before it is prepared."""
+    """A corpus that nmt generates itself and writes to `data.dir` before it is prepared."""
 
-    generator: Generator = setting("the built-in corpus to write into data.dir")
-    train_pairs: int = setting("pairs", COUNT)
-    dev_pairs: int = setting("pairs", COUNT)
-    test_pairs: int = setting("pairs", COUNT_OR_NONE)
-    seed: int = setting("other seeds give other sentences", SEED_64)
+    generator: Generator = setting("built-in corpus to write to data.dir")
+    train_pairs: int = setting("number of training pairs", COUNT)
+    dev_pairs: int = setting("number of development pairs", COUNT)
+    test_pairs: int = setting("number of test pairs", COUNT_OR_NONE)
+    seed: int = setting("random seed of the sentences", SEED_64)
 
 
 @dataclass
 class DataConfig:
-    name: str = setting("part of the names of runs and prepared corpora")
-    src_lang: str = setting("language code, such as en")
-    tgt_lang: str = setting("language code, such as fr")
-    dir: str = setting("where relative names of text files start")
-    prepared_dir: str = setting("where prepared corpora are kept, each in a folder of its own")
+    name: str = setting("name of the corpus, part of the names of runs and prepared corpora")
+    src_lang: str = setting("source language code, such as en")
+    tgt_lang: str = setting("target language code, such as fr")
+    dir: str = setting("folder at which relative names of text files start", is_path=True)
+    prepared_dir: str = setting("folder of prepared corpora, each in a subfolder of its own", is_path=True)
     train: FilesConfig = MISSING
     dev: FilesConfig = MISSING
     test: FilesConfig = MISSING
     generate: GenerateConfig | None = MISSING
-    max_len_subwords: int = setting("training pairs with a longer side are left out, and counted", COUNT)
+    max_len_subwords: int = setting("longest side of a training pair, in subwords; longer pairs are left out", COUNT)
     max_len_ratio: float = setting(
-        "training pairs with a side so many times the other are left out; inf: none", Range(at_least=1, limit=inf)
+        "largest ratio of the lengths of a training pair; other pairs are left out; inf: no limit",
+        Range(at_least=1, limit=inf),
     )
 
 
 @dataclass
 class SubwordConfig:
-    kind: SubwordKind = setting("how text is cut into subwords")
-    vocab_size: int = setting("subwords, the four specials included", VOCABULARY)
-    src_vocab_size: int = setting("with joint=false: of the source side", VOCABULARY)
-    tgt_vocab_size: int = setting("with joint=false: of the target side", VOCABULARY)
-    joint: bool = setting("one vocabulary learned from both sides")
-    byte_fallback: bool = setting("characters that the vocabulary lacks are spelled in bytes, not unknown")
+    kind: SubwordKind = setting("method of splitting text into subwords")
+    vocab_size: int = setting("number of subwords, the four special ones included", VOCABULARY)
+    src_vocab_size: int = setting("number of source subwords, if joint is false", VOCABULARY)
+    tgt_vocab_size: int = setting("number of target subwords, if joint is false", VOCABULARY)
+    joint: bool = setting("one vocabulary for both sides, learned from both")
+    byte_fallback: bool = setting("spell characters outside the vocabulary in bytes instead of as unknown")
     normalization: Normalization | None = setting(
-        "of both sides: nmt_nfkc unifies characters and spaces, nfc only how they are encoded, identity leaves them; "
-        "null: each side has its own"
+        "normalization of both sides: nmt_nfkc unifies similar characters and spaces, nfc only their encoding, "
+        "identity changes nothing; null: each side has its own"
     )
-    src_normalization: Normalization | None = setting("of the source, if normalization is null", default=None)
-    tgt_normalization: Normalization | None = setting("of the target, if normalization is null", default=None)
-    tokenizer: Tokenizer = setting("what parts words from punctuation first")
+    src_normalization: Normalization | None = setting(
+        "normalization of the source, if subword.normalization is null", default=None
+    )
+    tgt_normalization: Normalization | None = setting(
+        "normalization of the target, if subword.normalization is null", default=None
+    )
+    tokenizer: Tokenizer = setting("tokenizer that first separates punctuation from words")
     character_coverage: float = setting(
-        "share of the text whose characters enter the vocabulary",
+        "share of the characters of the text that the vocabulary covers",
         Range(at_least=0.98, at_most=1),  # SentencePiece
     )
-    max_sentences: int = setting("learn from at most so many lines, chosen with subword.seed", COUNT)
-    seed: int = setting("chooses the lines to learn from", SEED_32)
-    src_model: str | None = setting("a model that exists: a *.subword file of nmt, or SentencePiece's own")
-    tgt_model: str | None = setting("likewise; both or neither")
+    max_sentences: int = setting("largest number of lines to learn from, chosen at random", COUNT)
+    seed: int = setting("random seed of the choice of these lines", SEED_32)
+    src_model: str | None = setting(
+        "existing source model to use instead: a .subword file of nmt, or one of SentencePiece", is_path=True
+    )
+    tgt_model: str | None = setting("existing target model; give both or neither", is_path=True)
 
 
 @dataclass
 class ModelConfig:
-    name: str = setting("part of the name of the run")
-    embedding_dim: int = setting("values of an embedding", Range(at_least=1, limit=100_000))
-    hidden_dim: int = setting("cells of a layer", Range(at_least=1, limit=100_000))
-    num_layers: int = setting("layers of encoder and decoder each", Range(at_least=1, limit=1_000))
-    dropout: float = setting("share of values set to 0 in training, between layers", SHARE)
+    name: str = setting("name of the model, part of the name of the run")
+    embedding_dim: int = setting("size of an embedding", Range(at_least=1, limit=100_000))
+    hidden_dim: int = setting("number of LSTM cells of a layer", Range(at_least=1, limit=100_000))
+    num_layers: int = setting("number of layers of the encoder, and of the decoder", Range(at_least=1, limit=1_000))
+    dropout: float = setting("share of the values between layers set to 0 in training", SHARE)
     source_order: SourceOrder = setting("order in which the encoder reads the source")
     init_range: float = setting(
-        "parameters start between -init_range and init_range", Range(above=0, below=inf, limit=1_000_000)
+        "parameters are initialized uniformly between -init_range and init_range",
+        Range(above=0, below=inf, limit=1_000_000),
     )
-    forget_bias: float = setting("added to the forget gates at the start", Range(at_least=-1_000, limit=1_000))
+    forget_bias: float = setting(
+        "initial value added to the bias of the forget gates", Range(at_least=-1_000, limit=1_000)
+    )
 
 
 @dataclass
 class ScheduleConfig:
-    kind: ScheduleKind = setting("course of the learning rate")
-    halve_from_epoch: float = setting("of halving: the epoch of the first one", Range(at_least=0, limit=10**9))
-    halve_every_epochs: float = setting("of halving: epochs from one to the next", Range(above=0, limit=10**9))
-    warmup_updates: int = setting("updates in which the rate rises to lr", COUNT_OR_NONE)
-    plateau_factor: float = setting("of plateau: what the rate is multiplied by", Range(above=0, at_most=1))
-    plateau_patience: int = setting("of plateau: validations without improvement before that", COUNT)
+    kind: ScheduleKind = setting("course of the learning rate over training")
+    halve_from_epoch: float = setting("halving: epoch of the first halving", Range(at_least=0, limit=10**9))
+    halve_every_epochs: float = setting("halving: epochs between halvings", Range(above=0, limit=10**9))
+    warmup_updates: int = setting("updates in which the rate rises from 0 to lr", COUNT_OR_NONE)
+    plateau_factor: float = setting("plateau: factor that reduces the rate", Range(above=0, at_most=1))
+    plateau_patience: int = setting("plateau: validations without improvement before a reduction", COUNT)
 
 
 @dataclass
 class OptimizerConfig:
-    kind: OptimizerKind = setting("how parameters follow the gradient")
-    lr: float = setting("learning rate, at its peak", POSITIVE)
-    momentum: float = setting("of sgd", SHARE)
-    beta1: float = setting("of adam and adamw: decay of the mean gradient", SHARE)
-    beta2: float = setting("of adam, adamw and rmsprop: decay of the mean squared gradient", SHARE)
-    eps: float = setting("added to the denominator, against division by 0", POSITIVE)
-    weight_decay: float = setting("L2 penalty; adamw decays apart from the gradient", Range(at_least=0, below=inf))
+    kind: OptimizerKind = setting("optimization algorithm")
+    lr: float = setting("learning rate at its highest", POSITIVE)
+    momentum: float = setting("sgd: momentum", SHARE)
+    beta1: float = setting("adam, adamw: decay rate of the mean of gradients", SHARE)
+    beta2: float = setting("adam, adamw, rmsprop: decay rate of the mean of squared gradients", SHARE)
+    eps: float = setting("adam, adamw, rmsprop: term in the denominator for numerical stability", POSITIVE)
+    weight_decay: float = setting(
+        "L2 penalty on the parameters; adamw: decay apart from the gradient", Range(at_least=0, below=inf)
+    )
     schedule: ScheduleConfig = MISSING
 
 
 @dataclass
 class BatchingConfig:
-    unit: BatchUnit = setting("what batching.size counts")
-    size: int = setting("of a batch; tokens: sentences × the longest side of a pair, EOS included", COUNT)
-    min_sentences: int = setting("fewer of one source length merge with those of its neighbours", COUNT)
+    unit: BatchUnit = setting("unit of batching.size")
+    size: int = setting("size of a batch; tokens: sentences × longest side of a pair, EOS included", COUNT)
+    min_sentences: int = setting(
+        "fewest sentences of one source length in a batch of their own; fewer join neighbouring lengths", COUNT
+    )
 
 
 @dataclass
 class TrainingConfig:
-    max_updates: int | None = setting("end after so many updates", COUNT)
-    max_epochs: float | None = setting("end after so many passes over the corpus", Range(above=0, limit=10**9))
-    max_minutes: float | None = setting(
-        "end after so many minutes, those before resuming included", Range(above=0, limit=10**9)
+    max_updates: int | None = setting("largest number of updates; null: no limit", COUNT)
+    max_epochs: float | None = setting(
+        "largest number of passes over the corpus; null: no limit", Range(above=0, limit=10**9)
     )
-    patience: int | None = setting("end after so many validations in a row without a better score", COUNT)
-    loss_per: LossPer = setting("what the summed loss of an update is divided by")
+    max_minutes: float | None = setting(
+        "longest time in minutes, the time before resuming included; null: no limit", Range(above=0, limit=10**9)
+    )
+    patience: int | None = setting(
+        "largest number of validations in a row without a better score; null: no limit", COUNT
+    )
+    loss_per: LossPer = setting(
+        "loss of an update: its sum divided by the number of tokens, or of sentences as in the paper"
+    )
     label_smoothing: float = setting("share of the target probability spread over all subwords", SHARE)
-    clip_norm: float = setting("largest norm of the gradient; inf: any", Range(above=0, limit=inf))
-    accumulate: int = setting("batches an update", Range(at_least=1, limit=10_000))
-    precision: TrainingPrecision = setting("auto: bf16 if the processor multiplies it in hardware, else fp32")
-    log_every: int = setting("updates from one line of the log to the next", COUNT)
-    validate_every: int = setting("updates from one validation to the next", COUNT)
-    bleu_every: int | None = setting("validations from one BLEU to the next; null: never", COUNT)
-    bleu_sentences: int | None = setting("the first so many of the development set; null: all", COUNT)
-    best_by: BestBy = setting("the score that chooses the best checkpoint and that patience counts")
-    checkpoint_every: int = setting("updates from one checkpoint to the next; a validation writes one too", COUNT)
-    keep_last: int = setting("so many of the newest checkpoints stay, besides best and last", COUNT_OR_NONE)
-    init_from: str | None = setting("a checkpoint whose parameters and subwords to start from")
+    clip_norm: float = setting("largest norm of the gradient; inf: no limit", Range(above=0, limit=inf))
+    accumulate: int = setting("number of batches of an update", Range(at_least=1, limit=10_000))
+    precision: TrainingPrecision = setting("number format; auto: bf16 if the hardware computes it fast, else fp32")
+    log_every: int = setting("updates between lines of the log", COUNT)
+    validate_every: int = setting("updates between validations", COUNT)
+    bleu_every: int | None = setting("validations between measurements of BLEU; null: never", COUNT)
+    bleu_sentences: int | None = setting("number of development sentences for BLEU, from the first; null: all", COUNT)
+    best_by: BestBy = setting("score that decides which checkpoint is the best, and when patience ends")
+    checkpoint_every: int = setting("updates between checkpoints; a validation writes one, too", COUNT)
+    keep_last: int = setting("number of the newest checkpoints to keep, besides best and last", COUNT_OR_NONE)
+    init_from: str | None = setting("checkpoint whose parameters and subword models to start from", is_path=True)
     bleu_tokenize: str = setting(
-        "as for nmt evaluate; auto: by data.tgt_lang, recorded in the run's configuration",
+        "BLEU's tokenizer, as in nmt evaluate; auto: by data.tgt_lang",
         default="13a",  # runs of version 0.1.0
     )
 
 
 @dataclass
 class LengthPenaltyConfig:
-    kind: LengthPenaltyKind = setting("none, as in the paper, or wu2016 (Wu et al. 2016, §7)")
-    alpha: float = setting("of wu2016", Range(at_least=0, below=inf, limit=100))
+    kind: LengthPenaltyKind = setting("length penalty: none, as in the paper, or wu2016 (Wu et al. 2016, §7)")
+    alpha: float = setting(
+        "wu2016: exponent; larger values favour longer translations", Range(at_least=0, below=inf, limit=100)
+    )
 
 
 @dataclass
 class SearchConfig:
-    beam_size: int = setting("hypotheses kept at each step; 1: greedy", Range(at_least=1, limit=10_000))
-    n_best: int = setting("translations a sentence", COUNT)
+    beam_size: int = setting(
+        "number of hypotheses kept at each step; 1: greedy search", Range(at_least=1, limit=10_000)
+    )
+    n_best: int = setting("number of translations of each sentence", COUNT)
     length_penalty: LengthPenaltyConfig = MISSING
     max_len_ratio: float = setting(
-        "a translation ends at max_len_ratio × source subwords + max_len_extra",
+        "longest translation: max_len_ratio × source subwords + max_len_extra",
         Range(at_least=0, below=inf, limit=1_000),
     )
-    max_len_extra: int = setting("subwords", Range(at_least=0, limit=1_000_000))
-    min_len: int = setting("subwords that a translation has at least", Range(at_least=0, limit=1_000_000))
-    ensemble_average: EnsembleAverage = setting("of probabilities (prob) or of their logarithms (log_prob)")
+    max_len_extra: int = setting("longest translation: see max_len_ratio", Range(at_least=0, limit=1_000_000))
+    min_len: int = setting("shortest translation, in subwords", Range(at_least=0, limit=1_000_000))
+    ensemble_average: EnsembleAverage = setting(
+        "mean of an ensemble: of probabilities (prob) or of their logarithms (log_prob)"
+    )
     batch_rows: int = setting(
-        "sentences × beam at a time; on a CPU every 256 make a search in a thread of its own",
+        "sentences × beam searched at a time; on a CPU, each 256 of them run in a thread of their own",
         Range(at_least=1, limit=1_000_000),
     )
-    window_lines: int = setting("lines read ahead and sorted by length", COUNT)
-    precision: SearchPrecision = setting("auto never takes int8")
+    window_lines: int = setting("number of lines read ahead and sorted by length", COUNT)
+    precision: SearchPrecision = setting(
+        "number format; auto: bf16 if the hardware computes it fast, else fp32, never int8"
+    )
 
 
 THREADS = Range(at_least=1, limit=1_024)
-ABOUT_THREADS = "CPU threads; null: as many as torch takes by itself"
-ABOUT_IMPLEMENTATION = "reference: the plain modules, without the parts that are laid out for speed"
-ABOUT_DEVICE = "auto: a GPU if there is one"
+ABOUT_THREADS = "number of CPU threads; null: as many as torch uses by default"
+ABOUT_DEVICE = "device to compute on; auto: a GPU if there is one"
+ABOUT_IMPLEMENTATION = "modules that compute; reference: plain ones everywhere, without those laid out for speed"
 
 
 @dataclass
@@ -299,20 +324,22 @@ class TrainCommand:
     batching: BatchingConfig = MISSING
     training: TrainingConfig = MISSING
     search: SearchConfig = MISSING
-    seed: int = setting("of initialization, order of batches and dropout", SEED_64)
+    seed: int = setting("random seed of initialization, order of batches and dropout", SEED_64)
     device: Device = setting(ABOUT_DEVICE)
     threads: int | None = setting(ABOUT_THREADS, THREADS)
     implementation: Implementation = setting(ABOUT_IMPLEMENTATION, default=Implementation.fast)
-    run_dir: str = setting("the folder of the run: configuration, log, metrics and checkpoints")
-    resume: bool = setting("go on from run_dir/checkpoints/last")
+    run_dir: str = setting("folder of the run: configuration, log, metrics and checkpoints", is_path=True)
+    resume: bool = setting("continue the run in run_dir from its last checkpoint")
 
 
 @dataclass
 class TranslateCommand:
-    checkpoints: list[str] = setting("one, or several that share their target vocabulary: an ensemble")
-    input: str | None = setting("the file to translate; null: stdin")
-    output: str | None = setting("a file; .gz, .bz2 and .xz are compressed; null: stdout")
-    format: OutputFormat = setting("text: search.n_best lines a sentence; jsonl: one object, with scores")
+    checkpoints: list[str] = setting("checkpoint, or several with one target vocabulary as an ensemble", is_path=True)
+    input: str | None = setting("file to translate; null: stdin", is_path=True)
+    output: str | None = setting(
+        "file for the translations, compressed if it ends in .gz, .bz2 or .xz; null: stdout", is_path=True
+    )
+    format: OutputFormat = setting("output format; text: search.n_best lines a sentence; jsonl: an object with scores")
     search: SearchConfig = MISSING
     device: Device = setting(ABOUT_DEVICE)
     threads: int | None = setting(ABOUT_THREADS, THREADS)
@@ -321,73 +348,34 @@ class TranslateCommand:
 
 @dataclass
 class EvaluateCommand:
-    hypothesis: list[str] = setting("one file, or several systems to be compared with the first")
-    reference: list[str] = setting("one file or several, each with a translation of every sentence")
-    checkpoints: list[str] = setting("instead of hypothesis: translate source first, with one or an ensemble")
-    source: str | None = setting(
-        "with checkpoints, and for by_length; neither it nor reference: data.test of their run"
+    hypothesis: list[str] = setting("file of translations; of several systems, the first is the baseline", is_path=True)
+    reference: list[str] = setting("file of reference translations, or several of the same sentences", is_path=True)
+    checkpoints: list[str] = setting(
+        "checkpoint to translate with first, or an ensemble, instead of hypothesis", is_path=True
     )
-    groups: str | None = setting("a file with comma-separated labels for every sentence: BLEU by label")
-    by_length: bool = setting("BLEU by the length of the source, in words")
-    metrics: list[str] = setting("some of bleu, chrf, chrf++, ter")
+    source: str | None = setting(
+        "source file, for checkpoints and by_length; checkpoints without source and reference: data.test of their run",
+        is_path=True,
+    )
+    groups: str | None = setting("file of comma-separated labels of each sentence, for BLEU by label", is_path=True)
+    by_length: bool = setting("BLEU by source length in words")
+    metrics: list[str] = setting("metrics to compute: bleu, chrf, chrf++, ter")
     bleu_tokenize: str = setting(
-        "sacreBLEU's 13a, intl, char, zh, ja-mecab, ko-mecab, flores101, flores200, none; auto: by tgt_lang"
+        "BLEU's tokenizer: 13a, intl, char, zh, ja-mecab, ko-mecab, flores101, flores200, none; auto: by tgt_lang"
     )
     tgt_lang: str | None = setting(
-        "of the translations, for bleu_tokenize=auto; null: data.tgt_lang of the checkpoints' run, or unknown (13a)"
+        "target language code, for bleu_tokenize=auto; null: that of the checkpoints' run, or unknown (13a)"
     )
-    lowercase: bool = setting("BLEU and chrF without regard to case, as TER always is")
-    bootstrap_samples: int = setting("for 95% intervals; 0: none", Range(at_least=0, limit=100_000))
-    paired_test: PairedTest = setting("of every further hypothesis file against the first")
-    json: bool = setting("print one object of JSON instead of text")
-    output: str | None = setting("with checkpoints: where the translations go; .gz, .bz2 and .xz are compressed")
+    lowercase: bool = setting("BLEU and chrF without regard to case; TER never regards it")
+    bootstrap_samples: int = setting(
+        "number of samples for 95% intervals; 0: no intervals", Range(at_least=0, limit=MAX_SAMPLES)
+    )
+    paired_test: PairedTest = setting("significance test of the other hypothesis files against the first")
+    json: bool = setting("print a JSON object instead of text")
+    output: str | None = setting(
+        "file for the translations of checkpoints, compressed if it ends in .gz, .bz2 or .xz", is_path=True
+    )
     search: SearchConfig = MISSING
     device: Device = setting(ABOUT_DEVICE)
     threads: int | None = setting(ABOUT_THREADS, THREADS)
     implementation: Implementation = setting(ABOUT_IMPLEMENTATION, default=Implementation.fast)
-
-
-def conf_dir() -> Path:
-    """Find conf/: inside the package (an installed wheel), else beside it (a checkout, an editable install).
-
-    Raises:
-        ConfigError: where neither exists.
-    """
-    package = Path(__file__).resolve().parent
-    for candidate in (package / "conf", package.parent / "conf"):
-        if candidate.is_dir():
-            return candidate
-    raise ConfigError(f"conf/ must be in {package} or beside it, but is not: install nmt again")
-
-
-def model_config(values: object) -> ModelConfig:
-    """Make a model's settings from the plain values of a saved configuration.
-
-    Raises:
-        ConfigError: a setting is unknown, missing or invalid; it lists all of them.
-    """
-    try:
-        config = from_plain(ModelConfig, values, "model")
-    except PlainError as error:
-        raise ConfigError(str(error)) from error
-    check_settings(config, prefix="model.")
-    return config
-
-
-def saved_config(values: dict[str, Any]) -> dict[str, Any]:
-    """Complete the configuration that a run has saved: a setting that it lacks has the default of its dataclass.
-
-    Raises:
-        ConfigError: a setting is unknown, as those of newer versions are, or is not of its type.
-    """
-    found = list(problems(TrainCommand, values))
-    if unknown := [problem.text for problem in found if problem.kind == "unknown"]:
-        raise ConfigError(f"{'; '.join(unknown)}: install the newer nmt that wrote it")
-    if wrong := [problem.text for problem in found if problem.kind == "wrong"]:
-        raise ConfigError("; ".join(wrong))
-    return with_defaults(TrainCommand, values)
-
-
-def missing_settings(values: dict[str, Any]) -> list[str]:
-    """Say what a saved configuration lacks that resuming needs; translation needs only the settings of the model."""
-    return [problem.text for problem in problems(TrainCommand, values) if problem.kind == "missing"]

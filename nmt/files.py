@@ -173,6 +173,12 @@ def remove_abandoned(path: Path) -> list[Path]:
     return removed
 
 
+def is_stream(path: Path) -> bool:
+    """Tell whether a path is a device, a pipe, or a file that the shell has opened, which no new file may replace."""
+    opened_by_shell = os.fspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/"))
+    return path.exists() and (opened_by_shell or not path.is_file())
+
+
 def is_file_name(name: str) -> bool:
     """Tell whether a name can be part of that of a file: it has no slash, nothing invisible, and is not too long."""
     return name.isprintable() and "/" not in name and name not in ("", ".", "..") and len(name.encode()) <= 200

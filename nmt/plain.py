@@ -1,7 +1,7 @@
-"""Plain values: what JSON and YAML files hold, read within bounds, and checked against the types of a dataclass.
+"""Plain values: what JSON and YAML files hold, read within limits, and checked against the types of a dataclass.
 
-The files may come from strangers or from a failing disk, so that nothing about them is taken for granted: neither
-their size nor their depth nor the type of a single value.
+The files may come from strangers or from a failing disk: neither their size nor their depth nor the type of a single
+value is taken for granted.
 """
 
 import json
@@ -18,10 +18,12 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, Union,
 
 import yaml
 
+MISSING: Any = "???"  # OmegaConf's mark of a value that must be given
 MAX_BYTES = 1 << 20  # of a file; a configuration has some 2,000
 MAX_DEPTH = 32
-_MAX_SHOWN = 60  # characters of a wrong value
-_WHOLE_NUMBERS = range(-(2**63), 2**64)  # beyond these neither numpy nor torch follow
+_LONGEST_SHOWN = 80  # characters of a value in a message
+_WHOLE_NUMBERS = range(-(2**63), 2**64)  # what numpy and torch can hold
+_TYPE_NAMES = {NoneType: "null", int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 _YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
 
 
@@ -38,11 +40,11 @@ class Problem(NamedTuple):
 
 
 class PlainError(ValueError):
-    """Values that are not what they must be; the message says nothing of the file that they are from."""
+    """Values of wrong types; the message does not name their file."""
 
 
 def check_regular(file: Path) -> None:
-    """Refuse what opening would wait for or never end to read, such as a pipe or a device.
+    """Refuse a file that would block or never end, such as a pipe or a device.
 
     Raises:
         OSError: there is no such file.
@@ -56,7 +58,7 @@ def read_json(file: Path) -> object:
     """Read a small JSON file.
 
     Raises:
-        OSError, PlainError: it cannot be read, or is no JSON.
+        OSError, PlainError: it cannot be read, or is not JSON.
     """
     try:
         return json.loads(_read(file))
@@ -65,10 +67,10 @@ def read_json(file: Path) -> object:
 
 
 def read_yaml(file: Path) -> object:
-    """Read a small YAML file of plain values: no aliases, which a few lines let unfold for ever, and no tags.
+    """Read a small YAML file of plain values: no tags, and no aliases, which can unfold without end.
 
     Raises:
-        OSError, PlainError: it cannot be read, or is no such YAML.
+        OSError, PlainError: it cannot be read, or is not such YAML.
     """
     return parse_yaml(_read(file))
 
@@ -77,7 +79,7 @@ def parse_yaml(text: str) -> object:
     """Read plain values from YAML: see `read_yaml`.
 
     Raises:
-        PlainError: the text is no such YAML.
+        PlainError: the text is not such YAML.
     """
     try:
         _check_events(text)
@@ -114,7 +116,7 @@ def from_plain(kind: type[T], values: object, name: str = "") -> T:
     """Make a dataclass from plain values; a field that is missing takes its default.
 
     Args:
-        name: what the values are called in messages.
+        name: the name of the values in messages.
 
     Raises:
         PlainError: a key is unknown or missing, or a value is not of its type; it lists all of them.
@@ -126,11 +128,11 @@ def from_plain(kind: type[T], values: object, name: str = "") -> T:
 
 
 def problems(kind: Any, value: object, name: str = "") -> Iterator[Problem]:
-    """Compare a plain value with the type that it must have; groups are looked at key by key."""
+    """Compare a plain value with its type, groups of values key by key."""
     group = _dataclass_of(kind)
     if group is None or not isinstance(value, dict):
         if not _fits(kind, value):
-            yield Problem("wrong", f"{name or 'all of it'} must be {_describe(kind)}, but is {shown(value)}")
+            yield Problem("wrong", f"{name or 'all of it'} must be {describe_type(kind)}, but is {shown(value)}")
         return
     types = _types(group)
     for key, inner in value.items():
@@ -145,7 +147,7 @@ def problems(kind: Any, value: object, name: str = "") -> Iterator[Problem]:
 
 
 def with_defaults(kind: type[Dataclass], values: Mapping[str, object]) -> dict[str, Any]:
-    """Add the keys that have a default in the dataclass, in all groups that there are."""
+    """Add missing keys that have a default in the dataclass, in all groups."""
     complete: dict[str, Any] = dict(values)
     for field in fields(kind):
         if field.name not in complete and _has_default(field):
@@ -157,7 +159,7 @@ def with_defaults(kind: type[Dataclass], values: Mapping[str, object]) -> dict[s
 
 
 def to_plain(value: Any) -> Any:
-    """Turn a dataclass into what JSON and YAML hold."""
+    """Convert a dataclass to what JSON and YAML hold."""
     if is_dataclass(value):
         return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, StrEnum):
@@ -166,17 +168,41 @@ def to_plain(value: Any) -> Any:
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Name the values of groups within groups by keys with dots."""
+    """Name the values of nested groups by keys with dots."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
 
 
+def without_none(kind: Any) -> Any:
+    """Strip `| None` from a type."""
+    alternatives = [part for part in get_args(kind) if part is not NoneType]
+    return alternatives[0] if NoneType in get_args(kind) else kind
+
+
+def describe_type(kind: Any) -> str:
+    """Say what a value of a type must be."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(describe_type(one) for one in arguments)
+    if origin is list:
+        return "a list such as [a,b]" if arguments == (str,) else "a list"
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return f"one of {', '.join(kind)}"
+    return _TYPE_NAMES.get(kind, "keys with values")
+
+
 def shown(value: object) -> str:
-    """Write a value for a message: one line, and not too long."""
-    text = repr(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+    """Write a value for a message, as YAML has it: one line, and not too long."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return shorten(hex(value) if isinstance(value, int) and abs(value) > 10**_LONGEST_SHOWN else repr(value))
+
+
+def shorten(text: str) -> str:
+    """Cut a text that is too long for a message."""
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 @lru_cache
@@ -185,7 +211,7 @@ def _types(kind: type[Dataclass]) -> dict[str, Any]:
 
 
 def _fits(kind: Any, value: object) -> bool:
-    """Tell whether a plain value is of a type that has no groups inside."""
+    """Tell whether a plain value is of a type without dataclasses inside."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return any(_fits(one, value) for one in arguments)
@@ -205,7 +231,7 @@ def _fits(kind: Any, value: object) -> bool:
 
 
 def _build(kind: Any, value: Any) -> Any:
-    """Make what a value that fits stands for."""
+    """Convert a plain value of the right type to that type."""
     group = _dataclass_of(kind)
     if group is not None and isinstance(value, dict):
         return group(**{key: _build(_types(group)[key], inner) for key, inner in value.items()})
@@ -214,25 +240,12 @@ def _build(kind: Any, value: Any) -> Any:
     return kind(value) if isinstance(kind, type) and issubclass(kind, (StrEnum, float)) else value
 
 
-def _describe(kind: Any) -> str:
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):
-        return " or ".join(_describe(one) for one in arguments)
-    if origin is list:
-        return f"a list of {_describe(arguments[0])}"
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return f"one of {', '.join(kind)}"
-    names = {NoneType: "null", int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return names.get(kind, "keys with values")
-
-
 def _dataclass_of(kind: Any) -> type[Dataclass] | None:
     return next((one for one in (kind, *get_args(kind)) if isinstance(one, type) and is_dataclass(one)), None)
 
 
 def _has_default(field: Field[Any]) -> bool:
-    # a setting whose value must come from conf/ has OmegaConf's mark of a missing one, "???"
-    return field.default_factory is not NO_DEFAULT or field.default not in (NO_DEFAULT, "???")
+    return field.default_factory is not NO_DEFAULT or field.default not in (NO_DEFAULT, MISSING)
 
 
 def _default(field: Field[Any]) -> Any:

@@ -1,34 +1,30 @@
-"""What a setting is: type, range, default and description, declared beside each other, and the one check of them all.
+"""Settings: type, range, default and description of each are declared together, and one check covers them all.
 
     lr: float = setting("learning rate", Range(above=0, below=inf))
 
-The check knows nothing of Hydra, so that it serves the saved settings of a checkpoint as well as a command line.
+The check is independent of Hydra: it serves the saved settings of a checkpoint as well as a command line.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
-from enum import Enum
 from functools import cache
 from math import inf
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_origin, get_type_hints
 
 from nmt.errors import ConfigError
-
-MISSING: Any = "???"  # OmegaConf's mark of a value that must be given
+from nmt.plain import MISSING, describe_type, shown, without_none
 
 _LARGEST_INT = 2**31 - 1  # SentencePiece and torch count with 32 bits
-_LONGEST_SHOWN = 80  # characters of a value in a message
-_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 @dataclass(frozen=True)
 class Range:
-    """What a number must be; nan is in no range.
+    """The range of a number; nan is in no range.
 
     Attributes:
         below: `inf` means finite.
-        limit: the largest value that is sane, where the bounds do not say it. A message names it only if it is
-            exceeded. None: 2^31 - 1, or no limit if there is an upper bound. `inf` allows inf itself.
+        limit: the largest sensible value, if the bounds do not say it. A message names it only if it is exceeded.
+            None: 2^31 - 1, or no limit if there is an upper bound. `inf` allows inf itself.
     """
 
     at_least: float | None = None
@@ -44,7 +40,7 @@ class Range:
         return min(bounds, default=_LARGEST_INT)
 
     def wanted(self, value: float) -> str | None:
-        """Say what `value` must be; None if it is that."""
+        """Say what `value` must be; None if it is in the range."""
         within = (
             (self.at_least is None or value >= self.at_least)
             and (self.above is None or value > self.above)
@@ -67,24 +63,33 @@ class Setting(NamedTuple):
     kind: Any  # its type
     description: str
     range: Range | None  # of a number
+    is_path: bool  # names a file or folder, or is a list of such names
 
 
-def setting(description: str, range: Range | None = None, *, default: Any = MISSING) -> Any:  # noqa: A002
+def setting(
+    description: str,
+    range: Range | None = None,  # noqa: A002
+    *,
+    default: Any = MISSING,
+    is_path: bool = False,
+) -> Any:
     """Declare a setting as a field of a dataclass; without `default`, conf/ must give its value.
 
-    A setting added after version 0.1.0 has a default that means "as before", for the checkpoints and runs of then.
+    A setting added after version 0.1.0 has a default that means "as before", for earlier checkpoints and runs.
     """
-    return field(default=default, metadata={"description": description, "range": range})
+    return field(default=default, metadata={"description": description, "range": range, "is_path": is_path})
 
 
 @cache
 def settings_of(schema: type, prefix: str = "") -> dict[str, Setting]:
-    """Map the key of every setting to what it is, groups of settings included, each before its members."""
+    """Map the key of every setting to its declaration, groups of settings included, each before its members."""
     kinds = get_type_hints(schema)
     found: dict[str, Setting] = {}
     for declared in fields(schema):
         kind, metadata = kinds[declared.name], declared.metadata
-        found[prefix + declared.name] = Setting(kind, metadata.get("description", ""), metadata.get("range"))
+        found[prefix + declared.name] = Setting(
+            kind, metadata.get("description", ""), metadata.get("range"), metadata.get("is_path", False)
+        )
         inner = without_none(kind)
         if is_dataclass(inner):
             found |= settings_of(inner, f"{prefix}{declared.name}.")  # type: ignore[arg-type]
@@ -95,7 +100,7 @@ def check_settings(config: object, *, prefix: str = "") -> None:
     """Check type and range of every setting of a dataclass, inner groups included.
 
     Args:
-        prefix: what stands before the keys in messages, such as `model.` for a `ModelConfig`.
+        prefix: put before the keys in messages, such as `model.` for a `ModelConfig`.
 
     Raises:
         ConfigError: with every problem in one line.
@@ -105,48 +110,20 @@ def check_settings(config: object, *, prefix: str = "") -> None:
 
 
 def setting_problems(config: object, *, prefix: str = "") -> Iterator[str]:
-    """Yield what is wrong with type or range, setting by setting."""
+    """Yield one line for each setting of the wrong type or out of its range."""
     schema: type = type(config)
     for key, declared in settings_of(schema).items():
-        if "." in key:  # found below, with the group that it belongs to
+        if "." in key:  # checked below, with its group
             continue
         value, inner = getattr(config, key), without_none(declared.kind)
         if value is None and inner is not declared.kind:
             continue
         if not _has_type(value, inner):
-            yield f"{prefix}{key} must be {describe_type(declared.kind)}, but is {show_value(value)}"
+            yield f"{prefix}{key} must be {describe_type(declared.kind)}, but is {shown(value)}"
         elif is_dataclass(inner):
             yield from setting_problems(value, prefix=f"{prefix}{key}.")
         elif declared.range is not None and (wanted := declared.range.wanted(value)):
-            yield f"{prefix}{key} must be {wanted}, but is {show_value(value)}"
-
-
-def without_none(kind: Any) -> Any:
-    """Strip `| None` from a type."""
-    alternatives = [part for part in get_args(kind) if part is not type(None)]
-    return alternatives[0] if type(None) in get_args(kind) else kind
-
-
-def describe_type(kind: Any) -> str:
-    """Say what a setting of a type must be."""
-    inner = without_none(kind)
-    if is_dataclass(inner):
-        text = "a group of settings"
-    elif get_origin(inner) is list:
-        text = "a list such as [a,b]"
-    elif issubclass(inner, Enum):
-        text = f"one of {', '.join(choice.value for choice in inner)}"
-    else:
-        text = _TYPE_NAMES[inner]
-    return f"{text} or null" if inner is not kind else text
-
-
-def show_value(value: object) -> str:
-    """Show a value in a message: as typed on a command line, and a long one cut."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    text = hex(value) if isinstance(value, int) and abs(value) > 10**_LONGEST_SHOWN else str(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+            yield f"{prefix}{key} must be {wanted}, but is {shown(value)}"
 
 
 def _has_type(value: object, kind: Any) -> bool:
@@ -158,7 +135,7 @@ def _has_type(value: object, kind: Any) -> bool:
 
 
 def _show_number(number: float) -> str:
-    """Write a bound; a large power of two as such."""
+    """Write a bound, a large power of two as 2^n."""
     if isinstance(number, int) and number > _LARGEST_INT and number & (number - 1) == 0:
         return f"2^{number.bit_length() - 1}"
     return str(number)

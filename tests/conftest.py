@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import signal
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
+from nmt.commands import evaluate, train
 from nmt.device import bf16_failure, int8_failure
 from nmt.model.fast.linear import onednn_packs
 from tests.commands import nmt, train_settings, write_digits
@@ -62,3 +63,17 @@ def run_dir(digits: Path) -> Path:
 @pytest.fixture(scope="session")
 def checkpoint(run_dir: Path) -> Path:
     return run_dir / "checkpoints" / "best"
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The settings that `nmt train` and `nmt evaluate` were run with; nothing is trained."""
+    settings: list[Any] = []
+
+    def run(given: Any, **_: Any) -> int:
+        settings.append(given)
+        return 0
+
+    monkeypatch.setattr(train, "run", run)
+    monkeypatch.setattr(evaluate, "run", run)
+    return settings

@@ -1,4 +1,4 @@
-"""What a user may get wrong, on every command: one line that names the setting or file and what is right.
+"""Mistakes of users, on every command: one line names the setting or file and what is right.
 
 Nothing is on stdout, the exit status is 1, and nothing is trained, translated or left behind.
 """
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nmt.commands import train
-from nmt.commands.settings import SCHEMAS
-from nmt.schema import Range, settings_of, without_none
+from nmt.commands.keys import SCHEMAS
+from nmt.plain import without_none
+from nmt.schema import Range, settings_of
 from tests.commands import data_settings, error
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ COMMAND_LINES: dict[str, str] = {
     "prepare a=1 b=2 c=3": r"'a' .*; .*'b' .*; .*'c'",
     "train hydra=x": r"no setting 'hydra' .*--cfg hydra",
     "train hydra.nothing=1": r"no setting 'hydra\.nothing' .*--cfg hydra",
-    # words that are no settings
+    # words that are not settings
     "train foo": r"'foo' is not a setting: write KEY=VALUE",
     "train foo bar": r"'foo' .*; 'bar'",
     "train =3": r"'=3' is not a setting",
@@ -78,10 +79,10 @@ COMMAND_LINES: dict[str, str] = {
     "train -": r"'-' is not a setting",
     "train ~": r"'~' is not a setting",
     "train ~~": r"'~~' cannot be read as KEY=VALUE",
-    "train ~seed": r"'~seed' would take a setting away",
-    "train ~model": r"'~model' would take a setting away",
-    "train ~model=lstm_2x512": r"would take a setting away",
-    "train ~experiment": r"would take a setting away",
+    "train ~seed": r"'~seed' would remove a setting",
+    "train ~model": r"'~model' would remove a setting",
+    "train ~model=lstm_2x512": r"would remove a setting",
+    "train ~experiment": r"would remove a setting",
     "train seed==3": r"'seed==3' cannot be read as KEY=VALUE: quote",
     "train seed=(1)": r"cannot be read as KEY=VALUE: quote",
     "train seed=[1": r"cannot be read as KEY=VALUE: quote",

@@ -12,8 +12,10 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from nmt.commands.settings import SCHEMAS as COMMANDS
-from nmt.commands.settings import compose_settings, register_schemas
+from nmt.commands.compose import compose_settings, register_schemas
+from nmt.commands.keys import PRESETS
+from nmt.commands.keys import SCHEMAS as COMMANDS
+from nmt.conf_files import conf_dir, first_comment
 from nmt.config import (
     BatchingConfig,
     BatchUnit,
@@ -31,10 +33,9 @@ from nmt.config import (
     Tokenizer,
     TrainCommand,
     TrainingConfig,
-    conf_dir,
 )
 from nmt.model.seq2seq import Seq2Seq
-from nmt.schema import MISSING
+from nmt.plain import MISSING
 from nmt.training.optimizer import PlateauState, learning_rate
 
 GROUPS = {
@@ -46,7 +47,7 @@ GROUPS = {
     "training": TrainingConfig,
     "search": SearchConfig,
 }
-MANDATORY = {  # what only a user can know
+MANDATORY = {  # what only the user knows
     "prepare": [],
     "train": [],
     "translate": ["checkpoints=[runs/a/checkpoints/best]"],
@@ -68,9 +69,10 @@ def choices() -> Iterator[tuple[str, list[str]]]:
     names = {group: names_in(group) for group in GROUPS}
     for number in range(max(map(len, names.values()))):
         yield "train", [f"{group}={of_group[number % len(of_group)]}" for group, of_group in names.items()]
-    for experiment in names_in("experiment"):
-        for command in ("prepare", "train"):
-            yield command, [f"experiment={experiment}"]
+    for group in PRESETS:
+        for name in names_in(group):
+            for command in ("prepare", "train"):
+                yield command, [f"{group}={name}"]
     yield "prepare", ["data=files", "subword=char"]
     for search in names["search"]:
         yield "translate", [f"search={search}"]
@@ -106,7 +108,7 @@ def test_every_choice_composes_and_fills_the_dataclasses(command: str, choice: l
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_only_what_a_user_must_know_is_mandatory(command: str) -> None:
+def test_only_what_the_user_knows_is_mandatory(command: str) -> None:
     composed = compose_settings(command, [])
     without_value = OmegaConf.missing_keys(composed)
     assert without_value == {override.partition("=")[0] for override in MANDATORY[command]}
@@ -125,7 +127,7 @@ def test_only_ones_own_files_have_mandatory_keys() -> None:
 
 @pytest.mark.parametrize(("group", "name"), [(group, name) for group in GROUPS for name in names_in(group)])
 def test_a_file_says_nothing_twice(group: str, name: str) -> None:
-    """What a file takes over from another of its group does not stand in it again, and the other takes over nothing."""
+    """A file does not repeat values of the file that it builds on, which itself builds on no other."""
 
     def read(option: str) -> dict[str, Any]:
         values: dict[str, Any] = yaml.safe_load((conf_dir() / group / f"{option}.yaml").read_text("utf-8"))
@@ -143,9 +145,15 @@ def test_a_file_says_nothing_twice(group: str, name: str) -> None:
     assert [key for key, value in values.items() if value == inherited[key]] == []
 
 
+@pytest.mark.parametrize("file", sorted(conf_dir().rglob("*.yaml")), ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_a_file_begins_with_what_it_is_for(file: Path) -> None:
+    assert first_comment(file), f"{file} must begin with a comment"
+    assert all(len(line) <= 120 for line in file.read_text("utf-8").splitlines())
+
+
 def test_every_group_is_tested_here() -> None:
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
-    assert groups == {*GROUPS, "experiment", "hydra"}
+    assert groups == {*GROUPS, *PRESETS, "hydra"}
     assert {path.stem for path in conf_dir().glob("*.yaml")} == COMMANDS.keys()
 
 
@@ -174,7 +182,7 @@ def test_an_experiment_can_be_changed_on_the_command_line() -> None:
 
 def test_conf_is_found_beside_or_inside_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert (conf_dir() / "train.yaml").is_file()
-    monkeypatch.setattr("nmt.config.__file__", str(tmp_path / "nmt" / "config.py"))
+    monkeypatch.setattr("nmt.conf_files.__file__", str(tmp_path / "nmt" / "conf_files.py"))
     (tmp_path / "conf").mkdir()
     assert conf_dir() == (tmp_path / "conf").resolve()
     (tmp_path / "nmt" / "conf").mkdir(parents=True)

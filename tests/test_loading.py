@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from nmt.commands.settings import compose_settings, to_settings
+from nmt.commands.compose import compose_settings, to_settings
 from nmt.config import EnsembleAverage, SearchPrecision
 from nmt.errors import ConfigError
 from nmt.search.loading import default_search_config, load_scorer, with_search_settings

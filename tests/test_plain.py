@@ -1,4 +1,4 @@
-"""Plain values: nothing that a file holds takes long, runs code or passes for another type."""
+"""Plain values: no content of a file takes long, runs code or passes for another type."""
 
 import json
 import os
@@ -74,10 +74,10 @@ def test_any_dataclass_comes_back_through_json(outer: Outer) -> None:
     ("change", "message"),
     [
         ({"name": 3}, r"^name must be text, but is 3$"),
-        ({"name": None}, r"^name must be text, but is None$"),
-        ({"inner": None}, r"^inner must be keys with values, but is None$"),
+        ({"name": None}, r"^name must be text, but is null$"),
+        ({"inner": None}, r"^inner must be keys with values, but is null$"),
         ({"inner": [1]}, r"^inner must be keys with values, but is \[1\]$"),
-        ({"inner": {"size": True}}, r"^inner\.size must be a whole number, but is True$"),
+        ({"inner": {"size": True}}, r"^inner\.size must be a whole number, but is true$"),
         ({"inner": {"size": 1.0}}, r"^inner\.size must be a whole number, but is 1\.0$"),
         ({"inner": {"size": 2**64}}, r"^inner\.size must be a whole number, but is 18446744073709551616$"),
         ({"inner": {"size": 1, "ratio": "1"}}, r"^inner\.ratio must be a number, but is '1'$"),
@@ -85,14 +85,14 @@ def test_any_dataclass_comes_back_through_json(outer: Outer) -> None:
         ({"colour": "green"}, r"^colour must be one of red, blue, but is 'green'$"),
         ({"maybe": 3}, r"^maybe must be keys with values or null, but is 3$"),
         ({"limit": "3"}, r"^limit must be a whole number or null, but is '3'$"),
-        ({"files": "a"}, r"^files must be a list of text, but is 'a'$"),
-        ({"files": ["a", 3]}, r"^files must be a list of text, but is \['a', 3\]$"),
+        ({"files": "a"}, r"^files must be a list such as \[a,b\], but is 'a'$"),
+        ({"files": ["a", 3]}, r"^files must be a list such as \[a,b\], but is \['a', 3\]$"),
         ({"scores": {"bleu": "high"}}, r"^scores must be keys with values, but is \{'bleu': 'high'\}$"),
         ({"is_on": 1}, r"^is_on must be true or false, but is 1$"),
         ({"moon": 1, 3: 4}, r"^moon is not known; 3 is not known$"),
         ({"a\nb": 1}, r"^'a\\nb' is not known$"),
-        ({"name": "x" * 99999, "is_on": None}, r"^is_on must be true or false, but is None$"),
-        ({"is_on": "x" * 99999}, r"^is_on must be true or false, but is 'x{59}…$"),
+        ({"name": "x" * 99999, "is_on": None}, r"^is_on must be true or false, but is null$"),
+        ({"is_on": "x" * 99999}, r"^is_on must be true or false, but is 'x{79}…$"),
     ],
 )
 def test_what_is_wrong_is_named(change: dict[object, object], message: str) -> None:
@@ -101,7 +101,7 @@ def test_what_is_wrong_is_named(change: dict[object, object], message: str) -> N
 
 
 @pytest.mark.parametrize("values", [None, [], 3, "x", [["name", "x"]]])
-def test_other_things_than_keys_with_values_are_refused(values: object) -> None:
+def test_values_other_than_keys_with_values_are_refused(values: object) -> None:
     with pytest.raises(PlainError, match=r"^all of it must be keys with values, but is "):
         from_plain(Outer, values)
     assert [problem.kind for problem in problems(Outer, values)] == ["wrong"]
@@ -139,12 +139,12 @@ def test_only_what_has_a_default_is_added() -> None:
         ("a: \0", "control characters|special characters"),
     ],
 )
-def test_yaml_of_other_things_than_plain_values_is_refused(text: str, problem: str) -> None:
+def test_yaml_with_more_than_plain_values_is_refused(text: str, problem: str) -> None:
     with pytest.raises(PlainError, match=problem):
         parse_yaml(text)
 
 
-def test_a_few_lines_do_not_unfold_for_ever() -> None:
+def test_a_few_lines_do_not_unfold_forever() -> None:
     levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
     with pytest.raises(PlainError, match="alias"):
         parse_yaml("\n".join(["a0: &a0 lol", *levels]))
@@ -168,7 +168,7 @@ def test_a_file_larger_than_any_configuration_is_refused(read: Callable[[Path], 
 
 
 @pytest.mark.parametrize("read", [read_json, read_yaml])
-def test_what_is_no_file_is_refused_at_once(read: Callable[[Path], object], tmp_path: Path) -> None:
+def test_a_pipe_or_device_is_refused_at_once(read: Callable[[Path], object], tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "endless").symlink_to("/dev/zero")
     for path in (tmp_path, tmp_path / "pipe", tmp_path / "endless"):
@@ -182,7 +182,7 @@ def test_what_is_no_file_is_refused_at_once(read: Callable[[Path], object], tmp_
     ("content", "problem"),
     [(b"{", "Expecting"), (b"[" * 100_000, "recursion"), (b"\xff", "not UTF-8 at byte 0"), (b"9" * 5000, "Exceeds")],
 )
-def test_what_is_no_json_is_refused(content: bytes, problem: str, tmp_path: Path) -> None:
+def test_invalid_json_is_refused(content: bytes, problem: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(PlainError, match=problem):
         read_json(tmp_path / "file")

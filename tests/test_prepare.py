@@ -17,7 +17,8 @@ from filelock import FileLock
 
 import nmt.corpus.binarized as binarized_module
 import nmt.corpus.prepare as prepare_module
-from nmt.commands.settings import compose_settings, quote_paths, to_settings
+from nmt.commands.compose import compose_settings, to_settings
+from nmt.commands.paths import quote_paths
 from nmt.config import TrainCommand
 from nmt.corpus.binarized import write_split
 from nmt.corpus.prepare import normalizations, prepare
@@ -58,6 +59,7 @@ def test_prints_where_the_corpus_is_and_logs_what_it_holds(text: Path) -> None:
     [name] = _corpora(text)
     assert done.out == f"{text / 'prepared' / name}\n"
     assert re.search(r"corpus: train: 200 pairs, \d+ \+ \d+ subwords \(0.00% \+ 0.00% unknown\)", done.err)
+    assert done.err.endswith(f"corpus: {text / 'prepared' / name} is prepared\n")
 
 
 def test_what_is_up_to_date_is_left_alone(text: Path) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from nmt.commands.settings import SCHEMAS
+from nmt.commands.keys import SCHEMAS
 from nmt.config import ModelConfig, SearchConfig, SourceOrder
 from nmt.errors import ConfigError
-from nmt.schema import Range, Setting, check_settings, setting, setting_problems, settings_of, without_none
+from nmt.plain import without_none
+from nmt.schema import Range, Setting, check_settings, setting, setting_problems, settings_of
 
 NUMBERS: list[tuple[str, Setting]] = [
     (key, declared)
@@ -113,17 +114,17 @@ def test_a_range_says_what_a_number_must_be(range_: Range, value: float, wanted:
         ({"count": 0}, "count must be at least 1, but is 0"),
         ({"count": True}, "count must be a whole number, but is true"),
         ({"count": 1.0}, "count must be a whole number, but is 1.0"),
-        ({"count": "1"}, "count must be a whole number, but is 1"),
+        ({"count": "1"}, "count must be a whole number, but is '1'"),
         ({"count": None}, "count must be a whole number, but is null"),
         ({"count": 10**100}, "count must be at most 10, but is 0x1249ad2594c37ceb0b2784c4ce0bf38ace408e211a7caab24308"),
-        ({"limit": "x"}, "limit must be a whole number or null, but is x"),
-        ({"colour": "green"}, "colour must be one of red, blue, but is green"),
-        ({"names": "a"}, "names must be a list such as [a,b], but is a"),
+        ({"limit": "x"}, "limit must be a whole number or null, but is 'x'"),
+        ({"colour": "green"}, "colour must be one of red, blue, but is 'green'"),
+        ({"names": "a"}, "names must be a list such as [a,b], but is 'a'"),
         ({"names": [1]}, "names must be a list such as [a,b], but is [1]"),
         ({"flag": 1}, "flag must be true or false, but is 1"),
         ({"text": 3}, "text must be text, but is 3"),
         ({"text": ["x" * 100]}, f"text must be text, but is ['{'x' * 78}…"),
-        ({"inner": 3}, "inner must be a group of settings or null, but is 3"),
+        ({"inner": 3}, "inner must be keys with values or null, but is 3"),
         ({"inner": Inner(1.5)}, "inner.share must be at least 0 and below 1, but is 1.5"),
     ],
 )
@@ -132,7 +133,7 @@ def test_a_value_of_another_type_or_out_of_range_is_named(values: dict[str, Any]
     assert found.startswith(problem)
 
 
-def test_what_is_well_gives_no_problems() -> None:
+def test_valid_settings_give_no_problems() -> None:
     assert problems() == problems(limit=3, inner=Inner(0), names=["a"], colour=Colour.blue) == []
 
 

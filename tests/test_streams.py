@@ -1,23 +1,19 @@
 from __future__ import annotations
 
 import errno
-import io
-import logging
 import os
 import subprocess
 import sys
-import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from nmt.commands import evaluate
-from nmt.commands.run_dir import log_file
-from nmt.commands.streams import LineFormatter, StderrHandler, explain_os_error, one_line
-from tests.commands import error, nmt, train_settings
+from tests.commands import nmt, train_settings
 
 needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+
+
 ASCII = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
@@ -94,53 +90,6 @@ def test_no_file_takes_the_place_of_a_closed_stream() -> None:
     assert shell(f"{sys.executable} -c '{script}' <&- >&- 2>&-").returncode == 3
 
 
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("a\nb", "a b"),
-        (" a \n\n  b\n", "a b"),
-        ("a  b\tc", "a  b\tc"),
-        ("a\x1b[31mb\r", "a\\x1b[31mb"),
-        ("a\x00\u2028b", "a\\x00\\u2028b"),
-        ("a\udcffb", "a\\udcffb"),
-        ("été €", "été €"),
-    ],
-)
-def test_every_text_is_one_line(text: str, line: str) -> None:
-    assert one_line(text) == line
-
-
-@pytest.mark.parametrize(
-    ("error_", "message"),
-    [
-        (
-            OSError(errno.ENOSPC, "No space left on device", "a"),
-            "a: No space left on device: free some space, or write",
-        ),
-        (OSError(errno.EDQUOT, "Disk quota exceeded", "a"), "a: Disk quota exceeded: free some space, or write elsewh"),
-        (OSError(errno.EFBIG, "File too large", "a"), "a: File too large: raise the limit on file sizes (ulimit -f)"),
-        (OSError(errno.EROFS, "Read-only file system", "a"), "a: Read-only file system: write elsewhere"),
-        (OSError(errno.EACCES, "Permission denied", "a"), "a: Permission denied: change its permissions, or name anot"),
-        (OSError(errno.ELOOP, "Too many levels", "a"), "a: Too many levels: its symbolic links lead in a circle"),
-        (OSError(errno.EMFILE, "Too many open files", "a"), "a: Too many open files: raise the limit on open files"),
-        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device: free some space"),
-        (OSError(errno.EBADF, "Bad file descriptor", "stdout"), "stdout is closed: send it to a file or a pipe"),
-        (OSError(errno.ENOTSUP, "Not supported", "a"), "a: Not supported"),
-        (OSError("odd"), "odd"),
-    ],
-)
-def test_an_error_of_the_system_says_what_to_do(error_: OSError, message: str) -> None:
-    assert explain_os_error(error_).startswith(message)
-
-
-def test_an_error_of_the_system_is_explained_by_every_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(*_: Any, **__: Any) -> int:
-        raise PermissionError(errno.EACCES, "Permission denied", "a\nb")
-
-    monkeypatch.setattr(evaluate, "run", run)
-    assert error("evaluate", "reference=x") == ("nmt: a b: Permission denied: change its permissions, or name another")
-
-
 def test_results_are_utf8_whatever_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     name = os.fsdecode(b"\xc3\xa9 \xff")
@@ -150,59 +99,6 @@ def test_results_are_utf8_whatever_the_names(tmp_path: Path, monkeypatch: pytest
         pytest.skip("this file system takes names in UTF-8 alone")
     done = nmt("evaluate", f"hypothesis={name}", f"reference={name}", "metrics=[bleu]", "bootstrap_samples=0")
     assert (done.status, done.err, done.out.splitlines()[0]) == (0, "", "é \\xff")
-
-
-def test_a_warning_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(*_: Any, **__: Any) -> int:
-        sys.stderr.write(warnings.formatwarning("a\nb", UserWarning, "a.py", 1))
-        return 0
-
-    monkeypatch.setattr(evaluate, "run", run)
-    assert nmt("evaluate", "reference=x") == (0, "", "warning: a b\n")
-
-
-def test_a_log_record_is_one_line_and_a_traceback_is_whole() -> None:
-    formatter = LineFormatter("%(message)s")
-    record = logging.makeLogRecord({"msg": "a\nb\x1b"})
-    assert formatter.format(record) == "a b\\x1b"
-    try:
-        raise ValueError("odd")
-    except ValueError:
-        record = logging.makeLogRecord({"msg": "a", "exc_info": sys.exc_info()})
-    assert formatter.format(record).startswith("a\nTraceback")
-
-
-class BrokenStream(io.StringIO):
-    def write(self, _: str) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def test_a_full_stderr_does_not_stop_a_command(capsys: pytest.CaptureFixture[str]) -> None:
-    handler = StderrHandler(BrokenStream())
-    handler.handle(logging.makeLogRecord({"msg": "x"}))
-    assert capsys.readouterr().err == ""
-    handler.handle(logging.makeLogRecord({"msg": "%d", "args": ("x",)}))  # a bug is not hidden
-    assert "--- Logging error ---" in capsys.readouterr().err
-
-
-def test_a_log_file_takes_names_that_are_not_utf8(tmp_path: Path) -> None:
-    with log_file(tmp_path / "train.log"):
-        logging.getLogger().warning("%s", os.fsdecode(b"a\xff"))
-    assert (tmp_path / "train.log").read_text().endswith(" a\\udcff\n")
-
-
-def test_more_threads_than_processors_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "run", lambda *_, **__: 0)
-    assert "threads=1024 is more than the" in nmt("evaluate", "threads=1024").err
-    assert nmt("evaluate", "threads=1").err == ""
-
-
-def test_memory_that_is_full_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(*_: Any, **__: Any) -> int:
-        raise MemoryError("Unable to allocate 7 TiB")
-
-    monkeypatch.setattr(evaluate, "run", run)
-    assert error("evaluate") == "nmt: the computer's memory is full: lower search.batch_rows"
 
 
 @needs_dev_full

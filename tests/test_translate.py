@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from nmt.commands import translate
-from nmt.commands.settings import compose_settings, quote_paths, to_settings
+from nmt.commands.compose import compose_settings, to_settings
+from nmt.commands.paths import quote_paths
 from nmt.model.decoder import DecoderState
 from nmt.search.scorer import EncodedSource, ModelScorer
 from tests.commands import data_settings, error, nmt, train_settings, write_digits

@@ -1,41 +1,52 @@
 """`nmt COMMAND --help`: what a command does, the groups of conf/ that it takes, and every setting."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from enum import Enum
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
+from enum import StrEnum
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from nmt.commands.settings import SCHEMAS, compose_settings, group_options
-from nmt.config import conf_dir
-from nmt.plain import flatten
-from nmt.schema import Setting, settings_of, without_none
+from nmt.commands.arguments import QUICKSTART, SAYS_WHAT_TO_TRAIN, CommandLine
+from nmt.commands.compose import compose_settings
+from nmt.commands.keys import PRESETS, SCHEMAS
+from nmt.conf_files import about_option, conf_dir, first_comment, group_options
+from nmt.config import TrainCommand
+from nmt.plain import without_none
+from nmt.schema import Setting, settings_of
 
-_PREPARE_LOOKS_AT = ("data", "subword", "experiment")  # of the settings of nmt train, all of which it takes
+_USED_BY_PREPARE = ("data", "subword", *PRESETS)  # of the settings of nmt train, all of which it takes
+
+_QUICKSTART_RULE = (
+    f"Without settings of {', '.join(SAYS_WHAT_TO_TRAIN[:-1])} or {SAYS_WHAT_TO_TRAIN[-1]},",
+    f"{QUICKSTART} is taken: a small model of the built-in corpus, trained in minutes.",
+    "",
+)
 
 
-def show_help(command: str, overrides: Sequence[str]) -> None:
-    """Print a command's help; the values shown are those that the overrides come to."""
+def show_help(command: str, line: CommandLine) -> None:
+    """Print a command's help, with the values of this command line."""
     settings = settings_of(SCHEMAS[command])
     groups = [key for key in settings if group_options(key)]
-    if "training" in groups:
-        groups.append("experiment")
+    if SCHEMAS[command] is TrainCommand:
+        groups += PRESETS
     if command == "prepare":
-        groups = [group for group in groups if group in _PREPARE_LOOKS_AT]
-        settings = {key: value for key, value in settings.items() if key.partition(".")[0] in _PREPARE_LOOKS_AT}
+        groups = [group for group in groups if group in _USED_BY_PREPARE]
+        settings = {key: value for key, value in settings.items() if key.partition(".")[0] in _USED_BY_PREPARE}
     lines = [
-        *_header(conf_dir() / f"{command}.yaml"),
+        *first_comment(conf_dir() / f"{command}.yaml"),
         "",
         f"usage: nmt {command} [KEY=VALUE ...] [-m] [--cfg job]",
         "",
         "Groups of settings (GROUP=OPTION):",
         *(line for group in groups for line in _group_lines(group)),
         "",
-        "Settings (KEY=VALUE), as they are with this command line:",
-        *_setting_lines(settings, compose_settings(command, overrides)),
+        "Settings (KEY=VALUE), with the values of this command line:",
+        *_setting_lines(settings, compose_settings(command, line.for_composing)),
         "",
+        *(_QUICKSTART_RULE if SCHEMAS[command] is TrainCommand else ()),
         "Paths are taken as typed; ${seed} and the like stand for a setting. -m tries values with commas between them,",
         "one after the other; --cfg job shows the settings as YAML and ends.",
     ]
@@ -45,38 +56,42 @@ def show_help(command: str, overrides: Sequence[str]) -> None:
 def _group_lines(group: str) -> Iterator[str]:
     yield f"  {group}"
     for option in group_options(group):
-        about = "".join(_header(conf_dir() / group / f"{option}.yaml")[:1])
-        yield f"    {option:<18} {about}".rstrip()
+        yield f"    {option:<18} {about_option(group, option)}".rstrip()
 
 
-def _setting_lines(settings: Mapping[str, Setting], composed: Any) -> Iterator[str]:
-    plain: Any = OmegaConf.to_container(composed, throw_on_missing=False)
-    values = flatten(plain)
-    for key, setting in settings.items():
-        if key not in values:  # a group of settings, or one inside a group that is null
+def _setting_lines(settings: Mapping[str, Setting], composed: DictConfig) -> Iterator[str]:
+    for key, declared in settings.items():
+        parent = key.rpartition(".")[0]
+        is_group = is_dataclass(without_none(declared.kind))
+        if is_group or (parent and OmegaConf.select(composed, parent) is None):  # such as data.generate=null
             continue
-        yield f"  {f'{key}={_as_typed(values[key])}':<42} # {_about(setting)}"
+        yield f"  {f'{key}={as_typed(_value(composed, key))}':<42} # {describe_setting(declared)}"
 
 
-def _about(setting: Setting) -> str:
+def _value(composed: DictConfig, key: str) -> Any:
+    """Return the value of a setting; if it depends on one that is not given, its interpolation."""
+    try:
+        return OmegaConf.select(composed, key, throw_on_missing=True)
+    except OmegaConfBaseException:
+        node: Any = OmegaConf.to_container(composed, resolve=False)
+        for part in key.split("."):
+            node = node[part]
+        return node
+
+
+def describe_setting(declared: Setting) -> str:
     """Describe a setting, with its choices if the description does not name them all."""
-    kind = without_none(setting.kind)
-    choices = [choice.value for choice in kind] if isinstance(kind, type) and issubclass(kind, Enum) else []
-    if all(choice in setting.description for choice in choices):
-        return setting.description
-    return f"{setting.description} ({', '.join(choices)})"
+    kind = without_none(declared.kind)
+    choices = [choice.value for choice in kind] if isinstance(kind, type) and issubclass(kind, StrEnum) else []
+    if all(choice in declared.description for choice in choices):
+        return declared.description
+    return f"{declared.description} ({', '.join(choices)})"
 
 
-def _as_typed(value: Any) -> str:
-    if isinstance(value, list):
+def as_typed(value: Any) -> str:
+    """Write a value as one types it on the command line."""
+    if OmegaConf.is_list(value) or isinstance(value, list):
         return f"[{','.join(map(str, value))}]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return "(must be given)" if value == "???" else str(getattr(value, "value", value))
-
-
-def _header(file: Path) -> list[str]:
-    """Return the comment at the top of a file, line by line."""
-    lines = file.read_text(encoding="utf-8").splitlines()
-    first = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    return [line.removeprefix("#").strip() for line in lines[:first] if not line.startswith("# @")]

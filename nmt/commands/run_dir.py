@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from nmt.commands.streams import LineFormatter
+from nmt.commands.log import LineFormatter
 from nmt.errors import CheckpointError
 from nmt.files import RecordFile, remove, remove_temporaries
 

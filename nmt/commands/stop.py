@@ -1,4 +1,4 @@
-"""Signals that end a training run with a checkpoint."""
+"""Signals: the one that ends a command, and the first one that ends a training run with a checkpoint."""
 
 import os
 import signal
@@ -10,8 +10,15 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGUSR1)  # nohup lets its command ignore SIGHUP
 
 
+class Stopped(BaseException):
+    """The command ends because of a signal. Not an `Exception`, so that it ends a sweep, too."""
+
+    def __init__(self, signal_number: int) -> None:
+        self.signal_number = signal_number
+
+
 class StopFlag:
-    """Set by the first of the signals; the second one does what it did before."""
+    """Set by the first of the signals; a second one has its usual effect."""
 
     def __init__(self) -> None:
         self.signal_number = 0

@@ -1,34 +1,31 @@
-"""Standard streams as a command may find them: closed, full, or of another encoding; and the log on stderr.
+"""Standard streams as a command may find them: closed, full, or of another encoding.
 
 Results on stdout are UTF-8 whatever the locale. stderr shows what its encoding lacks as backslash escapes, as Python
-does by itself.
+does by default.
 """
 
-import errno
 import fcntl
 import io
-import logging
 import os
-import re
 import sys
-import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
+from nmt.commands.log import one_line, show_warnings_in_one_line
+from nmt.commands.os_errors import STDOUT_IS_CLOSED
+from nmt.errors import ConfigError
 from nmt.files import naming
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-STDOUT_IS_CLOSED = "stdout is closed: send it to a file or a pipe, or to /dev/null"
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
 
 def open_standard_streams() -> None:
-    """Let stdin, stdout and stderr exist, so that no file that is opened later takes the place of a closed one.
+    """Open closed standard streams, so that no file opened later gets the descriptor of one.
 
-    Reading a closed stdin and writing to a closed stdout fail as on a closed file; what a closed stderr gets is lost.
+    Reading a closed stdin and writing to a closed stdout fail as on a closed file; output to a closed stderr is lost.
     """
     for descriptor, unusable in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
@@ -39,7 +36,7 @@ def open_standard_streams() -> None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    if sys.stdout is sys.__stdout__:  # otherwise somebody, such as a test, collects what is written
+    if sys.stdout is sys.__stdout__:  # otherwise something else, such as a test, collects the output
         unbuffered = isinstance(sys.stdout, io.TextIOWrapper) and (
             sys.stdout.line_buffering or sys.stdout.write_through
         )
@@ -47,16 +44,51 @@ def open_standard_streams() -> None:
         sys.stdout = io.TextIOWrapper(raw, line_buffering=unbuffered)
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names that are not UTF-8 come out as they are
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-    warnings.formatwarning = _format_warning
+    show_warnings_in_one_line()
 
 
 def is_closed(stream: Any) -> bool:
-    """Tell whether a standard stream was closed at the start: `open_standard_streams` made it useless."""
+    """Tell whether a standard stream was closed at the start; `open_standard_streams` has made it unusable."""
     try:
         access = fcntl.fcntl(stream.fileno(), fcntl.F_GETFL) & os.O_ACCMODE
     except (AttributeError, OSError):  # no descriptor, as in a notebook
         return False
     return access == (os.O_WRONLY if stream is sys.stdin else os.O_RDONLY)
+
+
+@contextmanager
+def binary_stdout() -> Iterator[BinaryIO]:
+    """Yield stdout for bytes, whatever encoding the terminal has, and flush it, so that a full disk is noticed here.
+
+    Raises:
+        ConfigError: stdout is closed.
+        OSError: it cannot be written.
+    """
+    check_stdout()
+    sys.stdout.flush()
+    stream, buffer = sys.stdout.buffer, None
+    if isinstance(stream, io.RawIOBase):  # PYTHONUNBUFFERED: a write may take only a part, silently
+        stream = buffer = io.BufferedWriter(stream)
+    try:
+        with naming(Path("stdout")):
+            yield stream
+            stream.flush()
+    except OSError:
+        _flush(stream)
+        raise
+    finally:
+        if buffer is not None:
+            buffer.detach()
+
+
+def check_stdout() -> None:
+    """Refuse a closed stdout.
+
+    Raises:
+        ConfigError: it is closed.
+    """
+    if is_closed(sys.stdout):
+        raise ConfigError(STDOUT_IS_CLOSED)
 
 
 class _Stdout(io.FileIO):
@@ -67,9 +99,16 @@ class _Stdout(io.FileIO):
             return super().write(content)
 
 
-def flush_stdout() -> OSError | None:
-    """Flush stdout; return why that failed, after which stdout leads nowhere, or Python would complain at its end."""
-    return _flush(sys.stdout)
+def fail(message: str) -> NoReturn:
+    """Say what is wrong, in one line, and exit with status 1."""
+    print_error(f"nmt: {message}")
+    _flush(sys.stdout)
+    sys.exit(1)
+
+
+def shows_tracebacks() -> bool:
+    """Tell whether the user wants to see where errors come from, as Hydra's users do."""
+    return os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
 
 
 def print_error(message: str) -> None:
@@ -79,63 +118,10 @@ def print_error(message: str) -> None:
     _flush(sys.stderr)
 
 
-def one_line(text: str) -> str:
-    """Write a text as one line: line ends as spaces, other control characters and bytes that are not UTF-8 escaped."""
-    joined = re.sub(r"\s*\n\s*", " ", text.strip())
-    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), joined)
-
-
-class LineFormatter(logging.Formatter):
-    """Formats a record as one line; only a traceback takes more."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        return one_line(super().formatMessage(record))
-
-
-class StderrHandler(logging.StreamHandler[Any]):
-    """Logs to stderr as long as somebody reads it; a command goes on without."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handleError(record)
-
-
-_ADVICE = {
-    errno.ENOSPC: "free some space, or write elsewhere",
-    errno.EDQUOT: "free some space, or write elsewhere",
-    errno.EFBIG: "raise the limit on file sizes (ulimit -f), or write elsewhere",
-    errno.EROFS: "write elsewhere",
-    errno.EACCES: "change its permissions, or name another",
-    errno.EPERM: "change its permissions, or name another",
-    errno.ENAMETOOLONG: "give a shorter name",
-    errno.ELOOP: "its symbolic links lead in a circle, name another",
-    errno.ENOENT: "check the path",
-    errno.ENOTDIR: "check the path",
-    errno.EISDIR: "name a file in it",
-    errno.EMFILE: "raise the limit on open files (ulimit -n)",
-    errno.ENFILE: "close other programs, or raise the system's limit on open files",
-    errno.EIO: "check the disk",
-}
-
-
-def explain_os_error(error: OSError) -> str:
-    """Say which file could not be used, why, and what to do."""
-    name, reason = error.filename, error.strerror or str(error)
-    if error.errno == errno.EBADF and name == "stdout":
-        return STDOUT_IS_CLOSED
-    parts = ("" if name is None else str(name), reason, _ADVICE.get(error.errno or 0, ""))
-    return ": ".join(part for part in parts if part)
-
-
-def _flush(stream: Any) -> OSError | None:
+def _flush(stream: Any) -> None:
+    """Flush a stream; if that fails, what it still holds is discarded: Python would complain at exit."""
     try:
         stream.flush()
-    except OSError as error:
+    except OSError:
         with suppress(OSError):  # a stream of tests has no descriptor
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return error
-    return None
-
-
-def _format_warning(message: Warning | str, *_: object, **__: object) -> str:
-    return f"warning: {one_line(str(message))}\n"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 from sacrebleu import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest, Result
 
+from nmt.config import MAX_SAMPLES
 from nmt.errors import ConfigError, DataError
 from nmt.evaluation.tokenizer import BleuTokenizer, check_tokenizer
 
@@ -29,7 +30,6 @@ SignificanceTest = Literal["bootstrap", "randomization"]
 
 RESAMPLING_SEED = "12345"  # sacreBLEU's default; every signature with an interval or a test names it
 RANDOMIZATION_INTERVAL_SAMPLES = 1000  # sacreBLEU's default for bootstrap resamples
-MAX_SAMPLES = 100_000  # sacreBLEU's defaults are 1,000 resamples and 10,000 randomizations
 _BYTES_A_SAMPLED_SENTENCE = 8 + 4 * 24  # sacreBLEU keeps all samples: an index, and chrF++'s 24 counts in float32
 
 # The longest source of each bucket of `length_bucket`, in words; None: no limit.

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from nmt.config import EnsembleAverage, Implementation, SearchConfig, conf_dir
+from nmt.conf_files import conf_dir
+from nmt.config import EnsembleAverage, Implementation, SearchConfig
 from nmt.device import InferencePrecision
 from nmt.errors import ConfigError
 from nmt.plain import PlainError, from_plain, read_yaml, to_plain

@@ -30,11 +30,12 @@ import xxhash
 from safetensors import SafetensorError
 from torch import Tensor
 
-from nmt.config import ModelConfig, missing_settings, model_config, saved_config
+from nmt.config import ModelConfig
 from nmt.errors import CheckpointError, ConfigError, DamagedCheckpointError, DataError
 from nmt.files import atomic_folder, atomic_write, find_folder, remove_temporaries, restore_folder
 from nmt.model.seq2seq import Seq2Seq
 from nmt.plain import PlainError, flatten, from_plain, problems, shown
+from nmt.saved_config import missing_settings, model_config, saved_config
 from nmt.text.subword import SubwordModel
 from nmt.training.checkpoint_files import (
     check_finite,

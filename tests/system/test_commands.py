@@ -46,7 +46,7 @@ def long_run(digits: Path, run_dir: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_run_ended_by_a_signal_goes_on_bitwise(digits: Path, tmp_path: Path, number: int, status: int) -> None:
+def test_a_run_ended_by_a_signal_resumes_bitwise(digits: Path, tmp_path: Path, number: int, status: int) -> None:
     run_dir = tmp_path / "run"
     process = start("train", *long_run(digits, run_dir))
     wait_for(run_dir / "checkpoints" / "last", process)
@@ -82,7 +82,7 @@ def test_a_run_whose_terminal_is_closed_saves_and_stops(digits: Path, tmp_path: 
     assert "Traceback" not in log
 
 
-def test_a_kill_leaves_a_checkpoint_to_go_on_from(digits: Path, tmp_path: Path) -> None:
+def test_a_kill_leaves_a_checkpoint_to_resume(digits: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     settings = [*long_run(digits, run_dir), "training.checkpoint_every=1", "resume=true"]
     last = run_dir / "checkpoints" / "last"
@@ -98,7 +98,7 @@ def test_a_kill_leaves_a_checkpoint_to_go_on_from(digits: Path, tmp_path: Path) 
     assert load_checkpoint(last).info.update == update + 1
 
 
-def test_a_run_killed_before_its_first_checkpoint_starts_afresh(digits: Path, tmp_path: Path) -> None:
+def test_a_run_killed_before_its_first_checkpoint_starts_again(digits: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     process = start("train", *long_run(digits, run_dir), "training.checkpoint_every=100000")
     wait_for(run_dir / "config.yaml", process)
@@ -129,7 +129,7 @@ def test_corpora_are_prepared_by_two_jobs_at_once(tmp_path: Path) -> None:
     assert (err + other_err).count("learning") == 1
 
 
-def test_a_reader_that_goes_is_no_error(checkpoint: Path) -> None:
+def test_a_pipe_closed_downstream_is_no_error(checkpoint: Path) -> None:
     shell = f"yes one | head -n 20000 | {' '.join(NMT)} translate checkpoints={checkpoint} search=greedy threads=1 "
     shell += "search.window_lines=50 | head -n 1; echo ${PIPESTATUS[2]} ${PIPESTATUS[3]}"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=300, check=True)
@@ -143,7 +143,7 @@ def test_a_signal_leaves_the_earlier_output(checkpoint: Path, tmp_path: Path, nu
     output.write_text("earlier\n")
     process = start("translate", f"checkpoints={checkpoint}", f"output={output}", stdin=subprocess.PIPE)
     end = time.monotonic() + 120
-    while len(list(tmp_path.iterdir())) < 2:  # the file written aside
+    while len(list(tmp_path.iterdir())) < 2:  # the temporary file
         assert time.monotonic() < end
         time.sleep(0.05)
     process.send_signal(number)

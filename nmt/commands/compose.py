@@ -1,0 +1,67 @@
+"""conf/ and overrides -> the settings of a command."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from nmt.commands.keys import SCHEMAS
+from nmt.conf_files import conf_dir
+from nmt.errors import ConfigError
+from nmt.schema import check_settings
+
+
+def register_schemas() -> None:
+    """Tell Hydra the dataclass of each command."""
+    store = ConfigStore.instance()
+    for command, schema in SCHEMAS.items():
+        store.store(name=f"{command}_schema", node=schema)
+    # a value that becomes null if another setting has one
+    OmegaConf.register_new_resolver("nmt.unless", lambda other, value: value if other is None else None, replace=True)
+
+
+def compose_settings(command: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose a command's settings as Hydra would."""
+    with hydra_initialized():
+        return compose(command, overrides=list(overrides))
+
+
+@contextmanager
+def hydra_initialized() -> Iterator[None]:
+    """Let Hydra know conf/ and the schemas within the block."""
+    register_schemas()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        yield
+
+
+def check_schema(command: str, composed: DictConfig) -> None:
+    """Refuse a configuration of the user's (--config-name) that does not build on the command's own.
+
+    Raises:
+        ConfigError: saying what to do with it.
+    """
+    if OmegaConf.get_type(composed) is not SCHEMAS[command]:
+        raise ConfigError(
+            f"the file of --config-name must begin with 'defaults: [{command}, _self_]', but does not: add that line, "
+            "or use the file as FOLDER/experiment/NAME.yaml (first line '# @package _global_') by --config-dir=FOLDER "
+            "experiment=NAME"
+        )
+
+
+def to_settings(composed: DictConfig) -> tuple[Any, str]:
+    """Return plain settings and their YAML.
+
+    Raises:
+        ConfigError: naming every setting that must be given and is not, or that is out of its range.
+    """
+    if missing := sorted(OmegaConf.missing_keys(composed)):
+        are = "is" if len(missing) == 1 else "are"
+        raise ConfigError(f"{', '.join(missing)} must be given, but {are} not (--help shows all settings)")
+    settings = OmegaConf.to_object(composed)
+    check_settings(settings)
+    return settings, OmegaConf.to_yaml(composed, resolve=True)

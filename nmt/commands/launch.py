@@ -1,0 +1,68 @@
+"""A command line, handed to Hydra, which composes the settings and runs the jobs."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from nmt.commands.arguments import CommandLine, read_arguments
+from nmt.commands.compose import register_schemas
+from nmt.commands.explain import explain
+from nmt.commands.help import show_help
+from nmt.commands.jobs import Jobs
+from nmt.commands.streams import fail, shows_tracebacks
+from nmt.commands.sweep import check_sweep, sweep_folder
+from nmt.conf_files import conf_dir
+from nmt.errors import NmtError
+
+
+def launch(command: str, arguments: list[str]) -> int:
+    """Run a command and return its exit status; a user's mistake ends the process with one line and status 1."""
+    jobs = Jobs(command, shows_tracebacks=shows_tracebacks())
+    try:
+        line = read_arguments(command, arguments)
+        jobs.is_sweep, jobs.is_quickstart = line.is_sweep, line.is_quickstart
+        with _exceptions_come_through():
+            _hand_to_hydra(jobs, line)
+    except (NmtError, HydraException, OmegaConfBaseException, OSError, ValueError, YAMLError) as error:
+        if jobs.shows_tracebacks or error in jobs.crashes or isinstance(error, BrokenPipeError):
+            raise
+        fail(explain(error, command, arguments))
+    if jobs.num_failed:
+        fail(f"{jobs.num_failed} of {jobs.num_started} jobs failed")
+    if jobs.error is not None and jobs.shows_tracebacks:
+        raise jobs.error
+    if jobs.error is not None:
+        fail(explain(jobs.error, command, arguments))
+    return jobs.status
+
+
+def _hand_to_hydra(jobs: Jobs, line: CommandLine) -> None:
+    register_schemas()
+    if line.wants_help:
+        show_help(jobs.command, line)
+        return
+    if line.is_sweep:
+        check_sweep(jobs.command, line.for_composing)
+    with sweep_folder(line) as more_overrides:
+        sys.argv = [f"nmt {jobs.command}", *line.options, *line.overrides, *more_overrides]
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=jobs.command)(jobs.run)()
+
+
+@contextmanager
+def _exceptions_come_through() -> Iterator[None]:
+    """Let exceptions come through Hydra, which otherwise prints them on several lines and exits."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before

@@ -1,0 +1,93 @@
+"""Sweeps (-m): every job is composed and checked before the first one starts."""
+
+import itertools
+import math
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+
+from nmt.commands.arguments import CommandLine
+from nmt.commands.compose import hydra_initialized, to_settings
+from nmt.commands.overrides import MAX_JOBS, num_values
+from nmt.commands.paths import quote_path
+from nmt.errors import ConfigError
+from nmt.files import is_stream
+
+_READ_BY = {"translate": ("input",), "evaluate": ("source", "groups", "reference", "hypothesis")}
+
+
+def check_sweep(command: str, overrides: Sequence[str]) -> None:
+    """Compose every job of a sweep, and refuse one whose jobs would share a run directory or an output.
+
+    Raises:
+        ConfigError: naming the directory or file.
+    """
+    with hydra_initialized():
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())  # glob() needs the loader
+        by_key = {override.get_key_element(): override for override in parser.parse_overrides(list(overrides))}
+        num_jobs = math.prod(num_values(override) for override in by_key.values() if override.is_sweep_override())
+        if num_jobs > MAX_JOBS:
+            raise ConfigError(f"a sweep must have at most {MAX_JOBS:,} jobs, but this one has more: name fewer values")
+        composed = [compose(command, overrides=list(job)) for job in itertools.product(*map(_choices, by_key.values()))]
+    if command in _READ_BY:
+        _check_outputs(command, composed)
+    all_settings = [to_settings(settings)[0] for settings in composed]
+    if command == "train":
+        _check_run_dirs([settings.run_dir for settings in all_settings])
+
+
+@contextmanager
+def sweep_folder(line: CommandLine) -> Iterator[list[str]]:
+    """Give Hydra a folder for its own notes on a sweep, removed when the sweep ends, unless the user names one.
+
+    Yields:
+        overrides to add.
+    """
+    if not line.is_sweep or any(override.startswith("hydra.sweep.dir=") for override in line.overrides):
+        yield []
+        return
+    with tempfile.TemporaryDirectory(prefix="nmt-sweep-") as folder:
+        yield [f"hydra.sweep.dir={quote_path(folder)}"]
+
+
+def _choices(override: Override) -> list[str]:
+    """List the overrides of single jobs that an override stands for."""
+    values = override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
+    return [f"{override.get_key_element()}={value}" for value in values]
+
+
+def _check_run_dirs(run_dirs: Sequence[str]) -> None:
+    run_dir, count = Counter(map(os.path.realpath, run_dirs)).most_common(1)[0]
+    if count > 1:
+        raise ConfigError(
+            f"{count} jobs of this sweep would share the run directory {run_dir}: "
+            "give each its own, as in 'run_dir=runs/${model.name}-lr${optimizer.lr}-seed${seed}'"
+        )
+
+
+def _check_outputs(command: str, jobs: Sequence[Any]) -> None:
+    """Refuse jobs that write one file, or one that another reads, or that both read stdin."""
+    outputs = Counter(os.path.realpath(job.output) for job in jobs if job.output and not is_stream(Path(job.output)))
+    for output, count in outputs.items():
+        if count > 1:
+            raise ConfigError(
+                f"{count} jobs of this sweep would write {output}: "
+                "give each its own, as in 'output=out.beam${search.beam_size}'"
+            )
+    for job, setting in itertools.product(jobs, _READ_BY[command]):
+        for name in [job[setting]] if isinstance(job[setting], str) else job[setting] or ():
+            if os.path.realpath(name) in outputs:
+                raise ConfigError(f"{setting}={name} is the output of a job of this sweep: name another output")
+    if command == "translate" and sum(job.input is None for job in jobs) > 1:
+        raise ConfigError(
+            f"{len(jobs)} jobs of this sweep would read stdin, which can be read only once: give input=FILE"
+        )
