@@ -107,6 +107,25 @@ class Implementation(StrEnum):
     reference = "reference"
 
 
+class Metric(StrEnum):
+    bleu = "bleu"
+    chrf = "chrf"
+    chrf_plus_plus = "chrf++"
+    ter = "ter"
+
+
+class BleuTokenizer(StrEnum):
+    mteval_13a = "13a"
+    intl = "intl"
+    char = "char"
+    zh = "zh"
+    ja_mecab = "ja-mecab"
+    ko_mecab = "ko-mecab"
+    flores101 = "flores101"
+    flores200 = "flores200"
+    none = "none"
+
+
 class PairedTest(StrEnum):
     none = "none"
     bootstrap = "bootstrap"

@@ -91,7 +91,7 @@ def _files_of(checkpoints: Sequence[str]) -> Iterator[Source]:
     if not checkpoints:
         return
     # imported here because scoring files needs no torch
-    from nmt.training.checkpoint_store import resolve_checkpoint
+    from nmt.training.checkpoint_links import resolve_checkpoint
 
     for checkpoint in map(Path, checkpoints):
         with suppress(CheckpointError):  # loading it says what is wrong
@@ -107,7 +107,7 @@ def _texts_of_runs(checkpoints: Sequence[str]) -> Iterator[Source]:
     if not checkpoints:
         return
     from nmt.training.checkpoint import read_config
-    from nmt.training.checkpoint_store import read_checkpoint
+    from nmt.training.checkpoint_links import read_checkpoint
 
     for checkpoint in checkpoints:
         with suppress(CheckpointError, AttributeError, KeyError, TypeError):  # loading it says what is wrong

@@ -19,12 +19,15 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from functools import wraps
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 from unittest import mock
 
 import nmt.commands.train  # noqa: F401  # before the forks
 from nmt.commands import main as command_line
-from nmt.training.checkpoint_store import CheckpointStore, checkpoints_in, resolve_checkpoint
+from nmt.training import resume
+from nmt.training.checkpoint_links import checkpoints_in, resolve_checkpoint
+from nmt.training.checkpoint_store import CheckpointStore
 from nmt.training.trainer import Trainer
 
 ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -46,8 +49,8 @@ class Stage(IntEnum):
     ending = 9
 
 
-STAGES: list[tuple[type, str, Stage]] = [
-    (CheckpointStore, "recover", Stage.recovering),
+STAGES: list[tuple[type | ModuleType, str, Stage]] = [
+    (resume, "recover", Stage.recovering),
     (Trainer, "run", Stage.training),
     (Trainer, "_update", Stage.updating),
     (Trainer, "_validate", Stage.validating),

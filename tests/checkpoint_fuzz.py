@@ -1,7 +1,7 @@
-"""Checkpoints damaged at random: what comes of loading them?
+"""Checkpoints with random damage: what happens when they are loaded?
 
 `accident` changes one file as failing disks, transfers and editors do: nmt must refuse it, or load what was saved.
-`edit` changes one value, as somebody does who knows the format and writes hashes to match
+`edit` changes one value, as somebody would who knows the format, and writes matching hashes
 (`tests.checkpoints.rehash`): then nmt may load something else, but must end cleanly.
 """
 
@@ -114,7 +114,7 @@ def outcome(checkpoint: Path, use: Callable[[Path], None] | None = None) -> str:
 
     Raises:
         AssertionError: the refusal is no good message.
-        Exception: what nobody has thought of.
+        Exception: an error that is not handled.
     """
     try:
         loaded, snapshot = load_checkpoint(checkpoint), load_snapshot(checkpoint)

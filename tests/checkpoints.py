@@ -1,4 +1,4 @@
-"""Checkpoints that somebody has edited, with hashes to match."""
+"""Edited checkpoints with matching hashes."""
 
 import hashlib
 import json
@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from nmt.training.checkpoint import _hash_of
 from nmt.training.checkpoint_files import hash_file
+from nmt.training.checkpoint_format import hash_of
 
 
 def edit_json(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -19,7 +19,7 @@ def edit_json(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 def edit_config(checkpoint: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change a checkpoint's settings as a stranger would who knows the format."""
+    """Change a checkpoint's settings and write matching hashes."""
     file = checkpoint / "config.yaml"
     config = yaml.safe_load(file.read_text(encoding="utf-8"))
     change(config)
@@ -28,11 +28,11 @@ def edit_config(checkpoint: Path, change: Callable[[dict[str, Any]], object]) ->
 
 
 def rehash(checkpoint: Path, *, fingerprints: bool = True, files: object = ...) -> None:
-    """Write the hashes of a checkpoint's files as they are now, so that only what they hold can be wrong.
+    """Write the hashes of a checkpoint's current files, so that only their contents can be wrong.
 
     Args:
         fingerprints: those of the subword models as well.
-        files: what stands in the place of the hashes.
+        files: replaces the hashes.
     """
 
     def change(values: dict[str, Any]) -> None:
@@ -43,6 +43,6 @@ def rehash(checkpoint: Path, *, fingerprints: bool = True, files: object = ...) 
         for side in ("src", "tgt") if fingerprints else ():
             content = (checkpoint / f"{side}.subword").read_bytes()
             values[f"{side}_subword_fingerprint"] = hashlib.sha256(content).hexdigest()
-        values["hash"] = _hash_of(values)
+        values["hash"] = hash_of(values)
 
     edit_json(checkpoint / "checkpoint.json", change)

@@ -1,17 +1,18 @@
 """Tiny models, corpora and subword models that several tests share."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
 import torch
 
-from nmt.config import BatchingConfig, BatchUnit, ModelConfig, SourceOrder
+from nmt.config import BatchingConfig, BatchUnit, ModelConfig, Normalization, SourceOrder, SubwordKind, Tokenizer
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.corpus.manifest import SplitReport
 from nmt.model.seq2seq import Seq2Seq, initialize
-from nmt.text.subword import SubwordModel, SubwordSpec, learn_subword
+from nmt.text.subword import EOS_ID, SubwordModel
+from nmt.text.subword_learning import SubwordSpec, learn_subword
 
 Ids = list[int]
 Pair = tuple[Ids, Ids]
@@ -54,14 +55,14 @@ def tiny_model(
 def corpus_of(pairs: Sequence[Pair]) -> BinarizedCorpus:
     """Make a corpus in memory from ids without BOS and EOS."""
     src_ids, tgt_ids = (np.array([token for pair in pairs for token in pair[side]], np.uint16) for side in (0, 1))
-    src_len_P, tgt_len_P = (np.array([len(pair[side]) for pair in pairs], np.int32) for side in (0, 1))
+    src_lens, tgt_lens = (np.array([len(pair[side]) for pair in pairs], np.int32) for side in (0, 1))
     return BinarizedCorpus(
         src_ids=src_ids,
         tgt_ids=tgt_ids,
-        src_len_P=src_len_P,
-        tgt_len_P=tgt_len_P,
-        src_offset_P=np.cumsum(src_len_P, dtype=np.int64) - src_len_P,
-        tgt_offset_P=np.cumsum(tgt_len_P, dtype=np.int64) - tgt_len_P,
+        src_lens=src_lens,
+        tgt_lens=tgt_lens,
+        src_offsets=np.cumsum(src_lens, dtype=np.int64) - src_lens,
+        tgt_offsets=np.cumsum(tgt_lens, dtype=np.int64) - tgt_lens,
         report=SplitReport(len(pairs), len(pairs), {}, len(src_ids), len(tgt_ids), 0, 0),
     )
 
@@ -79,13 +80,19 @@ def random_pairs(num_pairs: int, *, max_len: int, vocab_size: int = 11, seed: in
 def tiny_subword(lines: tuple[str, ...] = tuple(DIGITS), *, lang: str = "en") -> SubwordModel:
     """Learn characters: the four specials, the space and what the lines hold."""
     spec = SubwordSpec(
-        kind="char",
+        kind=SubwordKind.char,
         vocab_size=100,
         byte_fallback=False,
-        normalization="nmt_nfkc",
-        tokenizer="none",
+        normalization=Normalization.nmt_nfkc,
+        tokenizer=Tokenizer.none,
         character_coverage=1.0,
         max_sentences=100,
         seed=1,
     )
     return learn_subword(lines, spec, lang=lang)
+
+
+def pieces(model: SubwordModel, ids: Iterable[int]) -> list[str]:
+    """Return the subwords of ids; "▁" marks the beginning of a word."""
+    specials = ("<pad>", "<unk>", "<s>", "</s>")
+    return [specials[i] if i <= EOS_ID else model._sp.id_to_piece(model._sp_of_ours[i]) for i in map(int, ids)]

@@ -31,20 +31,20 @@ BOTH_UNITS = pytest.mark.parametrize("config", [TOKENS, SENTENCES], ids=["tokens
 
 
 def realistic_lengths(num_pairs: int) -> tuple[Indices, Indices]:
-    """Draw lengths like those of captions: sources of about 13 subwords, targets a little longer and not too unlike."""
+    """Make random lengths like those of captions: sources of about 13 subwords, and slightly longer targets."""
     rng = np.random.default_rng(1)
-    src_len_P = np.clip(rng.lognormal(2.5, 0.4, num_pairs), 1, 48).astype(np.int64)
-    tgt_len_P = np.clip(rng.normal(1.1 * src_len_P, 0.2 * src_len_P), 1, 48).astype(np.int64)
-    return src_len_P, tgt_len_P
+    src_lens = np.clip(rng.lognormal(2.5, 0.4, num_pairs), 1, 48).astype(np.int64)
+    tgt_lens = np.clip(rng.normal(1.1 * src_lens, 0.2 * src_lens), 1, 48).astype(np.int64)
+    return src_lens, tgt_lens
 
 
 def plan(config: BatchingConfig, *, seed: int = 1, epoch: int = 0, num_pairs: int = 2000) -> list[list[int]]:
-    src_len_P, tgt_len_P = realistic_lengths(num_pairs)
-    return [batch.tolist() for batch in plan_epoch(src_len_P, tgt_len_P, config, seed=seed, epoch=epoch)]
+    src_lens, tgt_lens = realistic_lengths(num_pairs)
+    return [batch.tolist() for batch in plan_epoch(src_lens, tgt_lens, config, seed=seed, epoch=epoch)]
 
 
 def sentences_of(batch: Batch) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Read the pairs back out of a batch, without BOS and EOS."""
+    """Return the pairs of a batch, without BOS and EOS."""
     tgt: list[list[int]] = [[] for _ in range(batch.num_sentences)]
     for token, position in zip(batch.tgt_token_M.tolist(), batch.tgt_position_M.tolist(), strict=True):
         tgt[position % batch.num_sentences].append(token)
@@ -99,34 +99,34 @@ def test_other_epochs_and_seeds_have_other_orders(config: BatchingConfig) -> Non
 
 
 def test_the_order_of_batches_has_nothing_to_do_with_length() -> None:
-    src_len_P, _ = realistic_lengths(2000)
-    mean_lengths = [float(src_len_P[batch].mean()) for batch in plan(TOKENS)]
+    src_lens, _ = realistic_lengths(2000)
+    mean_lengths = [float(src_lens[batch].mean()) for batch in plan(TOKENS)]
     correlation = np.corrcoef(mean_lengths, np.arange(len(mean_lengths)))[0, 1]
     assert abs(correlation) < 0.3
 
 
 def test_a_batch_never_exceeds_its_tokens() -> None:
-    src_len_P, tgt_len_P = realistic_lengths(2000)
+    src_lens, tgt_lens = realistic_lengths(2000)
     for batch in plan(TOKENS):
-        longest = max(src_len_P[batch].max(), tgt_len_P[batch].max()) + 1
+        longest = max(src_lens[batch].max(), tgt_lens[batch].max()) + 1
         assert len(batch) * longest <= TOKENS.size
 
 
 def test_a_pair_too_long_for_any_batch_stands_alone() -> None:
-    src_len_P, tgt_len_P = np.array([3, 3, 30, 3]), np.array([3, 50, 3, 3])
-    batches = plan_epoch(src_len_P, tgt_len_P, replace(TOKENS, size=20, min_sentences=4), seed=1, epoch=0)
+    src_lens, tgt_lens = np.array([3, 3, 30, 3]), np.array([3, 50, 3, 3])
+    batches = plan_epoch(src_lens, tgt_lens, replace(TOKENS, size=20, min_sentences=4), seed=1, epoch=0)
     assert sorted(sorted(batch.tolist()) for batch in batches) == [[0, 3], [1], [2]]
 
 
 def test_batches_are_as_large_as_their_tokens_allow() -> None:
     rng = np.random.default_rng(1)
-    order, cost_P = rng.permutation(500), rng.integers(1, 40, 500)  # in no order, as leftovers of several lengths
-    batches = _cut(order, cost_P, 100)
+    order, costs = rng.permutation(500), rng.integers(1, 40, 500)  # in no order, as leftovers of several lengths
+    batches = _cut(order, costs, 100)
     assert np.array_equal(np.concatenate(batches), order)
     for batch, following in pairwise(batches):
         with_next = np.append(batch, following[0])
-        assert len(batch) == 1 or len(batch) * cost_P[batch].max() <= 100
-        assert len(with_next) * cost_P[with_next].max() > 100
+        assert len(batch) == 1 or len(batch) * costs[batch].max() <= 100
+        assert len(with_next) * costs[with_next].max() > 100
 
 
 def test_a_batch_never_exceeds_its_sentences() -> None:
@@ -137,26 +137,26 @@ def test_a_batch_never_exceeds_its_sentences() -> None:
 
 @pytest.mark.parametrize("config", [replace(TOKENS, size=49 * 9), SENTENCES], ids=["tokens", "sentences"])
 def test_source_lengths_are_equal_in_all_but_merged_leftovers(config: BatchingConfig) -> None:
-    src_len_P, _ = realistic_lengths(2000)
+    src_lens, _ = realistic_lengths(2000)
     batches = plan(config)
-    mixed = [batch for batch in batches if len(set(src_len_P[batch].tolist())) > 1]
+    mixed = [batch for batch in batches if len(set(src_lens[batch].tolist())) > 1]
     assert 0 < len(mixed) < len(batches) / 4
-    leftovers = Counter(int(src_len_P[pair]) for batch in mixed for pair in batch)
+    leftovers = Counter(int(src_lens[pair]) for batch in mixed for pair in batch)
     # the budget lets every length fill a batch, so that only the last batch of a length can be too small
     assert max(leftovers.values()) < config.min_sentences
     for batch in mixed:  # of neighbouring lengths: none between them is missing
-        lengths = sorted(set(src_len_P[batch].tolist()))
+        lengths = sorted(set(src_lens[batch].tolist()))
         assert not [length for length in leftovers if lengths[0] < length < lengths[-1] and length not in lengths]
 
 
 def test_a_full_batch_is_large_enough_however_few_sentences_it_may_have() -> None:
-    """Batches of four sentences are not leftovers for want of `min_sentences=8`: they stay of one length."""
-    src_len_P, tgt_len_P = np.array([3] * 6 + [5] * 6), np.arange(12)
-    batches = plan_epoch(src_len_P, tgt_len_P, replace(SENTENCES, size=4, min_sentences=8), seed=1, epoch=0)
+    """Batches of four sentences are not leftovers because of `min_sentences=8`: they keep one length."""
+    src_lens, tgt_lens = np.array([3] * 6 + [5] * 6), np.arange(12)
+    batches = plan_epoch(src_lens, tgt_lens, replace(SENTENCES, size=4, min_sentences=8), seed=1, epoch=0)
     assert sorted(sorted(batch.tolist()) for batch in batches) == [[0, 1, 2, 3], [4, 5, 10, 11], [6, 7, 8, 9]]
     # three of a length are too few for a batch: they merge
-    src_len_P = np.array([3, 3, 3, 5, 5, 5, 9, 9, 9])
-    batches = plan_epoch(src_len_P, np.arange(9), replace(SENTENCES, size=4, min_sentences=8), seed=1, epoch=0)
+    src_lens = np.array([3, 3, 3, 5, 5, 5, 9, 9, 9])
+    batches = plan_epoch(src_lens, np.arange(9), replace(SENTENCES, size=4, min_sentences=8), seed=1, epoch=0)
     assert sorted(sorted(batch.tolist()) for batch in batches) == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
 
 
@@ -174,25 +174,25 @@ LENGTHS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1
 def test_whatever_the_lengths_each_pair_comes_once_and_no_batch_is_too_large(
     lengths: list[tuple[int, int]], unit: BatchUnit, size: int, min_sentences: int, seed: int
 ) -> None:
-    src_len_P, tgt_len_P = (np.array(side, dtype=np.int64) for side in zip(*lengths, strict=True))
+    src_lens, tgt_lens = (np.array(side, dtype=np.int64) for side in zip(*lengths, strict=True))
     config = BatchingConfig(unit=unit, size=size, min_sentences=min_sentences)
-    batches = plan_epoch(src_len_P, tgt_len_P, config, seed=seed, epoch=0)
+    batches = plan_epoch(src_lens, tgt_lens, config, seed=seed, epoch=0)
     assert sorted(pair for batch in batches for pair in batch.tolist()) == list(range(len(lengths)))
     for batch in batches:
-        longest = 1 + int(max(src_len_P[batch].max(), tgt_len_P[batch].max()))
+        longest = 1 + int(max(src_lens[batch].max(), tgt_lens[batch].max()))
         cost = len(batch) * (longest if unit == BatchUnit.tokens else 1)
         assert len(batch) == 1 or cost <= size
-        assert (np.diff(src_len_P[batch]) >= 0).all()  # shorter sources first, leftovers of several lengths included
+        assert (np.diff(src_lens[batch]) >= 0).all()  # shorter sources first, leftovers of several lengths included
 
 
 def test_padding_is_a_small_share() -> None:
-    src_len_P, tgt_len_P = realistic_lengths(20_000)
+    src_lens, tgt_lens = realistic_lengths(20_000)
     real = positions = 0
     config = BatchingConfig(unit=BatchUnit.tokens, size=2600, min_sentences=16)
-    for batch in plan_epoch(src_len_P, tgt_len_P, config, seed=1, epoch=0):
-        for len_P in (src_len_P, tgt_len_P):
-            real += int((len_P[batch] + 1).sum())
-            positions += len(batch) * int(len_P[batch].max() + 1)
+    for batch in plan_epoch(src_lens, tgt_lens, config, seed=1, epoch=0):
+        for lens in (src_lens, tgt_lens):
+            real += int((lens[batch] + 1).sum())
+            positions += len(batch) * int(lens[batch].max() + 1)
     assert 1 - real / positions < 0.05
 
 

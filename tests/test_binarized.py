@@ -10,19 +10,23 @@ import numpy as np
 import pytest
 
 import nmt.corpus.binarized as binarized_module
-from nmt.corpus.binarized import BinarizedCorpus, NumProcesses, PairLimits, open_split, write_split
+import nmt.corpus.binarizer as binarizer_module
+from nmt.config import Normalization, SubwordKind, Tokenizer
+from nmt.corpus.binarized import BinarizedCorpus, id_dtype, open_split
+from nmt.corpus.binarizer import NumProcesses, PairLimits, write_split
 from nmt.corpus.manifest import Manifest, SplitReport, read_manifest, write_manifest
 from nmt.errors import DataError
 from nmt.text.parallel import SentencePair
-from nmt.text.subword import UNK_ID, SubwordModel, SubwordSpec, learn_subword
+from nmt.text.subword import UNK_ID, SubwordModel
+from nmt.text.subword_learning import SubwordSpec, learn_subword
 from nmt.text.subword_process import SubwordProcess
 
 SPEC = SubwordSpec(
-    kind="char",
+    kind=SubwordKind.char,
     vocab_size=100,
     byte_fallback=False,
-    normalization="nmt_nfkc",
-    tokenizer="none",
+    normalization=Normalization.nmt_nfkc,
+    tokenizer=Tokenizer.none,
     character_coverage=1.0,
     max_sentences=1000,
     seed=1,
@@ -73,11 +77,11 @@ def test_what_was_written_is_read(corpus_dir: Path, src_subword: SubwordModel, t
         assert corpus.tgt(index).tolist() == tgt_subword.encode(pair.tgt)
     assert corpus.src(-1).tolist() == src_subword.encode("a")
     assert tgt_subword.decode(corpus.tgt(3).tolist()) == "une histoire"
-    # "▁" stands before each word and counts
-    assert corpus.src_len_P.tolist() == [6, 0, 6, 2]
-    assert corpus.tgt_len_P.tolist() == [8, 0, 8, 13]
-    assert corpus.src_offset_P.tolist() == [0, 6, 6, 12]
-    assert corpus.tgt_offset_P.tolist() == [0, 8, 8, 16]
+    # "▁" precedes each word and counts
+    assert corpus.src_lens.tolist() == [6, 0, 6, 2]
+    assert corpus.tgt_lens.tolist() == [8, 0, 8, 13]
+    assert corpus.src_offsets.tolist() == [0, 6, 6, 12]
+    assert corpus.tgt_offsets.tolist() == [0, 8, 8, 16]
 
 
 def test_the_report_counts_what_was_kept(corpus_dir: Path) -> None:
@@ -96,7 +100,7 @@ def test_the_report_counts_what_was_kept(corpus_dir: Path) -> None:
 
 def test_types_and_sizes_are_small_and_fixed(corpus_dir: Path) -> None:
     corpus = open_split(corpus_dir, "train", fingerprint=None)
-    dtypes = [corpus.src_ids.dtype, corpus.tgt_ids.dtype, corpus.src_len_P.dtype, corpus.src_offset_P.dtype]
+    dtypes = [corpus.src_ids.dtype, corpus.tgt_ids.dtype, corpus.src_lens.dtype, corpus.src_offsets.dtype]
     assert dtypes == [np.uint16, np.uint16, np.int32, np.int64]
     sizes = {path.name: path.stat().st_size for path in corpus_dir.glob("train.*")}
     assert sizes == {
@@ -111,7 +115,7 @@ def test_types_and_sizes_are_small_and_fixed(corpus_dir: Path) -> None:
 
 @pytest.mark.parametrize(("vocab_size", "dtype"), [(5, np.uint16), (1 << 16, np.uint16), ((1 << 16) + 1, np.uint32)])
 def test_ids_take_two_bytes_where_they_fit(vocab_size: int, dtype: type) -> None:
-    assert binarized_module._id_dtype(vocab_size) == dtype
+    assert id_dtype(vocab_size) == dtype
 
 
 def test_large_vocabularies_take_four_bytes(tmp_path: Path, tgt_subword: SubwordModel) -> None:
@@ -130,7 +134,7 @@ def test_large_vocabularies_take_four_bytes(tmp_path: Path, tgt_subword: Subword
 
 def test_a_corpus_is_mapped_and_cannot_be_written(corpus_dir: Path) -> None:
     corpus = open_split(corpus_dir, "train", fingerprint=None)
-    for array in (corpus.src_ids, corpus.tgt_ids, corpus.src_len_P, corpus.tgt_offset_P, corpus.src(0)):
+    for array in (corpus.src_ids, corpus.tgt_ids, corpus.src_lens, corpus.tgt_offsets, corpus.src(0)):
         assert not array.flags.writeable
         assert type(array) is np.ndarray
         with pytest.raises(ValueError, match="read-only"):
@@ -160,7 +164,7 @@ def test_the_size_of_blocks_changes_nothing(
     pairs = [SentencePair("a b c d "[: n % 8], "x" * (n % 23)) for n in range(100)]
     written = []
     for block in (1, 7, 100, 1000):
-        monkeypatch.setattr(binarized_module, "_PAIRS_A_BLOCK", block)
+        monkeypatch.setattr(binarizer_module, "_PAIRS_A_BLOCK", block)
         directory = tmp_path / str(block)
         report = write_split(
             iter(pairs), directory, "train", src_subword=src_subword, tgt_subword=tgt_subword, limits=LIMITS
@@ -171,7 +175,7 @@ def test_the_size_of_blocks_changes_nothing(
 
 
 def test_progress_and_pairs_go_block_by_block(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binarized_module, "_PAIRS_A_BLOCK", 40)
+    monkeypatch.setattr(binarizer_module, "_PAIRS_A_BLOCK", 40)
     num_taken, progress = 0, []
 
     def pairs() -> Iterator[SentencePair]:
@@ -199,8 +203,8 @@ def test_two_processes_write_what_one_does(
             started.append(subword)
             super().__init__(subword)
 
-    monkeypatch.setattr(binarized_module, "_PAIRS_A_BLOCK", 10)
-    monkeypatch.setattr(binarized_module, "SubwordProcess", Process)
+    monkeypatch.setattr(binarizer_module, "_PAIRS_A_BLOCK", 10)
+    monkeypatch.setattr(binarizer_module, "SubwordProcess", Process)
     pairs = [SentencePair("a b c d "[: n % 8], "xy ÿ"[: n % 5] * (n % 7)) for n in range(num_pairs)]
     written: list[tuple[SplitReport, dict[str, bytes]]] = []
     progress: list[int] = []
@@ -235,8 +239,8 @@ def test_two_processes_raise_what_one_does_and_leave_none_behind(write: Any, mon
         yield from [SentencePair("a", "b")] * num_pairs
         raise DataError("train.en ends at line 35")
 
-    monkeypatch.setattr(binarized_module, "_PAIRS_A_BLOCK", 10)
-    monkeypatch.setattr(binarized_module, "SubwordProcess", Process)
+    monkeypatch.setattr(binarizer_module, "_PAIRS_A_BLOCK", 10)
+    monkeypatch.setattr(binarizer_module, "SubwordProcess", Process)
     for num_pairs in (25, 35):  # before the second process is needed, and while it is at work
         with pytest.raises(DataError, match=r"^train\.en ends at line 35$"):
             write(pairs(num_pairs), num_processes=2)
@@ -314,7 +318,7 @@ def test_without_limits_every_pair_is_kept(
     assert (corpus.num_pairs, corpus.src(1).tolist(), corpus.tgt_ids.tolist()) == (2, [], [])
 
 
-def test_splits_stand_side_by_side(corpus_dir: Path, src_subword: SubwordModel, tgt_subword: SubwordModel) -> None:
+def test_splits_share_a_folder(corpus_dir: Path, src_subword: SubwordModel, tgt_subword: SubwordModel) -> None:
     dev = write_split(
         PAIRS[:1], corpus_dir, "dev", src_subword=src_subword, tgt_subword=tgt_subword, limits=None, progress=None
     )
@@ -353,7 +357,7 @@ def test_a_wrong_fingerprint_is_refused(corpus_dir: Path) -> None:
 
 
 def test_a_directory_without_manifest_is_no_corpus(tmp_path: Path, write: Any) -> None:
-    write(PAIRS)  # as after a preparation that was stopped
+    write(PAIRS)  # as after an interrupted preparation
     message = r"is not a prepared corpus \(manifest\.json is missing\): run nmt prepare"
     for directory in (tmp_path, tmp_path / "gone", tmp_path / "train.src.ids"):
         with pytest.raises(DataError, match=message):
@@ -396,7 +400,7 @@ def test_a_corpus_of_format_1_opens(corpus_dir: Path) -> None:
     before = open_split(corpus_dir, "train", fingerprint="f" * 64)
     as_format_1(corpus_dir)
     after = open_split(corpus_dir, "train", fingerprint="f" * 64)
-    for name in ("src_ids", "src_len_P", "src_offset_P", "tgt_ids", "tgt_len_P", "tgt_offset_P"):
+    for name in ("src_ids", "src_lens", "src_offsets", "tgt_ids", "tgt_lens", "tgt_offsets"):
         assert np.array_equal(getattr(before, name), getattr(after, name))
     assert after.report == replace(before.report, checksums={})
 

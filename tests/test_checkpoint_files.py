@@ -1,4 +1,4 @@
-"""The files of a checkpoint: a flipped bit is noticed and named, and no file of a stranger hangs or crashes nmt."""
+"""The files of a checkpoint: a flipped bit is noticed, and no file of a stranger makes nmt hang or crash."""
 
 import json
 import os
@@ -82,14 +82,14 @@ def test_a_name_among_the_hashes_leads_to_no_other_file(saved: Path) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_links_to_files_are_followed(saved: Path, tmp_path: Path, name: str) -> None:
-    (saved / name).rename(tmp_path / "blob")  # as caches of models lay them out
+    (saved / name).rename(tmp_path / "blob")  # as model caches store them
     (saved / name).symlink_to(tmp_path / "blob")
     read_all(saved)
 
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "loop"])
-def test_what_is_no_file_is_refused_at_once(saved: Path, name: str, kind: str) -> None:
+def test_anything_but_a_regular_file_is_refused_at_once(saved: Path, name: str, kind: str) -> None:
     file = saved / name
     file.unlink()
     if kind == "pipe":
@@ -175,7 +175,7 @@ def test_tensors_are_mapped_not_read(tmp_path: Path) -> None:
             pytest.skip("a file system without such large files")
     try:
         assert load_tensors(file)["a"].numel() == num_bytes // 4
-    except DamagedCheckpointError as error:  # a machine that maps no more than it has
+    except DamagedCheckpointError as error:  # a machine that maps no more than its memory
         assert "cannot be read" in str(error)  # noqa: PT017
 
 
@@ -187,7 +187,7 @@ def test_a_header_larger_than_that_of_any_model_is_refused(tmp_path: Path) -> No
         load_tensors(tmp_path / "file")
 
 
-def test_what_is_not_finite_is_named_wherever_it_is(tmp_path: Path) -> None:
+def test_a_tensor_that_is_not_finite_is_named(tmp_path: Path) -> None:
     for place in (0, 4999, 9999):
         for value in (float("nan"), float("inf"), -float("inf")):
             tensor = torch.full((100, 100), 3e38)  # whose sum would not be finite

@@ -1,4 +1,4 @@
-"""Compressed text is text; what is damaged, or something else, is told apart."""
+"""Compressed text is text; damaged files and archives are recognized."""
 
 import bz2
 import gzip
@@ -24,7 +24,7 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 def zstd_like(content: bytes) -> bytes:
-    """Compress as zstd might: its magic number, then something that ends by itself."""
+    """Imitate zstd: its magic number, then data with an end of their own."""
     return ZSTD_MAGIC + zlib.compress(content)
 
 
@@ -33,7 +33,7 @@ class FakeError(Exception):
 
 
 class FakeDecompressor:
-    """Reads `zstd_like` as the decompressors of zstd's libraries do."""
+    """Decompresses `zstd_like` like the libraries of zstd."""
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj()
@@ -59,7 +59,7 @@ class FakeDecompressor:
 
 
 def install_zstd(monkeypatch: pytest.MonkeyPatch, library: str | None) -> None:
-    """Let one of the two libraries be there, or none."""
+    """Install one of the two libraries, or none."""
     modules: dict[str, ModuleType | None] = dict.fromkeys(("compression", "compression.zstd", "zstandard"))
     if library is not None:
         module = ModuleType(library)
@@ -103,11 +103,11 @@ def test_compressed_text_is_text_from_files_and_pipes(tmp_path: Path, compress: 
 
 
 def test_streams_one_after_the_other_are_read_whole(tmp_path: Path, compress: Compress) -> None:
-    content = compress(b"one\nt") + compress(b"") + compress(b"wo\n") + b"\0" * 8  # padding, as of a tape
+    content = compress(b"one\nt") + compress(b"") + compress(b"wo\n") + b"\0" * 8  # padding, as on a tape
     assert list(read_lines(write(tmp_path / "text", content))) == ["one", "two"]
 
 
-def test_compressed_text_that_is_cut_short_or_damaged_is_one_line(tmp_path: Path, compress: Compress) -> None:
+def test_truncated_or_damaged_compressed_text_is_one_line(tmp_path: Path, compress: Compress) -> None:
     whole = compress(CONTENT)
     middle = len(whole) // 2
     cases = {
@@ -118,7 +118,7 @@ def test_compressed_text_that_is_cut_short_or_damaged_is_one_line(tmp_path: Path
         "changed": whole[:middle] + bytes(byte ^ 255 for byte in whole[middle : middle + 50]) + whole[middle + 50 :],
     }
     for name, content in cases.items():
-        message = rf"{name} is damaged or cut short after line \d+ \(.+\): copy or download it again"
+        message = rf"{name} is damaged or truncated( after line [1-9]\d*)? \(.+\): copy or download it again"
         with pytest.raises(DataError, match=message):
             list(read_lines(write(tmp_path / name, content)))
 
@@ -158,5 +158,5 @@ def test_zstd_is_read_by_the_library_that_is_installed(tmp_path: Path) -> None:
     # what `zstd` makes of "one\ntwo\n"
     frame = bytes.fromhex("28b52ffd04584100006f6e650a74776f0ae6a60e40")
     assert list(read_lines(write(tmp_path / "text", frame + frame))) == ["one", "two"] * 2
-    with pytest.raises(DataError, match="is damaged or cut short after line 2"):
+    with pytest.raises(DataError, match="is damaged or truncated after line 2"):
         list(read_lines(write(tmp_path / "text", frame[:-1])))

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nmt.corpus.binarized import PairLimits, write_split
+from nmt.config import Normalization, SubwordKind, Tokenizer
+from nmt.corpus.binarizer import PairLimits, write_split
 from nmt.corpus.manifest import write_manifest
 from nmt.corpus.prepare import PreparedCorpus
 from nmt.errors import DataError
 from nmt.text.parallel import SentencePair
-from nmt.text.subword import SubwordSpec, learn_subword
+from nmt.text.subword_learning import SubwordSpec, learn_subword
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,11 +29,11 @@ ODD_VALUES = [None, True, -1, 0, 3, 2**31, 10**30, 1.5, float("nan"), "", "x", "
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fuzz") / "corpus"
     spec = SubwordSpec(
-        kind="char",
+        kind=SubwordKind.char,
         vocab_size=50,
         byte_fallback=False,
-        normalization="nfc",
-        tokenizer="none",
+        normalization=Normalization.nfc,
+        tokenizer=Tokenizer.none,
         character_coverage=1.0,
         max_sentences=100,
         seed=1,
@@ -94,7 +95,7 @@ def exchange(path: Path, rng: random.Random) -> None:
 
 
 def edit_the_manifest(path: Path, rng: random.Random) -> None:
-    """Set a value of any depth to an odd one, or drop it, or add one."""
+    """Change a value at any depth, remove it, or add one."""
     manifest = path.parent / "manifest.json"
     content = json.loads(manifest.read_text())
     holder = content
@@ -164,10 +165,10 @@ def check(whole: Path, folder: Path, seeds: range) -> None:
         for seed in seeds:
             outcomes.append(damage_and_read(folder, seed))
             restore(folder, files)
-        if not format_1:  # without checksums what is read may differ, but there is nothing else than one line
+        if not format_1:  # without checksums contents may differ, but errors are one line
             changed = [seed for seed, outcome in zip(seeds, outcomes, strict=True) if outcome not in (None, expected)]
             assert changed == []
-            assert outcomes.count(None) > 0.8 * len(outcomes)  # and hardly any damage was none
+            assert outcomes.count(None) > 0.8 * len(outcomes)  # and nearly all damage was found
 
 
 def test_a_damaged_corpus_is_refused_or_as_it_was(whole: Path, tmp_path: Path) -> None:

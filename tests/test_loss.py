@@ -22,7 +22,7 @@ SMOOTHINGS = pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 
 @pytest.fixture
 def chunk_of(monkeypatch: pytest.MonkeyPatch) -> ChunkOf:
-    """Set how many tokens a chunk has."""
+    """Set the number of tokens in a chunk."""
 
     def set_tokens(num_tokens: int) -> None:
         monkeypatch.setitem(loss_module.CHUNK_LOGITS, "cpu", num_tokens * V)
@@ -31,7 +31,7 @@ def chunk_of(monkeypatch: pytest.MonkeyPatch) -> ChunkOf:
 
 
 def case(dtype: torch.dtype = torch.float64, *, spread: float = 1.0) -> tuple[Tensor, nn.Linear, Tensor]:
-    """Draw hidden states, an output layer, and target tokens."""
+    """Make random hidden states, an output layer, and target tokens."""
     generator = torch.Generator().manual_seed(1)
     hidden_MH = torch.randn(M, H, generator=generator, dtype=dtype)
     output = nn.Linear(H, V).to(dtype)
@@ -42,7 +42,7 @@ def case(dtype: torch.dtype = torch.float64, *, spread: float = 1.0) -> tuple[Te
     return hidden_MH.requires_grad_(), output, token_M
 
 
-def test_a_uniform_model_pays_log_v_a_token() -> None:
+def test_the_loss_of_a_uniform_model_is_log_v_a_token() -> None:
     hidden_MH, output, token_M = case()
     nn.init.zeros_(output.weight)
     nn.init.zeros_(output.bias)
@@ -65,7 +65,7 @@ def test_a_loss_by_hand() -> None:
     assert float(loss.objective.detach()) == pytest.approx(expected, rel=1e-12)
     loss.objective.backward()  # type: ignore[no-untyped-call]
     assert output.bias.grad is not None
-    # by the logits, softmax - target: twice 3/4 - 0.9, and its negative; halved by the scale
+    # with respect to the logits, softmax - target: twice 3/4 - 0.9, and its negative; halved by the scale
     assert output.bias.grad.tolist() == pytest.approx([-0.15, 0.15], rel=1e-12)
 
 
@@ -123,7 +123,7 @@ def test_extreme_logits_stay_finite(label_smoothing: float, dtype: torch.dtype) 
         assert torch.isfinite(gradient).all()
 
 
-def test_padding_pays_nothing() -> None:
+def test_padding_has_no_loss() -> None:
     model = tiny_model()
     sums = []
     for pairs in (PAIRS, [PAIRS[1]]):  # the longest target of the batch, with mates and alone
@@ -143,7 +143,7 @@ def test_padding_pays_nothing() -> None:
 def test_gradients_of_the_whole_model_are_finite_differences(
     own: bool, dropout: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nmt.model.recurrent._own_layer_pays", lambda *_args, **_settings: own)
+    monkeypatch.setattr("nmt.model.recurrent.own_layer_pays", lambda *_args, **_settings: own)
     model = tiny_model(replace(MODEL, dropout=dropout)).train()
     batch = collate([src for src, _ in PAIRS], [tgt for _, tgt in PAIRS])
 
@@ -190,7 +190,7 @@ def test_without_gradients_it_computes_the_same() -> None:
 
 
 def test_without_gradients_none_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Validation pays for the forward pass alone, though the output layer's parameters want gradients."""
+    """Validation costs only the forward pass, although the output layer's parameters require gradients."""
     monkeypatch.setattr(loss_module, "_to_gradient", lambda *_args, **_settings: pytest.fail("a gradient is computed"))
     hidden_MH, output, token_M = case()
     with torch.no_grad():
@@ -210,7 +210,7 @@ def objective_and_gradients(
     [lambda x: 2 * x, lambda x: -x / 3, lambda x: x**2, lambda x: x + x.exp() / 1000, lambda x: 0 * x],
     ids=["twice", "negative", "squared", "a sum", "none"],
 )
-def test_whatever_is_made_of_the_objective_has_its_gradient(
+def test_functions_of_the_objective_have_its_gradient(
     of_objective: Callable[[Tensor], Tensor], chunk_of: ChunkOf
 ) -> None:
     chunk_of(5)
@@ -239,7 +239,7 @@ def test_the_gradient_of_a_factor_is_that_of_finite_differences() -> None:
 
 
 def test_a_gpu_is_not_waited_for_and_copies_no_gradient() -> None:
-    """A tensor on the device `meta` has no value to look at; like a GPU's, it is not at hand."""
+    """A tensor on the device `meta` has no value to read; reading that of a GPU would wait."""
     gradients = loss_module._Gradients(*(torch.empty(size, device="meta") for size in ((M, H), (V, H), (V,))))
     context = SimpleNamespace(gradients=gradients)
     returned = loss_module._LinearCrossEntropy.backward(context, torch.empty((), device="meta"), torch.empty(()))

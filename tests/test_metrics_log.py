@@ -1,4 +1,4 @@
-"""What training shows, and what becomes of it when a run is resumed."""
+"""The metrics of a run, and what happens to them when it is resumed."""
 
 import io
 import json
@@ -52,14 +52,14 @@ def test_a_record_can_be_read_while_the_run_goes_on(tmp_path: Path) -> None:
     log.close()
 
 
-def test_records_after_the_resumed_update_are_taken_back(tmp_path: Path) -> None:
+def test_records_after_the_resumed_update_are_removed(tmp_path: Path) -> None:
     write(tmp_path, record(5), record(10), record(10, kind="valid"), record(15), record(20, kind="valid"))
     write(tmp_path, record(15, value=2.0), from_update=10)
     assert lines_of(tmp_path) == [record(5), record(10), record(10, kind="valid"), record(15, value=2.0)]
 
 
 @pytest.mark.parametrize("cut", ["", "{", '{"kind": "train", "update"', '{"kind": "train", "update": 15, "va'])
-def test_a_line_cut_short_by_a_kill_is_taken_back(tmp_path: Path, cut: str) -> None:
+def test_a_line_truncated_by_a_kill_is_removed(tmp_path: Path, cut: str) -> None:
     write(tmp_path, record(5), record(10))
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write(cut)
@@ -67,7 +67,7 @@ def test_a_line_cut_short_by_a_kill_is_taken_back(tmp_path: Path, cut: str) -> N
     assert lines_of(tmp_path) == [record(5), record(10), record(15)]
 
 
-def test_the_validation_where_a_run_goes_on_may_be_taken_back_too(tmp_path: Path) -> None:
+def test_the_validation_where_a_run_goes_on_may_be_removed_too(tmp_path: Path) -> None:
     records = [record(5), record(5, kind="valid"), record(10), record(10, kind="valid")]
     write(tmp_path, *records)
     MetricsLog(tmp_path, from_update=10, with_validation=True).close()
@@ -91,7 +91,7 @@ def test_damaged_lines_cost_no_good_one(tmp_path: Path, damage: bytes, caplog: p
     assert caplog.messages == [f"{file} has lines that are no records (1): they are now in {file}.damaged"]
 
 
-def test_a_log_with_nothing_to_take_back_is_not_written_again(tmp_path: Path) -> None:
+def test_a_log_with_nothing_to_remove_is_not_rewritten(tmp_path: Path) -> None:
     write(tmp_path, record(5))
     before = (tmp_path / "metrics.jsonl").stat().st_ino
     write(tmp_path, from_update=5)
@@ -122,7 +122,7 @@ def scalars_of(run_dir: Path) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
-def test_tensorboard_forgets_what_was_taken_back(tmp_path: Path) -> None:
+def test_tensorboard_discards_removed_records(tmp_path: Path) -> None:
     write(tmp_path, record(5, value=1.0), record(10, value=2.0), record(15, value=3.0))
     write(tmp_path, record(15, value=4.0), from_update=10)
     assert scalars_of(tmp_path) == {"train/value": [(5, 1.0), (10, 2.0), (15, 4.0)]}
@@ -133,9 +133,7 @@ def test_tensorboard_shows_every_figure_by_kind(tmp_path: Path) -> None:
     assert scalars_of(tmp_path) == {"train/value": [(5, 1.0), (10, 3.0)], "valid/value": [(5, 2.0)]}
 
 
-def test_progress_is_a_line_of_the_log_where_there_is_no_terminal(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_progress_is_a_line_of_the_log_without_a_terminal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     log = MetricsLog(tmp_path, from_update=0)
     with caplog.at_level(logging.INFO):
         log.show_progress(TRAIN, done=0.25, left_s=36.0)
@@ -176,5 +174,5 @@ def test_progress_is_a_bar_at_a_terminal(
         (360_000, "100 h 00 min"),
     ],
 )
-def test_durations_are_written_as_people_say_them(seconds: float, text: str) -> None:
+def test_durations_are_readable(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text

@@ -1,4 +1,4 @@
-"""What becomes of characters: under each rule, on each side, and by count."""
+"""How characters change: by rule, by side, and by count."""
 
 import logging
 from dataclasses import replace
@@ -6,22 +6,26 @@ from typing import Any
 
 import pytest
 
-import nmt.text.subword as subword_module
+import nmt.text.subword_learning as learning_module
+from nmt.config import Normalization, SubwordKind, Tokenizer
 from nmt.errors import DataError
-from nmt.text.normalization import Normalization, NormalizedAlone, report_normalization
-from nmt.text.subword import SubwordKind, SubwordModel, SubwordSpec, Tokenizer, learn_joint_subwords, learn_subword
+from nmt.text.normalization import NormalizedAlone, report_normalization
+from nmt.text.subword import SubwordModel
+from nmt.text.subword_learning import SubwordSpec, learn_joint_subwords, learn_subword
+from tests.models import pieces
 
 SPEC = SubwordSpec(
-    kind="char",
+    kind=SubwordKind.char,
     vocab_size=300,
     byte_fallback=False,
-    normalization="nfc",
-    tokenizer="none",
+    normalization=Normalization.nfc,
+    tokenizer=Tokenizer.none,
     character_coverage=1.0,
     max_sentences=1000,
     seed=1,
 )
-KINDS: dict[SubwordKind, int] = {"bpe": 45, "unigram": 27, "char": 300, "word": 16}  # sizes that a little text allows
+# sizes that a short text allows
+KINDS = {SubwordKind.bpe: 45, SubwordKind.unigram: 27, SubwordKind.char: 300, SubwordKind.word: 16}
 AS_WRITTEN = [
     "25 m², 10³ ½ № 5 … ﬁn",
     "你好，世界！（１２）",
@@ -48,7 +52,7 @@ def test_nfc_keeps_text_as_it_was_written(kind: SubwordKind) -> None:
 def test_nfc_keeps_every_composed_character(line: str) -> None:
     model = learn()
     assert model.decode(model.encode(line)) == model.normalize(line) == line
-    assert learn(normalization="nmt_nfkc").normalize(line) != line
+    assert learn(normalization=Normalization.nmt_nfkc).normalize(line) != line
 
 
 @pytest.mark.parametrize(("written", "composed"), COMPOSED.items())
@@ -72,7 +76,7 @@ def test_a_mark_at_the_beginning_of_a_word_stays_there() -> None:
 
 def test_nfc_is_part_of_the_file_and_other_rules_leave_the_file_as_it_was() -> None:
     assert b'"version": 2' in learn().to_bytes().partition(b"\n")[0]
-    for rule in ("nmt_nfkc", "identity"):
+    for rule in (Normalization.nmt_nfkc, Normalization.identity):
         line = learn(normalization=rule).to_bytes().partition(b"\n")[0]
         assert line == b'{"format": "nmt-subword", "version": 1, "kind": "char", "tokenizer": "none", "lang": "xx"}'
     copy = SubwordModel.from_bytes(learn().to_bytes(), name="copy")
@@ -87,13 +91,15 @@ def test_a_joint_vocabulary_serves_a_rule_for_each_side(kind: SubwordKind, token
     spec = replace(
         SPEC, kind=kind, vocab_size=KINDS[kind] + 3 * (tokenizer == "moses" and kind == "word"), tokenizer=tokenizer
     )
-    src, tgt = learn_joint_subwords([("en", english), ("fr", french)], spec, normalizations=["nmt_nfkc", "nfc"])
-    assert src.pieces(range(src.vocab_size)) == tgt.pieces(range(tgt.vocab_size))
+    src, tgt = learn_joint_subwords(
+        [("en", english), ("fr", french)], spec, normalizations=[Normalization.nmt_nfkc, Normalization.nfc]
+    )
+    assert pieces(src, range(src.vocab_size)) == pieces(tgt, range(tgt.vocab_size))
     line = "25 m² ﬁ e\u0301te\u0301 …"
-    alone = NormalizedAlone("nmt_nfkc", one_space=True)
+    alone = NormalizedAlone(Normalization.nmt_nfkc, one_space=True)
     assert src.normalize_tokens(line) == alone(line) == "25 m2 fi été ..."
     assert tgt.normalize_tokens(line) == "25 m² ﬁ été …"
-    if tokenizer == "none":  # Moses parts "m²", but not "m2"
+    if tokenizer == "none":  # Moses splits "m²", but not "m2"
         assert src.encode(english[0]) == src.encode(alone(english[0]))
     for model, text in ((src, english[0]), (tgt, french[0])):
         assert 1 not in model.encode(text)  # both sides' characters have been learned
@@ -102,27 +108,27 @@ def test_a_joint_vocabulary_serves_a_rule_for_each_side(kind: SubwordKind, token
 
 def test_a_joint_vocabulary_with_one_rule_is_learned_as_ever() -> None:
     texts = [("en", ["a b c"] * 3), ("fr", ["d e f"] * 3)]
-    spec = replace(SPEC, normalization="nmt_nfkc")
+    spec = replace(SPEC, normalization=Normalization.nmt_nfkc)
     ever = [model.fingerprint for model in learn_joint_subwords(texts, spec)]
     assert [
         model.fingerprint
         for model in learn_joint_subwords(
-            texts, replace(spec, normalization="identity"), normalizations=["nmt_nfkc"] * 2
+            texts, replace(spec, normalization=Normalization.identity), normalizations=[Normalization.nmt_nfkc] * 2
         )
     ] == ever
 
 
 def test_a_joint_vocabulary_keeps_spaces_only_on_the_side_that_has_them() -> None:
     texts = [("en", ["a  b"] * 3), ("fr", ["c  d "] * 3)]
-    src, tgt = learn_joint_subwords(texts, SPEC, normalizations=["nmt_nfkc", "identity"])
+    src, tgt = learn_joint_subwords(texts, SPEC, normalizations=[Normalization.nmt_nfkc, Normalization.identity])
     assert src.normalize(" a  b ") == src.decode(src.encode(" a  b ")) == "a b"
     assert tgt.normalize(" c  d ") == tgt.decode(tgt.encode(" c  d ")) == " c  d "
 
 
 def test_text_that_normalization_leaves_empty_has_no_words() -> None:
-    for rules in (["nmt_nfkc", "nfc"], ["nmt_nfkc", "nmt_nfkc"]):
+    for rules in ([Normalization.nmt_nfkc, Normalization.nfc], [Normalization.nmt_nfkc, Normalization.nmt_nfkc]):
         with pytest.raises(DataError, match="the en and fr text to learn subwords from has no words"):
-            learn_joint_subwords([("en", ["\u200b"]), ("fr", [" "])], SPEC, normalizations=rules)  # type: ignore[arg-type]
+            learn_joint_subwords([("en", ["\u200b"]), ("fr", [" "])], SPEC, normalizations=rules)
 
 
 APOSTROPHES = [
@@ -135,7 +141,7 @@ APOSTROPHES = [
 
 @pytest.mark.parametrize(("lang", "line"), APOSTROPHES)
 def test_mosess_tokens_with_curly_apostrophes_come_out_as_they_were_written(lang: str, line: str) -> None:
-    spec = replace(SPEC, tokenizer="moses")
+    spec = replace(SPEC, tokenizer=Tokenizer.moses)
     model = learn_subword([line], spec, lang=lang)
     assert model.normalize(line) == line
     straight = learn_subword([line.replace("’", "'")], spec, lang=lang)
@@ -148,21 +154,23 @@ def _tokens(model: SubwordModel, line: str) -> list[str]:
 
 
 def test_what_moses_did_to_curly_apostrophes_before_there_was_nfc_it_does_still() -> None:
-    model = learn_subword(["L’homme"], replace(SPEC, normalization="nmt_nfkc", tokenizer="moses"), lang="fr")
+    model = learn_subword(
+        ["L’homme"], replace(SPEC, normalization=Normalization.nmt_nfkc, tokenizer=Tokenizer.moses), lang="fr"
+    )
     assert model.normalize("L’homme") == model.decode(model.encode("L’homme")) == "L ’ homme"
 
 
 @pytest.mark.parametrize(
     ("rule", "lines", "num_characters", "num_changed"),
     [
-        ("nmt_nfkc", ["25 m², 10³"], 8, 2),
-        ("nmt_nfkc", ["abc", "", "  "], 3, 0),
-        ("nmt_nfkc", ["你好，世界。１２"] * 3, 24, 9),
-        ("nmt_nfkc", ["e\u0301te\u0301 x"], 6, 5),  # between the first and the last change of a word
-        ("nfc", ["25 m², 10³ … １"], 10, 0),
-        ("nfc", ["e\u0301 e\u0301"], 4, 4),
-        ("nfc", ["a\u0302\u0323"], 3, 3),
-        ("identity", ["25 m², e\u0301"], 7, 0),
+        (Normalization.nmt_nfkc, ["25 m², 10³"], 8, 2),
+        (Normalization.nmt_nfkc, ["abc", "", "  "], 3, 0),
+        (Normalization.nmt_nfkc, ["你好，世界。１２"] * 3, 24, 9),
+        (Normalization.nmt_nfkc, ["e\u0301te\u0301 x"], 6, 5),  # between the first and the last change of a word
+        (Normalization.nfc, ["25 m², 10³ … １"], 10, 0),
+        (Normalization.nfc, ["e\u0301 e\u0301"], 4, 4),
+        (Normalization.nfc, ["a\u0302\u0323"], 3, 3),
+        (Normalization.identity, ["25 m², e\u0301"], 7, 0),
     ],
 )
 def test_changed_characters_are_counted(
@@ -175,7 +183,9 @@ def test_changed_characters_are_counted(
 def test_learning_says_how_many_characters_are_changed(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         learn_joint_subwords(
-            [("en", ["25 m²"] * 400), ("fr", ["10³ …"] * 400)], SPEC, normalizations=["nmt_nfkc", "nfc"]
+            [("en", ["25 m²"] * 400), ("fr", ["10³ …"] * 400)],
+            SPEC,
+            normalizations=[Normalization.nmt_nfkc, Normalization.nfc],
         )
     assert caplog.messages == [
         "subwords: normalization nmt_nfkc changes 400 of 1,600 characters of the en text learned from (25.000%)",
@@ -186,9 +196,9 @@ def test_learning_says_how_many_characters_are_changed(caplog: pytest.LogCapture
 def test_of_very_many_lines_a_part_is_counted(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subword_module, "_NUM_LINES_REPORTED", 10)
+    monkeypatch.setattr(learning_module, "_NUM_LINES_REPORTED", 10)
     with caplog.at_level(logging.INFO):
-        learn_subword(["25 m²"] * 29, replace(SPEC, normalization="nmt_nfkc"), lang="en")
+        learn_subword(["25 m²"] * 29, replace(SPEC, normalization=Normalization.nmt_nfkc), lang="en")
     assert caplog.messages == [
         "subwords: normalization nmt_nfkc changes 10 of 40 characters of the en text learned from (25.000%)"
     ]
@@ -206,7 +216,7 @@ def test_characters_that_the_vocabulary_leaves_out_are_named(caplog: pytest.LogC
     assert named[:2] == ["U+0000", "c U+0063"]
     assert (len(named), named[-1]) == (11, "…")
     caplog.clear()
-    learn([line], vocab_size=12, character_coverage=0.98)  # where it is meant
-    learn([line], vocab_size=280, byte_fallback=True)  # where bytes stand for them
-    learn([line], vocab_size=6, kind="word")
+    learn([line], vocab_size=12, character_coverage=0.98)  # it is intended
+    learn([line], vocab_size=280, byte_fallback=True)  # they are spelled in bytes
+    learn([line], vocab_size=6, kind=SubwordKind.word)
     assert caplog.messages == []

@@ -98,13 +98,13 @@ def test_missing_files_and_directories_are_named(tmp_path: Path) -> None:
         _read(_write(tmp_path / "a", b"") / "b")
 
 
-def test_damaged_gzip_is_told_apart_from_text(tmp_path: Path) -> None:
+def test_damaged_gzip_is_recognized(tmp_path: Path) -> None:
     whole = gzip.compress(b"".join(b"line %d\n" % n for n in range(1000)), mtime=0)
-    with pytest.raises(DataError, match=r"cut\.gz is damaged or cut short after line \d+ \(.*\): copy or download"):
+    with pytest.raises(DataError, match=r"cut\.gz is damaged or truncated \(.*\): copy or download"):
         _read(_write(tmp_path / "cut.gz", whole[:-20]))
-    with pytest.raises(DataError, match=r"bad\.gz is damaged or cut short after line 0 \(.*\): copy or download"):
+    with pytest.raises(DataError, match=r"bad\.gz is damaged or truncated \(.*\): copy or download"):
         _read(_write(tmp_path / "bad.gz", whole[:10] + b"\xff" * 20))
-    with pytest.raises(DataError, match=r"check\.gz is damaged or cut short"):
+    with pytest.raises(DataError, match=r"check\.gz is damaged or truncated"):
         _read(_write(tmp_path / "check.gz", whole[:-8] + b"\0" * 8))
 
 
@@ -190,7 +190,7 @@ def test_a_fingerprint_needs_files_that_can_be_read_again(tmp_path: Path) -> Non
     with pytest.raises(DataError, match="/dev/null must be a file, since it is read more than once, but is a pipe or"):
         fingerprint_files(ParallelFiles((Path("/dev/null"),), ()))
     os.mkfifo(tmp_path / "pipe")
-    writer = os.open(tmp_path / "pipe", os.O_RDWR)  # or opening it would wait for one
+    writer = os.open(tmp_path / "pipe", os.O_RDWR)  # opening it for reading would wait for a writer
     with pytest.raises(DataError, match="pipe must be a file, since it is read more than once"):
         fingerprint_files(ParallelFiles((tmp_path / "pipe",), ()))
     os.close(writer)
@@ -212,7 +212,7 @@ def test_text_that_has_changed_since_its_fingerprint_is_noticed(tmp_path: Path, 
     assert len(list(read_pairs(files, checksums=checksums))) == 1000
     for path in (src, tgt):
         before = path.read_bytes()
-        # what decompressors leave out belongs to the file, too
+        # bytes that decompressors ignore are part of the file, too
         path.write_bytes(before + b"\0" if change == "padding" else compress(CHANGES[change](lines)))
         message = rf"{path.name} has changed while it was read: start again when nothing writes to it|goes on: align"
         with pytest.raises(DataError, match=message):

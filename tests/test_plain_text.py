@@ -1,4 +1,4 @@
-"""Text that a metric should not read as it is."""
+"""Checks of the text that metrics read."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nmt.config import BleuTokenizer
 from nmt.errors import DataError
-from nmt.evaluation.plain_text import refuse_markup, warn_of_blank_references, warn_of_odd_text
+from nmt.evaluation.plain_text import (
+    refuse_markup,
+    warn_of_blank_references,
+    warn_of_blank_translations,
+    warn_of_odd_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from nmt.evaluation.tokenizer import BleuTokenizer
 
 ENGLISH = ["the cat sat on the mat.", "a dog barks at the red car, and she reads"]
 CHINESE = ["猫坐在垫子上。", "红车旁边有一只狗，她在看书。"]
@@ -23,10 +27,10 @@ NAMES = ["Ada", "Grace", "Alan", "Barbara", "Donald"]
 SGML = ['<refset setid="x">', '<doc docid="y">', '<seg id="1">A cat.</seg>', '<seg id="2"> A dog. </seg>', "</doc>"]
 
 
-def warnings(caplog: pytest.LogCaptureFixture, lines: Sequence[str], tokenizer: BleuTokenizer = "13a") -> list[str]:
+def warnings(caplog: pytest.LogCaptureFixture, lines: Sequence[str], tokenizer: str = "13a") -> list[str]:
     caplog.clear()
     caplog.set_level(logging.DEBUG)
-    warn_of_odd_text(lines, name="out.fr", tokenizer=tokenizer, setting="bleu_tokenize")
+    warn_of_odd_text(lines, name="out.fr", tokenizer=BleuTokenizer(tokenizer), setting="bleu_tokenize")
     return [record.getMessage() for record in caplog.records]
 
 
@@ -57,7 +61,7 @@ def test_plain_text_may_hold_tags(lines: list[str]) -> None:
     refuse_markup(lines, name="ref")
 
 
-def test_the_advice_gets_the_text_out(tmp_path: Path) -> None:
+def test_the_suggested_command_extracts_the_text(tmp_path: Path) -> None:
     with pytest.raises(DataError) as refused:
         refuse_markup(SGML, name="ref.sgm")
     command = str(refused.value).partition("as sed ")[2].partition(" does")[0]
@@ -91,7 +95,7 @@ def test_tokenized_text_is_noticed(caplog: pytest.LogCaptureFixture, line: str, 
     assert warnings(caplog, [line] * 100 + ENGLISH * 5000) == [f"out.fr: 100 of 10100 {message}"]
     assert warnings(caplog, [line, *["the cat sat"] * 9]) == [f"out.fr: 1 of 10 {message}"]
     assert warnings(caplog, [line, *["the cat sat"] * 10]) == []
-    assert warnings(caplog, [line] * 100, "none") == []  # whoever scores without a tokenizer has tokenized
+    assert warnings(caplog, [line] * 100, "none") == []  # without a tokenizer the text must be tokenized
 
 
 @pytest.mark.parametrize("tokenizer", ["13a", "intl", "none"])
@@ -100,9 +104,7 @@ def test_tokenized_text_is_noticed(caplog: pytest.LogCaptureFixture, line: str, 
     [CHINESE, [*NAMES, "Edsger Dijkstra"], ["ประเทศไทยเป็นประเทศ ที่ตั้งอยู่ในเอเชีย"]],
     ids=["chinese", "names", "thai"],
 )
-def test_missing_spaces_are_noticed(
-    caplog: pytest.LogCaptureFixture, lines: list[str], tokenizer: BleuTokenizer
-) -> None:
+def test_missing_spaces_are_noticed(caplog: pytest.LogCaptureFixture, lines: list[str], tokenizer: str) -> None:
     assert warnings(caplog, lines, tokenizer) == [
         f"out.fr: hardly any spaces, which separate words for BLEU with bleu_tokenize={tokenizer}: "
         "set bleu_tokenize=char, or zh, ja-mecab or ko-mecab"
@@ -110,7 +112,7 @@ def test_missing_spaces_are_noticed(
 
 
 @pytest.mark.parametrize("tokenizer", ["zh", "char", "ja-mecab", "flores200"])
-def test_other_tokenizers_need_no_spaces(caplog: pytest.LogCaptureFixture, tokenizer: BleuTokenizer) -> None:
+def test_other_tokenizers_need_no_spaces(caplog: pytest.LogCaptureFixture, tokenizer: str) -> None:
     assert warnings(caplog, CHINESE, tokenizer) == []
 
 
@@ -136,3 +138,8 @@ def test_blank_references_are_counted(
 ) -> None:
     warn_of_blank_references(references)
     assert [record.getMessage() for record in caplog.records] == messages
+
+
+def test_systems_with_only_blank_translations_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_blank_translations({"good": ["a", ""], "empty": ["", " "]})
+    assert caplog.messages == ["empty: all translations are blank (2): is it the right file or checkpoint?"]

@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from filelock import FileLock
 
-import nmt.corpus.binarized as binarized_module
+import nmt.corpus.binarizer as binarizer_module
 import nmt.corpus.prepare as prepare_module
 from nmt.commands.compose import compose_settings, to_settings
 from nmt.commands.paths import quote_paths
 from nmt.config import TrainCommand
-from nmt.corpus.binarized import write_split
+from nmt.corpus.binarizer import write_split
 from nmt.corpus.prepare import normalizations, prepare
 from nmt.errors import DataError
-from nmt.text.subword import learn_subword
+from nmt.text.subword_learning import learn_subword
 from nmt.text.subword_process import SubwordProcess
 from tests.commands import data_settings, error, nmt, write_digits
+from tests.models import pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -82,7 +83,7 @@ def test_changed_text_or_settings_make_another_corpus(text: Path) -> None:
     (text / "dev.fr").write_text("un\n" * 10)
     directories.add(_prepare(text))
     assert len(directories) == 4
-    assert len(_corpora(text)) == 4  # and none is written over
+    assert len(_corpora(text)) == 4  # and none is overwritten
 
 
 def test_a_damaged_corpus_is_made_again(text: Path) -> None:
@@ -122,7 +123,7 @@ def test_pairs_of_which_most_are_left_out_are_warned_of(
     assert caplog.messages == ([warning] if num_unequal == 4 else [])
 
 
-def test_nothing_is_left_behind_by_a_failure(text: Path) -> None:
+def test_a_failure_leaves_no_files(text: Path) -> None:
     with (text / "train.fr").open("a") as tgt:
         tgt.write("un\n")
     with pytest.raises(DataError, match=r"train.en ends at line 200, .*train.fr goes on: align them"):
@@ -153,7 +154,7 @@ def test_text_that_cannot_be_used(text: Path, content: bytes | None, message: st
 def test_text_that_changes_while_it_is_prepared_is_noticed(
     text: Path, monkeypatch: pytest.MonkeyPatch, moment: str, lang: str
 ) -> None:
-    """A corpus must not hold other text than that which it is named after."""
+    """A corpus must hold the text of its fingerprint."""
     as_it_was = getattr(prepare_module, moment)
 
     def change_first(*arguments: Any, **options: Any) -> Any:
@@ -190,7 +191,7 @@ def _temporaries(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob(".*.tmp"))
 
 
-def test_what_a_kill_left_of_a_corpus_is_removed_when_it_is_prepared_again(text: Path) -> None:
+def test_files_of_a_killed_preparation_are_removed_by_the_next(text: Path) -> None:
     directory = _prepare(text)
     shutil.rmtree(directory)
     for name in (f".{directory.name}.4711.tmp", f".{directory.name}.0a1b2c3d.tmp", ".other-bpe-1.4711.tmp"):
@@ -209,14 +210,14 @@ def test_a_corpus_whose_name_is_a_pattern_removes_nothing_else(text: Path) -> No
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="a place where no file can be made")  # noqa: PTH112
-def test_where_no_lock_can_be_made_nobody_waits(text: Path) -> None:
+def test_without_locks_there_is_no_waiting(text: Path) -> None:
     line = error("prepare", *data_settings(text), "data.prepared_dir=/proc")
     assert re.search(r"nmt: /proc must be writable, but is not \(.+\): name another data.prepared_dir$", line)
 
 
 @contextmanager
 def _file_size_limit(num_bytes: int) -> Iterator[None]:
-    """Let no file grow larger: a write beyond fails as on a full disk."""
+    """Limit the size of files: a larger write fails as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
     try:
@@ -298,7 +299,7 @@ def test_a_full_disk_leaves_the_phrasebook_that_was_there(tmp_path: Path) -> Non
     assert {path.name: path.read_bytes() for path in (tmp_path / "text").iterdir()} == before
 
 
-def test_a_phrasebook_that_lost_a_file_is_written_anew(tmp_path: Path) -> None:
+def test_a_phrasebook_that_lacks_a_file_is_rewritten(tmp_path: Path) -> None:
     settings = _settings(_phrasebook(tmp_path))
     prepare(settings.data, settings.subword)
     (tmp_path / "text" / "dev.fr").unlink()
@@ -328,7 +329,7 @@ def test_a_name_must_not_lead_elsewhere(text: Path, key: str, value: str, comman
     assert sorted(text.parent.rglob("*")) == before
 
 
-# What nmt 0.1.0 made of the text of `write_digits`.
+# The result of nmt 0.1.0 for the text of `write_digits`.
 NAMES_OF_0_1_0 = {
     ("subword.normalization=nmt_nfkc",): "files-word-6ed3d917120d",
     ("subword.normalization=identity",): "files-word-8cad4cb9b97b",
@@ -365,7 +366,7 @@ def test_a_typed_normalization_is_that_of_both_sides_and_a_sides_own_comes_first
 
 def test_a_side_must_have_a_normalization(text: Path) -> None:
     assert error("prepare", *data_settings(text), "subword.tgt_normalization=null") == (
-        "nmt: subword.normalization must be set where subword.src_normalization or tgt_normalization is null"
+        "nmt: subword.normalization must be set if subword.src_normalization or tgt_normalization is null"
     )
 
 
@@ -436,8 +437,8 @@ def two_processes(monkeypatch: pytest.MonkeyPatch) -> list[SubwordModel]:
             started.append(subword)
             super().__init__(subword)
 
-    monkeypatch.setattr(binarized_module, "_PAIRS_A_BLOCK", 20)
-    monkeypatch.setattr(binarized_module, "SubwordProcess", Process)
+    monkeypatch.setattr(binarizer_module, "_PAIRS_A_BLOCK", 20)
+    monkeypatch.setattr(binarizer_module, "SubwordProcess", Process)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 3}, raising=False)
     return started
 
@@ -526,7 +527,9 @@ def test_waiting_for_another_job_is_said(text: Path, caplog: pytest.LogCaptureFi
         return True
 
     caplog.handler.addFilter(finish_when_waited_for)
-    give_up = threading.Timer(30, other_job.release)  # a job that waits in silence fails the test and does not block it
+    give_up = threading.Timer(
+        30, other_job.release
+    )  # a job that waits without a message fails the test, but does not block it
     give_up.start()
     with caplog.at_level(logging.INFO):
         assert _prepare(text) == directory
@@ -570,8 +573,8 @@ def test_joint_subwords_keep_the_rules_of_each_side(text: Path) -> None:
         [*data_settings(text), "subword.joint=true", "subword.tokenizer=moses", "subword.vocab_size=15"]
     )
     src, tgt = prepare(settings.data, settings.subword).subwords()
-    assert src.pieces(src.encode("It's late.")) == ["▁It", "▁'s", "▁late", "▁."]
-    assert tgt.pieces(tgt.encode("d'eau.")) == ["▁d'", "▁eau", "▁."]
+    assert pieces(src, src.encode("It's late.")) == ["▁It", "▁'s", "▁late", "▁."]
+    assert pieces(tgt, tgt.encode("d'eau.")) == ["▁d'", "▁eau", "▁."]
     assert src.vocab_size == tgt.vocab_size == 15
 
 

@@ -1,4 +1,4 @@
-"""What may change between two parts of a run, and what a checkpoint must hold to be gone on from."""
+"""Which settings may change between two parts of a run, and what a checkpoint must hold to resume from it."""
 
 import math
 import re
@@ -185,7 +185,7 @@ def test_a_position_that_the_corpus_does_not_have_is_one_line(
 def test_a_run_goes_on_without_the_settings_that_came_later(
     digits: Path, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if label smoothing had come after the run was started, off by default but on in conf/."""
+    """As if label smoothing were newer than the run: off by default, but on in conf/."""
     copy = shutil.copytree(run_dir, tmp_path / "run", symlinks=True)
     last = (copy / "checkpoints" / "last").resolve()
     edit_config(last, lambda config: config["training"].pop("label_smoothing"))

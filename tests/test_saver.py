@@ -1,21 +1,20 @@
-"""Checkpoints are handed to a thread; what fails there is reported, tried again, and known at the end."""
+"""Checkpoints are written by a thread; failures are reported, tried again, and known at the end."""
 
 from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from nmt.errors import CheckpointError
-from nmt.training.checkpoint import CheckpointInfo, TrainingSnapshot
 from nmt.training.saver import RunFiles, Saver
+from nmt.training.snapshot import TrainingSnapshot
 from tests.models import tiny_subword
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nmt.training.checkpoint_store import CheckpointStore
 
 SUBWORD = tiny_subword()
@@ -32,30 +31,30 @@ class FullStore:
             raise self.error
 
 
-def saver_of(store: FullStore, run_dir: Path) -> Saver:
-    return Saver(cast("CheckpointStore", store), RunFiles(run_dir, "", "c0ffee", SUBWORD, SUBWORD))
-
-
 def save(saver: Saver, update: int) -> None:
-    info = CheckpointInfo(update, 0.0, "c0ffee", "", "")
-    saver.save(info, parameters={}, snapshot=TrainingSnapshot({}, {}, {}), best=None)
+    files = RunFiles(Path("run"), "", "c0ffee", SUBWORD, SUBWORD)
+    snapshot = TrainingSnapshot({}, {}, {})
+    saver.save(files.checkpoint(update, epochs=0.0, scores={}, parameters={}, snapshot=snapshot), best=None)
 
 
 @pytest.mark.parametrize(
     "error",
     [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "update_000002"), CheckpointError("update_000002 is too large")],
 )
-def test_a_failure_is_reported_at_once_and_ends_the_run_if_it_is_the_last(
-    error: Exception, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_failure_is_reported_once_and_ends_the_run_if_it_is_the_last(
+    error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = FullStore(error)
-    saver = saver_of(store, tmp_path)
+    saver = Saver(cast("CheckpointStore", store))
     save(saver, 2)
     assert saver.is_behind(2)
     [message] = caplog.messages
     assert message.startswith("update_000002 ")
     with pytest.raises(CheckpointError, match=r"^update_000002 .*: free some space, then go on with resume=true$"):
         saver.finish()
+    save(saver, 2)  # the last attempt, at the end of a run
+    saver.wait()
+    assert len(caplog.messages) == 1
     store.error = None
     save(saver, 4)
     assert not saver.is_behind(4)

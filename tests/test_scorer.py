@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from nmt.config import EnsembleAverage, ModelConfig, SourceOrder
+from nmt.config import EnsembleAverage, ModelConfig, Normalization, SourceOrder, SubwordKind, Tokenizer
 from nmt.corpus.batching import collate
 from nmt.device import InferencePrecision
 from nmt.errors import CheckpointError
@@ -16,7 +16,8 @@ from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.search.beam import beam_search
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.scorer import EncodedSource, EnsembleScorer, ModelScorer, StepScorer
-from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID, SubwordModel, SubwordSpec, learn_subword
+from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID, SubwordModel
+from nmt.text.subword_learning import SubwordSpec, learn_subword
 from tests.hardware import needs_bf16
 from tests.models import tiny_subword
 from tests.search import search_config
@@ -28,11 +29,11 @@ LINES = ["the cat sat on the mat", "a dog", "the dog saw a cat and a mat", "cats
 @lru_cache
 def learn(vocab_size: int, *, kind: str = "bpe") -> SubwordModel:
     spec = SubwordSpec(
-        kind="bpe" if kind == "bpe" else "char",
+        kind=SubwordKind(kind),
         vocab_size=vocab_size,
         byte_fallback=False,
-        normalization="nmt_nfkc",
-        tokenizer="none",
+        normalization=Normalization.nmt_nfkc,
+        tokenizer=Tokenizer.none,
         character_coverage=1.0,
         max_sentences=1000,
         seed=1,
@@ -200,7 +201,7 @@ def test_order_of_members_does_not_matter() -> None:
 
 
 def test_members_of_different_target_vocabularies_are_refused() -> None:
-    other = tiny_scorer(2, tgt_subword=learn(100, kind="char"))
+    other = tiny_scorer(2, tgt_subword=learn(100, kind=SubwordKind.char))
     with pytest.raises(
         CheckpointError,
         match=r"^members of an ensemble must share one target vocabulary, but that of runs/member2 \(\w+\) is not "

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 import nmt.text.subword_process as subword_process_module
+from nmt.config import Normalization, SubwordKind, Tokenizer
 from nmt.errors import DataError
-from nmt.text.subword import SubwordModel, SubwordSpec, learn_subword
+from nmt.text.subword import SubwordModel
+from nmt.text.subword_learning import SubwordSpec, learn_subword
 from nmt.text.subword_process import SubwordProcess
 
 TEXTS = ["a cab", "", "bad ☃", "a", "cab  a", "▁ab"]
@@ -22,11 +24,11 @@ TEXTS = ["a cab", "", "bad ☃", "a", "cab  a", "▁ab"]
 @pytest.fixture(scope="module")
 def subword() -> SubwordModel:
     spec = SubwordSpec(
-        kind="char",
+        kind=SubwordKind.char,
         vocab_size=100,
         byte_fallback=False,
-        normalization="identity",
-        tokenizer="none",
+        normalization=Normalization.identity,
+        tokenizer=Tokenizer.none,
         character_coverage=1.0,
         max_sentences=1000,
         seed=1,
@@ -40,7 +42,7 @@ def test_ids_are_those_of_the_model(subword: SubwordModel) -> None:
             process.send(texts)
             encoded, expected = process.receive(), subword.encode_flat(texts)
             assert np.array_equal(encoded.ids, expected.ids)
-            assert np.array_equal(encoded.len_N, expected.len_N)
+            assert np.array_equal(encoded.lens, expected.lens)
 
 
 def test_what_is_no_text_is_not_sent_and_the_process_goes_on(subword: SubwordModel) -> None:
@@ -71,7 +73,7 @@ def test_a_process_that_died_before_the_texts_were_sent_is_reported(subword: Sub
             process.send(["cab"])
 
 
-def test_a_process_that_died_over_the_texts_is_reported(subword: SubwordModel) -> None:
+def test_a_process_that_died_while_encoding_is_reported(subword: SubwordModel) -> None:
     with SubwordProcess(subword) as process:
         process.send(["cab"] * 100_000)
         process._process.kill()
@@ -97,7 +99,7 @@ def test_the_process_imports_little(subword: SubwordModel, monkeypatch: pytest.M
         assert process.receive().ids.tolist() == subword.encode("cab")
 
 
-# Not under `if __name__ == "__main__"`: whoever calls us from a plain script must not run that script twice.
+# Without `if __name__ == "__main__"`: a plain script that uses the process must not run twice.
 SCRIPT = """
 import sys, time
 from pathlib import Path
@@ -120,7 +122,7 @@ def test_the_process_does_not_outlive_its_caller(subword: SubwordModel, tmp_path
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as caller:
         assert caller.stdout is not None
         pid = int(caller.stdout.readline())
-        os.kill(pid, signal.SIGTERM)  # as when a signal goes to all processes: the caller must notice its own first
+        os.kill(pid, signal.SIGTERM)  # as if all processes got a signal: the caller must react first
         caller.send_signal(how)
         assert caller.wait(10) == -how
     deadline = time.monotonic() + 10
@@ -134,5 +136,5 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    status = Path(f"/proc/{pid}/stat")  # an orphan that nobody has waited for is dead, too
+    status = Path(f"/proc/{pid}/stat")  # a zombie is dead, too
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")

@@ -14,19 +14,20 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nmt.config import BatchingConfig, BatchUnit
+from nmt.config import BatchingConfig, BatchUnit, Normalization, SubwordKind, Tokenizer
 from nmt.corpus.batching import Position, TrainingBatches, plan_epoch
-from nmt.corpus.binarized import open_split, write_split
+from nmt.corpus.binarized import open_split
+from nmt.corpus.binarizer import write_split
 from nmt.corpus.manifest import write_manifest
-from nmt.text.normalization import Normalization
 from nmt.text.parallel import ParallelFiles, SentencePair, fingerprint_files, read_lines, read_pairs
-from nmt.text.subword import SubwordKind, SubwordModel, SubwordSpec, learn_subword
+from nmt.text.subword import SubwordModel
+from nmt.text.subword_learning import SubwordSpec, learn_subword
 from tests.models import corpus_of
 
 LAW = settings(derandomize=True, database=None, deadline=None, max_examples=100)
 SHORT_LAW = settings(LAW, max_examples=25)
 
-# Letters and what is hard about text: spaces and line ends of many kinds, marks, ligatures, controls, pieces' names
+# Letters and difficult characters: spaces and line ends of many kinds, marks, ligatures, controls, names of pieces
 ODD = "ab eé\u0301\u0323 \u00a0\u3000\u2028\u200b\u200d\x85\x0b\x0c\t\r\0▁⁇ﬁ²Åำ１，！🥚\ufeff\ufffd<s>"
 TEXT = st.text(st.sampled_from(ODD), max_size=12) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=12
@@ -47,7 +48,7 @@ def model(kind: SubwordKind, rule: Normalization) -> SubwordModel:
         vocab_size={"bpe": 300, "unigram": 276, "char": 300, "word": 12}[kind],
         byte_fallback=kind != "word",
         normalization=rule,
-        tokenizer="none",
+        tokenizer=Tokenizer.none,
         character_coverage=1.0,
         max_sentences=100,
         seed=1,
@@ -55,8 +56,8 @@ def model(kind: SubwordKind, rule: Normalization) -> SubwordModel:
     return learn_subword(["a baby ate a bean", "the bees eat the tea"] * 3, spec, lang="en")
 
 
-RULES: tuple[Normalization, ...] = ("nmt_nfkc", "nfc", "identity")
-BYTE_KINDS: tuple[SubwordKind, ...] = ("bpe", "unigram", "char")
+RULES = tuple(Normalization)
+BYTE_KINDS = (SubwordKind.bpe, SubwordKind.unigram, SubwordKind.char)
 
 
 @LAW
@@ -86,7 +87,7 @@ def test_identity_changes_nothing_but_the_mark_of_the_space(text: str) -> None:
 @LAW
 @given(st.lists(TEXT), st.sampled_from(["\n", "\r\n"]), st.booleans(), st.booleans())
 def test_n_lines_in_are_n_lines_out(lines: list[str], end: str, ended: bool, compressed: bool) -> None:
-    # a byte order mark at the beginning, and a CR at the end of a line, belong to no line
+    # a byte order mark at the beginning and a CR at the end of a line are part of no line
     lines = [line.rstrip("\r") for line in lines]
     lines[:1] = [line.lstrip("\ufeff") for line in lines[:1]]
     if not ended and lines and not lines[-1]:
@@ -124,15 +125,15 @@ def test_what_was_written_is_read(pairs: list[tuple[str, str]], kind: SubwordKin
 def test_each_pair_comes_exactly_once_an_epoch_in_an_order_that_the_seed_fixes(
     lengths: list[tuple[int, int]], config: BatchingConfig, seed: int, epoch: int
 ) -> None:
-    src_len_P, tgt_len_P = (np.array(side, np.int64) for side in zip(*lengths, strict=True))
-    plan = [batch.tolist() for batch in plan_epoch(src_len_P, tgt_len_P, config, seed=seed, epoch=epoch)]
+    src_lens, tgt_lens = (np.array(side, np.int64) for side in zip(*lengths, strict=True))
+    plan = [batch.tolist() for batch in plan_epoch(src_lens, tgt_lens, config, seed=seed, epoch=epoch)]
     assert sorted(pair for batch in plan for pair in batch) == list(range(len(lengths)))
-    again = plan_epoch(src_len_P, tgt_len_P, config, seed=seed, epoch=epoch)
+    again = plan_epoch(src_lens, tgt_lens, config, seed=seed, epoch=epoch)
     assert plan == [batch.tolist() for batch in again]
     for batch in plan:
         cost = len(batch)
         if config.unit == BatchUnit.tokens:
-            cost *= max(int(max(src_len_P[pair], tgt_len_P[pair])) + 1 for pair in batch)
+            cost *= max(int(max(src_lens[pair], tgt_lens[pair])) + 1 for pair in batch)
         assert len(batch) == 1 or cost <= config.size
 
 

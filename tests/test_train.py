@@ -14,10 +14,12 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from nmt.commands import train
+from nmt.config import Implementation
 from nmt.errors import TrainingError
+from nmt.evaluation import dev_bleu
 from nmt.search.scorer import ModelScorer
 from nmt.training.checkpoint import load_checkpoint
+from nmt.training.limits import EndReason
 from nmt.training.trainer import Trainer
 from tests.checkpoints import edit_config
 from tests.commands import CHIFFRES, Done, error, nmt, train_settings, write_digits
@@ -44,7 +46,7 @@ def _parameters(run_dir: Path) -> bytes:
 
 
 def _records(run_dir: Path) -> list[dict[str, Any]]:
-    """The metrics of a run without what the clock says."""
+    """The metrics of a run without times."""
     records = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     return [{name: value for name, value in record.items() if not name.endswith("_s")} for record in records]
 
@@ -67,7 +69,7 @@ def copied_run(run_dir: Path, tmp_path: Path) -> Path:
     return shutil.copytree(run_dir, tmp_path / "copy", symlinks=True)
 
 
-def test_a_run_directory_holds_what_is_promised(run_dir: Path) -> None:
+def test_a_run_directory_holds_the_documented_files(run_dir: Path) -> None:
     assert {path.name for path in run_dir.iterdir()} == {
         ".lock",
         "config.yaml",
@@ -101,15 +103,15 @@ def test_an_existing_run_is_refused_and_untouched(digits: Path, run_dir: Path) -
     assert _contents(run_dir) == before
 
 
-def test_resuming_without_a_checkpoint_starts_afresh(digits: Path, run_dir: Path, copied_run: Path) -> None:
-    shutil.rmtree(copied_run / "checkpoints")  # as a run killed before its first checkpoint leaves it
+def test_resuming_without_a_checkpoint_starts_from_the_beginning(digits: Path, run_dir: Path, copied_run: Path) -> None:
+    shutil.rmtree(copied_run / "checkpoints")  # as after a kill before the first checkpoint
     assert _train(digits, copied_run, "resume=true").status == 0
     assert _parameters(copied_run) == _parameters(run_dir)
     assert _records(copied_run) == _records(run_dir)
 
 
 def test_a_run_whose_links_are_lost_goes_on_from_its_newest_checkpoint(digits: Path, copied_run: Path) -> None:
-    for link in ("best", "last"):  # as a copy that skips links leaves it
+    for link in ("best", "last"):  # as in a copy that skips links
         (copied_run / "checkpoints" / link).unlink()
     done = _train(digits, copied_run, "resume=true", "training.max_updates=8")
     assert done.status == 0, done.err
@@ -141,13 +143,13 @@ def test_the_test_set_of_a_run_is_found_on_a_disk_without_links(digits: Path, tm
     assert nmt("evaluate", f"checkpoints=[{best}]", "bootstrap_samples=0").status == 0
 
 
-def test_resuming_where_nothing_is_starts_a_run(digits: Path, run_dir: Path, tmp_path: Path) -> None:
+def test_resuming_in_an_empty_place_starts_a_run(digits: Path, run_dir: Path, tmp_path: Path) -> None:
     assert _train(digits, tmp_path / "new", "resume=true").status == 0
     assert _parameters(tmp_path / "new") == _parameters(run_dir)
 
 
 @pytest.mark.usefixtures("stop_at_3")
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(
+def test_a_stopped_and_resumed_run_is_the_uninterrupted_one(
     digits: Path, run_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     stopped = _train(digits, tmp_path / "run")
@@ -178,7 +180,7 @@ def test_other_signals_save_and_stop_as_well(
     def earlier_handler(_number: int, _frame: object) -> None:
         pytest.fail("the run must take the signal")
 
-    before = signal.signal(number, earlier_handler)  # the tests themselves may run under nohup
+    before = signal.signal(number, earlier_handler)  # the tests may run under nohup
     try:
         done = _train(digits, tmp_path / "run")
         assert number == signal.SIGTERM or signal.getsignal(number) == earlier_handler
@@ -266,7 +268,7 @@ def test_the_learning_rate_may_change_on_resuming(digits: Path, copied_run: Path
     assert "resuming with another setting: optimizer.lr was 0.001 and is 0.5" in done.err
 
 
-def test_plateau_begins_afresh_where_another_schedule_ruled(digits: Path, tmp_path: Path) -> None:
+def test_plateau_starts_from_scratch_after_another_schedule(digits: Path, tmp_path: Path) -> None:
     settings = ("optimizer.schedule.kind=constant", "optimizer.lr=1e-9", "training.validate_every=1")
     assert _train(digits, tmp_path / "run", *settings, "optimizer.schedule.plateau_patience=1").status == 0
     plateau = ("optimizer.schedule.kind=plateau", "training.log_every=1", "training.max_updates=7")
@@ -275,7 +277,7 @@ def test_plateau_begins_afresh_where_another_schedule_ruled(digits: Path, tmp_pa
     assert _records(tmp_path / "run")[-2]["lr"] == 0.001
 
 
-def test_ctrl_c_saves_where_nobody_reads_the_messages(digits: Path, tmp_path: Path) -> None:
+def test_ctrl_c_saves_if_stderr_is_closed(digits: Path, tmp_path: Path) -> None:
     """As in `nmt train … 2>&1 | tee log`, where Ctrl-C ends tee as well."""
     command = [sys.executable, "-m", "nmt", "train", *train_settings(digits), f"run_dir={tmp_path / 'run'}"]
     process = subprocess.Popen([*command, "training.max_updates=1000000"], stderr=subprocess.PIPE)
@@ -397,7 +399,7 @@ def test_checkpoints_without_a_config_are_a_run_too(digits: Path, copied_run: Pa
     assert "holds a run already" in _refusal(digits, copied_run)
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(digits: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(digits: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     assert _train(digits, run_dir, "training.keep_last=2").status == 0
     (run_dir / "checkpoints" / "update_000006" / "model.safetensors").unlink()
@@ -426,7 +428,7 @@ def test_settings_that_a_checkpoint_lacks_are_named(digits: Path, copied_run: Pa
     assert re.search(rf"cannot be resumed with other settings: .*{group}\.\w+ was None and is ", line)
 
 
-def test_what_kills_have_left_is_removed_when_a_run_goes_on(digits: Path, copied_run: Path) -> None:
+def test_files_of_killed_processes_are_removed_when_a_run_goes_on(digits: Path, copied_run: Path) -> None:
     for name in (".metrics.jsonl.0a1b2c3d.tmp", "metrics.tmp", ".config.yaml.0a1b2c3d.tmp"):
         (copied_run / name).touch()
     (copied_run / "checkpoints" / ".update_000006.tmp").mkdir()
@@ -528,11 +530,28 @@ def test_development_text_is_translated_in_the_precision_of_search(
             seen.append(precision)
             super().__init__(*args, precision="fp32", **others)
 
-    monkeypatch.setattr(train, "ModelScorer", Spy)
+    monkeypatch.setattr(dev_bleu, "ModelScorer", Spy)
     monkeypatch.setattr("nmt.device.bf16_failure", lambda _device: None)  # on whatever processor
     settings = ["training.bleu_every=1", "training.max_updates=1", "training.precision=fp32", "search.precision=bf16"]
     assert _train(digits, tmp_path / "run", *settings).status == 0
     assert seen == ["bf16"]
+
+
+def test_the_implementation_is_that_of_the_settings(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Implementation] = []
+    start = Trainer.run
+
+    def run(trainer: Trainer) -> EndReason:
+        seen.append(trainer.model.implementation)
+        return start(trainer)
+
+    monkeypatch.setattr(Trainer, "run", run)
+    for implementation in Implementation:
+        settings = [*train_settings(digits), f"run_dir={tmp_path / implementation}", "training.max_updates=1"]
+        assert nmt("train", *settings, f"implementation={implementation}").status == 0
+    assert seen == list(Implementation)
 
 
 def test_a_run_without_a_limit_is_refused(digits: Path, tmp_path: Path) -> None:
@@ -628,7 +647,7 @@ def test_a_run_of_a_version_without_tokenizers_goes_on_with_13a(chinese: Path, t
     assert "|tok:13a|" in done.err
 
 
-def test_a_tokenizer_that_is_not_there_ends_a_run_before_it_begins(chinese: Path, tmp_path: Path) -> None:
+def test_a_missing_tokenizer_is_reported_before_the_run_starts(chinese: Path, tmp_path: Path) -> None:
     line = _refusal(chinese, tmp_path / "run", *CHINESE, "training.bleu_tokenize=x")
     assert line.startswith("nmt: training.bleu_tokenize must be one of auto, 13a, intl, char, zh, ")
     assert not (tmp_path / "run" / "config.yaml").exists()
@@ -647,7 +666,7 @@ def test_fine_tuning_starts_from_parameters_and_subwords_of_a_checkpoint(checkpo
     assert after.src_subword.fingerprint == before.src_subword.fingerprint
     for old, new in zip(before.model.parameters(), after.model.parameters(), strict=True):
         assert (old - new).abs().max() < 1e-6
-    shutil.rmtree(start)  # a run goes on without what it started from
+    shutil.rmtree(start)  # a resumed run does not need the checkpoint that it started from
     assert _train(other, tmp_path / "tuned", *settings, "resume=true", "training.max_updates=2").status == 0
 
 

@@ -1,4 +1,4 @@
-"""The update loop: a resumed run is the uninterrupted one, limits hold, and models learn."""
+"""The training loop: a resumed run is the uninterrupted one, limits hold, and models learn."""
 
 import errno
 import json
@@ -41,11 +41,14 @@ from nmt.text.subword import BOS_ID, EOS_ID
 from nmt.training import checkpoint_store
 from nmt.training import optimizer as optimizer_module
 from nmt.training import trainer as trainer_module
-from nmt.training.checkpoint import CheckpointInfo, load_checkpoint, load_snapshot, save_checkpoint
+from nmt.training.checkpoint import CheckpointContent, load_checkpoint, load_snapshot, save_checkpoint
+from nmt.training.dev_set import DevSet
+from nmt.training.limits import EndReason
+from nmt.training.loss import perplexity
 from nmt.training.optimizer import PlateauState
 from nmt.training.saver import RunFiles
 from nmt.training.train_state import TrainState
-from nmt.training.trainer import EndReason, Trainer, perplexity
+from nmt.training.trainer import Trainer
 from tests.checkpoints import edit_json, rehash
 from tests.hardware import needs_bf16
 from tests.models import MODEL, Pair, corpus_of, random_pairs, tiny_model, tiny_subword
@@ -97,7 +100,7 @@ SGD = replace(ADAM, kind=OptimizerKind.sgd, lr=0.5)
 
 @pytest.fixture(autouse=True)
 def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave files to the system's cache: no test pulls the plug, and a busy disk takes long."""
+    """Do not sync files: no test cuts the power, and a busy disk is slow."""
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)
 
 
@@ -117,24 +120,21 @@ def build(
     if model is None:
         size = SUBWORD.vocab_size
         model = tiny_model(model_config, seed=seed, src_vocab_size=size, tgt_vocab_size=size, dtype=torch.float32)
-    torch.manual_seed(seed)  # as the door does: dropout draws from the global generator
+    torch.manual_seed(seed)  # as for a real run: dropout uses the global generator
     return Trainer(
         model,
         batches or TrainingBatches(TRAIN, BATCHING, seed=1),
-        dev=dev,
-        dev_batching=BATCHING,
+        dev=DevSet(dev, BATCHING, dev_bleu),
         training=training,
         optimizer=optimizer,
         precision="fp32",
         device=CPU,
         files=RunFiles(run_dir, json.dumps({"model": asdict(model.config)}), "c0ffee", SUBWORD, SUBWORD),
-        dev_bleu=dev_bleu,
-        stop_requested=lambda: False,
     )
 
 
 def build_resumed(run_dir: Path, **settings: Any) -> Trainer:
-    """Go on from `last` in what could be another process: other parameters and random numbers until they are read."""
+    """Resume from `last` as another process would: with other parameters and random numbers until they are read."""
     trainer = build(run_dir, seed=99, **settings)
     checkpoint = load_checkpoint(run_dir / "checkpoints" / "last")
     trainer.model.load_state_dict(checkpoint.model.state_dict())
@@ -246,7 +246,7 @@ def test_a_run_may_be_cut_many_times(tmp_path: Path, uninterrupted: Trainer) -> 
 
 
 @pytest.mark.parametrize("num_batches", [11, 12, 17], ids=["mid-accumulation", "between updates", "later"])
-def test_a_killed_run_goes_on_from_its_last_checkpoint_as_if_nothing_had_been(
+def test_a_killed_run_resumed_from_its_last_checkpoint_is_the_uninterrupted_one(
     tmp_path: Path, num_batches: int, uninterrupted: Trainer
 ) -> None:
     killed = build(tmp_path, training=ACCUMULATING)
@@ -268,7 +268,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_as_if_nothing_had_been(
     assert_same_run(resumed, uninterrupted)
 
 
-def test_records_after_the_resumed_update_are_taken_back(tmp_path: Path) -> None:
+def test_records_after_the_resumed_update_are_removed(tmp_path: Path) -> None:
     trainer = build(tmp_path, training=replace(TRAINING, log_every=1, validate_every=100))
 
     def kill_at_9() -> bool:
@@ -293,12 +293,12 @@ def test_a_finished_run_may_be_given_a_higher_limit(tmp_path: Path) -> None:
     uninterrupted.run()
     resumed = build_resumed(tmp_path)
     resumed.run()
-    assert_same_run(resumed, uninterrupted)  # the end at 8 fell on a validation
+    assert_same_run(resumed, uninterrupted)  # the end at 8 was at a scheduled validation
 
 
 def scripted_losses(trainer: Trainer, losses: dict[int, float], monkeypatch: pytest.MonkeyPatch) -> Trainer:
     """Let validations find these losses, by update."""
-    monkeypatch.setattr(trainer, "_dev_nats_per_token", lambda: losses[trainer.state.update])
+    monkeypatch.setattr(trainer.dev, "nats_per_token", lambda _model, **_: losses[trainer.state.update])
     return trainer
 
 
@@ -331,7 +331,7 @@ def test_lost_links_come_back_even_if_there_is_nothing_to_train(tmp_path: Path) 
     assert checkpoints_of(resumed) == before
 
 
-def test_the_validation_at_a_limit_is_as_if_it_had_not_been_when_the_run_goes_on(
+def test_an_unscheduled_validation_at_a_limit_does_not_count_when_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = {4: 2.0, 6: 1.0, 8: 1.5, 12: 1.6, 16: 1.7, 20: 1.2}  # 6 is best, and not scheduled
@@ -362,7 +362,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     assert contents() == before
 
 
-def test_a_training_state_of_other_make_is_refused(tmp_path: Path) -> None:
+def test_a_training_state_with_other_fields_is_refused(tmp_path: Path) -> None:
     build(tmp_path, training=replace(TRAINING, max_updates=5)).run()
     file = tmp_path / "checkpoints" / "last" / "training" / "state.json"
     edit_json(file, lambda values: values.update(moon="full"))
@@ -381,7 +381,7 @@ def test_the_train_state_survives_json() -> None:
 
 
 def digest(model: Seq2Seq) -> float:
-    """Take the place of BLEU: a figure that any difference of the parameters changes."""
+    """Replace BLEU by a number that depends on all parameters."""
     return sum(float(parameter.detach().double().sum()) for parameter in model.parameters())
 
 
@@ -398,7 +398,7 @@ def by_digest(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
 
 @pytest.mark.parametrize("update", [4, 8, 10])
 @pytest.mark.parametrize("stage", ["while BLEU is measured", "before the record", "before the scores are saved"])
-def test_a_run_killed_at_a_validation_goes_on_as_if_nothing_had_been(
+def test_a_run_killed_at_a_validation_and_resumed_is_the_uninterrupted_one(
     tmp_path: Path, update: int, stage: str, by_digest: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed = build(tmp_path, training=BY_DIGEST, dev_bleu=digest)
@@ -413,7 +413,7 @@ def test_a_run_killed_at_a_validation_goes_on_as_if_nothing_had_been(
 
     with monkeypatch.context() as patch:
         if stage == "while BLEU is measured":
-            killed.dev_bleu = killing(digest)
+            killed.dev.bleu = killing(digest)
         elif stage == "before the record":
             patch.setattr("nmt.training.trainer.perplexity", killing(perplexity))
         else:
@@ -429,9 +429,9 @@ def test_a_run_killed_at_a_validation_goes_on_as_if_nothing_had_been(
     assert scores[0] == scores[1] != {}
 
 
-def test_a_validation_that_a_kill_prevented_is_left_to_the_next_part_by_a_stop(tmp_path: Path) -> None:
+def test_a_stop_leaves_a_missed_validation_to_the_next_part(tmp_path: Path) -> None:
     killed = build(tmp_path, training=BY_DIGEST)
-    killed.dev_bleu = scripted([])
+    killed.dev.bleu = scripted([])
     with pytest.raises(StopIteration):
         killed.run()
     resumed = stop_at(build_resumed(tmp_path, training=BY_DIGEST, dev_bleu=digest), 0)
@@ -448,7 +448,7 @@ def test_time_for_validation_counts_when_a_run_goes_on_from_it(tmp_path: Path) -
 
 
 def as_of_version_0_1_0(checkpoint: Path) -> None:
-    """Rewrite a checkpoint's state as it was once: after any validation, and without the new fields."""
+    """Rewrite a checkpoint's state as version 0.1.0 did: after any validation, and without the new fields."""
     file = checkpoint / "training" / "state.json"
     state = json.loads(file.read_text())
     info = load_checkpoint(checkpoint).info
@@ -495,7 +495,7 @@ def test_the_precision_is_kept_and_a_change_of_it_is_reported(tmp_path: Path, ca
     assert resumed.state.precision == "fp32"
 
 
-# Disks that refuse
+# Full disks
 
 
 def failing_saves(monkeypatch: pytest.MonkeyPatch, *, until: int = 100, of: str = "save_checkpoint") -> list[int]:
@@ -504,7 +504,7 @@ def failing_saves(monkeypatch: pytest.MonkeyPatch, *, until: int = 100, of: str 
     function: Callable[..., Any] = getattr(checkpoint_store, of)
 
     def write(*args: Any, **kwargs: Any) -> Any:
-        update = args[1].update if of == "save_checkpoint" else int(args[0].name.removeprefix("update_"))
+        update = args[1].info.update if of == "save_checkpoint" else int(args[0].name.removeprefix("update_"))
         attempts.append(update)
         if update < until:
             raise CheckpointError(f"update_{update:06d} could not be written (No space left on device)")
@@ -543,11 +543,11 @@ def test_a_checkpoint_that_fails_is_written_at_a_stop(tmp_path: Path, monkeypatc
     trainer = stop_at(build(tmp_path), 5)
     attempts: list[int] = []
 
-    def fail_once(folder: Path, info: CheckpointInfo, **contents: Any) -> Path:
-        attempts.append(info.update)
+    def fail_once(folder: Path, content: CheckpointContent) -> Path:
+        attempts.append(content.info.update)
         if attempts == [4, 5]:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return save_checkpoint(folder, info, **contents)
+        return save_checkpoint(folder, content)
 
     monkeypatch.setattr(checkpoint_store, "save_checkpoint", fail_once)
     assert trainer.run() == "stopped"
@@ -583,7 +583,7 @@ def test_scores_that_cannot_be_saved_are_measured_again_or_known_to_the_next_che
         scripted_losses(trainer, losses, patch).run()
         assert checkpoints_of(trainer) == {"best": 4, "last": 5, "update_000004": 4, "update_000005": 5}
         resumed = build_resumed(tmp_path / "cut", training=training, dev_bleu=digest)
-        scripted_losses(resumed, losses, patch).run()  # ends with a whole checkpoint, scores included
+        scripted_losses(resumed, losses, patch).run()  # ends with a complete checkpoint, including scores
     assert checkpoints_of(resumed)["best"] == 4
     whole = build(tmp_path / "whole", training=training, dev_bleu=digest)
     scripted_losses(whole, losses, monkeypatch).run()
@@ -593,7 +593,7 @@ def test_scores_that_cannot_be_saved_are_measured_again_or_known_to_the_next_che
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounting a small disk takes root on Linux")
-def test_a_disk_that_is_full_for_a_while_costs_records_and_checkpoints_and_nothing_else(
+def test_a_temporarily_full_disk_costs_only_records_and_checkpoints(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     training = replace(TRAINING, log_every=1)
@@ -636,7 +636,7 @@ def test_a_disk_that_is_full_for_a_while_costs_records_and_checkpoints_and_nothi
 
 
 class FixedBatches(TrainingBatches):
-    """Gives the same batches again and again."""
+    """Repeats the same batches."""
 
     def __init__(self, batches: Sequence[Sequence[Pair]]) -> None:
         super().__init__(corpus_of([pair for batch in batches for pair in batch]), BATCHING, seed=1)
@@ -663,7 +663,7 @@ def updated(run_dir: Path, batches: list[list[Pair]], training: TrainingConfig, 
 def test_accumulation_is_one_large_batch(tmp_path: Path, loss_per: LossPer, clip_norm: float) -> None:
     training = replace(TRAINING, max_updates=2, log_every=1, loss_per=loss_per, clip_norm=clip_norm)
     one = updated(tmp_path / "one", [UNLIKE], training, optimizer=SGD)
-    # parts of unlike numbers of sentences and tokens: the divisor is the true count over all of them
+    # parts with different numbers of sentences and tokens: the divisor is the true count over all of them
     parts = [UNLIKE[:1], UNLIKE[1:3], UNLIKE[3:]]
     accumulated = updated(tmp_path / "parts", parts, replace(training, accumulate=3), optimizer=SGD)
     for tensor, expected in zip(accumulated.model.parameters(), one.model.parameters(), strict=True):
@@ -689,13 +689,13 @@ def test_the_gradient_is_that_of_the_summed_loss_over_its_count(
         torch.testing.assert_close(tensor, start - SGD.lr * gradient, rtol=0, atol=1e-12)
 
 
-def test_a_clipped_step_is_as_long_as_the_threshold(tmp_path: Path) -> None:
+def test_the_norm_of_a_clipped_step_is_the_threshold(tmp_path: Path) -> None:
     training = replace(TRAINING, max_updates=1, log_every=1, clip_norm=0.01)
     trainer = updated(tmp_path, [UNLIKE], training, optimizer=replace(SGD, lr=1.0))
     start = tiny_model(src_vocab_size=SUBWORD.vocab_size, tgt_vocab_size=SUBWORD.vocab_size)
     steps = [(a - b).flatten() for a, b in zip(trainer.model.parameters(), start.parameters(), strict=True)]
     assert float(torch.cat(steps).detach().norm()) == pytest.approx(0.01, rel=1e-9)
-    assert records_of(tmp_path)[0]["grad_norm"] > 0.01  # reported as it was
+    assert records_of(tmp_path)[0]["grad_norm"] > 0.01  # before clipping
 
 
 def test_the_learning_rate_halves_by_the_epochs_done(tmp_path: Path) -> None:
@@ -734,7 +734,7 @@ def test_max_epochs_may_be_fractional(tmp_path: Path, max_epochs: float, num_upd
 
 @pytest.fixture
 def ten_second_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every look at the clock take ten seconds."""
+    """Let ten seconds pass whenever the clock is read."""
 
     def ticks() -> Iterator[float]:
         now = 1000.0
@@ -749,7 +749,7 @@ def ten_second_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("ten_second_clock")
 def test_max_minutes_counts_the_whole_run_resumed_parts_included(tmp_path: Path) -> None:
     quiet = replace(TRAINING, max_updates=None, log_every=100, validate_every=100, checkpoint_every=100)
-    # an update takes 20 seconds: one look after it, one after what follows
+    # an update takes 20 seconds: the clock is read after it, and after what follows
     stop_at(build(tmp_path, training=replace(quiet, max_minutes=2)), 4).run()
     resumed = build_resumed(tmp_path, training=replace(quiet, max_minutes=2))
     assert resumed.state.wall_s == 80
@@ -759,7 +759,7 @@ def test_max_minutes_counts_the_whole_run_resumed_parts_included(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("ten_second_clock")
-def test_speeds_leave_out_validation_and_checkpoints(tmp_path: Path) -> None:
+def test_speeds_exclude_validation_and_checkpoints(tmp_path: Path) -> None:
     training = replace(TRAINING, max_updates=4, log_every=2, validate_every=1, accumulate=1)
     trainer = build(tmp_path, batches=FixedBatches([UNLIKE]), training=training)
     trainer.run()
@@ -801,7 +801,7 @@ def test_best_is_the_lowest_loss_by_default(tmp_path: Path) -> None:
     assert trainer.state.best == losses[best]
 
 
-def test_bleu_is_measured_every_so_many_validations_and_at_the_end_in_evaluation_mode(tmp_path: Path) -> None:
+def test_bleu_is_measured_every_nth_validation_and_at_the_end_in_evaluation_mode(tmp_path: Path) -> None:
     was_training: list[bool] = []
     training = replace(BLEU, max_updates=9, bleu_every=2)
     trainer = build(tmp_path, training=training, dev_bleu=scripted([1.0, 2.0, 3.0], seen=was_training))
@@ -882,7 +882,7 @@ def test_parameters_that_are_not_finite_are_not_saved(tmp_path: Path, monkeypatc
     assert checkpoints_of(trainer) == {"best": 4, "last": 4, "update_000004": 4}
 
 
-def test_links_that_cannot_be_repaired_keep_no_run_from_starting(
+def test_a_run_starts_if_its_links_cannot_be_repaired(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     build(tmp_path, training=replace(TRAINING, max_updates=5)).run()
@@ -898,10 +898,10 @@ def test_links_that_cannot_be_repaired_keep_no_run_from_starting(
 
 
 @pytest.mark.parametrize("log_every", [1, 100], ids=["seen by the log", "seen by the checkpoint"])
-def test_what_a_gradient_that_is_not_finite_left_is_not_saved(
+def test_nothing_is_saved_after_a_gradient_that_is_not_finite(
     tmp_path: Path, log_every: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a GPU no update waits for its norm, and its loss may be finite still."""
+    """On a GPU no update waits for its norm, and its loss may still be finite."""
     trainer = build(tmp_path, training=replace(TRAINING, log_every=log_every, checkpoint_every=1))
     update = trainer._update
 
@@ -946,7 +946,7 @@ def test_the_validation_loss_is_that_of_forced_decoding(tmp_path: Path) -> None:
     pairs = [(DEV.src(p).tolist(), DEV.tgt(p).tolist()) for p in range(DEV.num_pairs)]
     with torch.no_grad():
         log_probs = [model.log_probs(collate([src], [tgt])) for src, tgt in pairs]
-    expected = -float(torch.cat(log_probs).double().mean())  # label smoothing has no part in it
+    expected = -float(torch.cat(log_probs).double().mean())  # without label smoothing
     assert records_of(tmp_path)[-1]["nats_per_token"] == pytest.approx(expected, rel=1e-6)
 
 

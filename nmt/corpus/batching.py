@@ -1,6 +1,6 @@
 """Binarized pairs -> batches: bucketed by length, seeded, resumable.
 
-Shapes: B sentences, S source positions, T target positions (EOS included in both), M real target tokens, P pairs.
+S and T, the source and target positions, include EOS.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,11 +23,11 @@ class Batch(NamedTuple):
     """Aligned sentences, right-padded with PAD.
 
     Attributes:
-        src_BS: source ids in their natural order, then EOS. The encoder reverses them if the model wants it so.
+        src_BS: source ids in their natural order, then EOS. The encoder reverses them if the model is configured so.
         src_len_B: source positions, EOS included; always on the CPU, where packing needs them.
-        tgt_in_BT: BOS y_1 … y_n, what the decoder reads.
-        tgt_token_M: y_1 … y_n EOS of all sentences, what it has to say: real tokens only, time step by time step.
-        tgt_position_M: where these stand in a `(T, B)` array read row by row.
+        tgt_in_BT: BOS y_1 … y_n, the decoder's input.
+        tgt_token_M: y_1 … y_n EOS of all sentences, the decoder's output: real tokens only, time step by time step.
+        tgt_position_M: the positions of these tokens in a `(T, B)` array read row by row.
     """
 
     src_BS: Tensor
@@ -56,7 +56,7 @@ class Batch(NamedTuple):
 
 
 def pad_source(sentences: Sequence[npt.ArrayLike]) -> tuple[Tensor, Tensor]:
-    """Put EOS behind each source sentence and pad: ids `(B, S)` and lengths `(B,)`."""
+    """Append EOS to each source sentence and pad: ids `(B, S)` and lengths `(B,)`."""
     arrays = [np.asarray(sentence, dtype=np.int64) for sentence in sentences]
     lengths_B = np.array([len(array) + 1 for array in arrays], dtype=np.int64)
     src_BS = np.full((len(arrays), int(lengths_B.max())), PAD_ID, dtype=np.int64)
@@ -85,13 +85,13 @@ def _gather(corpus: BinarizedCorpus, indices: Indices) -> Batch:
     return collate([corpus.src(index) for index in indices], [corpus.tgt(index) for index in indices])
 
 
-def _cut(order: Indices, cost_P: Indices, budget: int) -> list[Indices]:
-    """Cut `order` into runs in which sentences × the dearest sentence stays within the budget; at least one each."""
+def _cut(order: Indices, costs: Indices, budget: int) -> list[Indices]:
+    """Cut `order` into batches whose number of sentences × largest cost is within the budget, or of one sentence."""
     batches: list[Indices] = []
-    costs = cost_P[order]
+    costs = costs[order]
     start = 0
     while start < len(order):
-        window = costs[start : start + max(1, budget // int(costs[start]))]  # the first sentence allows no longer run
+        window = costs[start : start + max(1, budget // int(costs[start]))]  # no batch can be longer
         total_by_size = np.maximum.accumulate(window) * np.arange(1, len(window) + 1)
         end = start + max(1, int(np.count_nonzero(total_by_size <= budget)))
         batches.append(order[start:end])
@@ -99,42 +99,40 @@ def _cut(order: Indices, cost_P: Indices, budget: int) -> list[Indices]:
     return batches
 
 
-def plan_epoch(
-    src_len_P: Indices, tgt_len_P: Indices, config: BatchingConfig, *, seed: int, epoch: int
-) -> list[Indices]:
-    """Share all pairs out to batches, each pair exactly once; a function of its arguments alone.
+def plan_epoch(src_lens: Indices, tgt_lens: Indices, config: BatchingConfig, *, seed: int, epoch: int) -> list[Indices]:
+    """Assign each pair to exactly one batch; the result depends on nothing but the arguments.
 
-    Pairs of equal source length stand together, sorted by target length (ties at random), and are cut into batches, so
-    that the encoder needs no packing. What is left of a length and is smaller than `min_sentences` merges with the
-    leftovers of neighbouring lengths. The order of the batches is random.
+    Pairs of equal source length are sorted by target length (ties in random order) and cut into batches, so that the
+    encoder needs no packing. Batches smaller than `min_sentences` are merged with those of neighbouring lengths. The
+    order of the batches is random.
 
     Args:
-        src_len_P: source subwords without EOS; `tgt_len_P` likewise.
+        src_lens: source subwords of each pair, without EOS; `tgt_lens` likewise.
     """
     rng = np.random.Generator(np.random.PCG64([seed, epoch]))
-    order_P = rng.permutation(len(src_len_P))
-    order_P = order_P[np.lexsort((tgt_len_P[order_P], src_len_P[order_P]))]
+    order = rng.permutation(len(src_lens))
+    order = order[np.lexsort((tgt_lens[order], src_lens[order]))]
     if config.unit == BatchUnit.tokens:
-        cost_P = np.maximum(src_len_P, tgt_len_P).astype(np.int64) + 1
+        costs = np.maximum(src_lens, tgt_lens).astype(np.int64) + 1
     else:
-        cost_P = np.ones(len(src_len_P), dtype=np.int64)
+        costs = np.ones(len(src_lens), dtype=np.int64)
     min_sentences = (
         min(config.min_sentences, config.size) if config.unit == BatchUnit.sentences else config.min_sentences
     )
-    boundaries = np.flatnonzero(np.diff(src_len_P[order_P])) + 1
+    boundaries = np.flatnonzero(np.diff(src_lens[order])) + 1
     batches: list[Indices] = []
     leftovers: list[Indices] = []
-    for bucket in np.split(order_P, boundaries):
-        for batch in _cut(bucket, cost_P, config.size):
+    for bucket in np.split(order, boundaries):
+        for batch in _cut(bucket, costs, config.size):
             (batches if len(batch) >= min_sentences else leftovers).append(batch)
     if leftovers:
-        batches.extend(_cut(np.concatenate(leftovers), cost_P, config.size))
+        batches.extend(_cut(np.concatenate(leftovers), costs, config.size))
     return [batches[position] for position in rng.permutation(len(batches))]
 
 
 @dataclass
 class Position:
-    """How far training has come in its data: whole epochs, then batches and pairs of the epoch under way."""
+    """A position in the training data: whole epochs, then batches and pairs of the current epoch."""
 
     epoch: int = 0
     batch: int = 0
@@ -145,7 +143,7 @@ class Position:
 
 
 class TrainingBatches:
-    """An endless, seeded stream of batches that goes on from `position`."""
+    """An endless, seeded stream of batches that continues from `position`."""
 
     def __init__(
         self,
@@ -165,10 +163,10 @@ class TrainingBatches:
         return self.position.fractional_epochs(self.corpus.num_pairs)
 
     def go_to(self, position: Position) -> None:
-        """Go on where an earlier stream over the same corpus has been.
+        """Continue from a position of an earlier stream over the same corpus.
 
         Raises:
-            ValueError: no stream over this corpus comes to that position.
+            ValueError: no stream over this corpus has such a position.
         """
         self.position, self._plan = position, None
         self._plan = plan = self._plan_epoch()
@@ -193,8 +191,8 @@ class TrainingBatches:
 
     def _plan_epoch(self) -> list[Indices]:
         return plan_epoch(
-            np.asarray(self.corpus.src_len_P),
-            np.asarray(self.corpus.tgt_len_P),
+            np.asarray(self.corpus.src_lens),
+            np.asarray(self.corpus.tgt_lens),
             self.config,
             seed=self.seed,
             epoch=self.position.epoch,
@@ -202,7 +200,7 @@ class TrainingBatches:
 
 
 def validation_batches(corpus: BinarizedCorpus, config: BatchingConfig) -> Iterator[Batch]:
-    """Yield every pair once, in an order that never changes."""
-    plan = plan_epoch(np.asarray(corpus.src_len_P), np.asarray(corpus.tgt_len_P), config, seed=0, epoch=0)
+    """Yield every pair once, always in the same order."""
+    plan = plan_epoch(np.asarray(corpus.src_lens), np.asarray(corpus.tgt_lens), config, seed=0, epoch=0)
     for indices in plan:
         yield _gather(corpus, indices)

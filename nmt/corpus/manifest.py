@@ -1,4 +1,4 @@
-"""What a prepared corpus says of itself: what it was made from, what became of it, and the checksums of its files."""
+"""The manifest of a prepared corpus: its text and settings by fingerprint, its contents, and checksums of its files."""
 
 import json
 from collections.abc import Mapping
@@ -24,9 +24,11 @@ _PARTS = ("ids", "lens", "offsets")
 
 @dataclass(frozen=True)
 class SplitReport:
-    """What became of the pairs of a split; subwords and unknown ones are counted in the pairs kept, without EOS.
+    """The pairs of a split: how many were read, left out and kept. Subwords of the pairs kept are counted, without EOS.
 
-    `checksums` has the xxh3_128 (hex) of each file of the split, by its name.
+    Attributes:
+        dropped: the number of pairs left out, by reason.
+        checksums: the xxh3_128 (hex) of each file of the split, by its name.
     """
 
     num_read: int
@@ -41,7 +43,7 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a prepared corpus says of itself; `fingerprint` is that of everything it was made from."""
+    """What a prepared corpus says about itself; `fingerprint` is that of text and settings."""
 
     fingerprint: str
     src_subword_fingerprint: str
@@ -59,7 +61,7 @@ def write_manifest(
     tgt_subword: SubwordModel,
     reports: Mapping[str, SplitReport],
 ) -> None:
-    """Save both subword models beside the splits, then the manifest, which makes `directory` a prepared corpus.
+    """Save both subword models and the manifest, which completes the prepared corpus in `directory`.
 
     Raises:
         OSError: a file cannot be written; it names it.
@@ -81,10 +83,10 @@ def write_manifest(
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Read what a prepared corpus says of itself.
+    """Read the manifest of a prepared corpus.
 
     Raises:
-        DataError: `directory` is no prepared corpus, is damaged, or is one of another format version.
+        DataError: `directory` is no prepared corpus, is damaged, or has another format version.
     """
     path = directory / _MANIFEST
     try:
@@ -105,7 +107,7 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def _parse_manifest(content: dict[str, Any]) -> Manifest:
-    """Make a manifest of plain values.
+    """Make a manifest from plain values.
 
     Raises:
         AttributeError, KeyError, TypeError, ValueError: a key or a value is not as it was written.

@@ -13,27 +13,28 @@ from typing import TypeAlias
 
 from tqdm import tqdm
 
-from nmt.config import DataConfig, FilesConfig, SubwordConfig
-from nmt.corpus.binarized import BinarizedCorpus, NumProcesses, PairLimits, open_split, write_split
+from nmt.config import DataConfig, FilesConfig, Normalization, SubwordConfig
+from nmt.corpus.binarized import BinarizedCorpus, open_split
+from nmt.corpus.binarizer import NumProcesses, PairLimits, write_split
 from nmt.corpus.manifest import SRC_SUBWORD, TGT_SUBWORD, SplitReport, read_manifest, write_manifest
 from nmt.errors import ConfigError, DataError
 from nmt.files import atomic_folder, is_file_name, remove_temporaries
 from nmt.locks import sole_writer
 from nmt.phrasebook.files import write_phrasebook
-from nmt.text.normalization import Normalization
 from nmt.text.parallel import ParallelFiles, fingerprint_files, read_lines, read_pairs
-from nmt.text.subword import SubwordModel, SubwordSpec, learn_joint_subwords, learn_subword
+from nmt.text.subword import SubwordModel
+from nmt.text.subword_learning import SubwordSpec, learn_joint_subwords, learn_subword
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 Subwords: TypeAlias = tuple[SubwordModel, SubwordModel]  # of the source and of the target
 
-_FINGERPRINT_VERSION = 1  # of what is hashed: another one gives every corpus another name
+_FINGERPRINT_VERSION = 1  # a new one would change the names of all prepared corpora
 
 
 @dataclass(frozen=True)
 class PreparedCorpus:
-    """A prepared corpus on disk; the fingerprint is that of text, subword settings and limits together."""
+    """A prepared corpus on disk; the fingerprint is that of text, subword settings and limits."""
 
     directory: Path
     fingerprint: str
@@ -56,17 +57,17 @@ class PreparedCorpus:
 
 @dataclass(frozen=True)
 class _Text:
-    """The files of both splits, and what they held when the corpus got its name."""
+    """The files of both splits, and their checksums when the fingerprint was computed."""
 
     splits: dict[str, ParallelFiles]
     checksums: dict[str, dict[Path, str]]  # by split
 
 
 def prepare(data: DataConfig, subword: SubwordConfig) -> PreparedCorpus:
-    """Prepare a corpus, unless that is done already; safe for jobs that run at the same time.
+    """Prepare a corpus, unless that is done already; several jobs may do so at the same time.
 
-    It goes to a folder of `data.prepared_dir` that is named after its fingerprint, so that nothing prepared is ever
-    overwritten. The folder is complete or absent, and its text is that of the fingerprint.
+    It is written to a folder of `data.prepared_dir` that is named after its fingerprint, so that no prepared corpus is
+    ever overwritten. The folder is complete or absent, and holds exactly the text of the fingerprint.
 
     Raises:
         ConfigError: settings are invalid or contradict each other.
@@ -84,13 +85,13 @@ def prepare(data: DataConfig, subword: SubwordConfig) -> PreparedCorpus:
     directory = Path(data.prepared_dir) / f"{data.name}-{subword.kind}-{fingerprint[:12]}"
     corpus = PreparedCorpus(directory, fingerprint)
     if _is_up_to_date(corpus):  # asked before locking, since a folder prepared by others may be read-only
-        logger.info("corpus: %s is up to date", corpus.directory)
+        log.info("corpus: %s is up to date", corpus.directory)
         return corpus
     with sole_writer(directory.parent, f".{directory.name}.lock", setting="data.prepared_dir"):
         remove_temporaries(directory.parent, glob.escape(directory.name))
         if not _is_up_to_date(corpus):
             _write(corpus, data, subword, given, text)
-    logger.info("corpus: %s is prepared", corpus.directory)
+    log.info("corpus: %s is prepared", corpus.directory)
     return corpus
 
 
@@ -101,7 +102,7 @@ def split_files(data: DataConfig, files: FilesConfig) -> ParallelFiles:
 
 
 def data_problems(data: DataConfig, subword: SubwordConfig) -> list[str]:
-    """Say what is wrong with the settings of a corpus."""
+    """Return what is wrong with the settings of a corpus."""
     problems = [
         f"data.{key} must be a name without slashes that can be part of a file's, but is {getattr(data, key)!r}"
         for key in ("name", "src_lang", "tgt_lang")
@@ -110,9 +111,7 @@ def data_problems(data: DataConfig, subword: SubwordConfig) -> list[str]:
     if (subword.src_model is None) != (subword.tgt_model is None):
         problems.append("subword.src_model and subword.tgt_model must be given both or neither")
     if subword.normalization is None and None in (subword.src_normalization, subword.tgt_normalization):
-        problems.append(
-            "subword.normalization must be set where subword.src_normalization or tgt_normalization is null"
-        )
+        problems.append("subword.normalization must be set if subword.src_normalization or tgt_normalization is null")
     for split in ("train", "dev"):
         files: FilesConfig = getattr(data, split)
         if not files.src or not files.tgt:
@@ -130,7 +129,7 @@ def normalizations(config: SubwordConfig) -> tuple[Normalization, Normalization]
     src, tgt = config.src_normalization or config.normalization, config.tgt_normalization or config.normalization
     assert src is not None, "see data_problems"
     assert tgt is not None, "see data_problems"
-    return src.value, tgt.value
+    return src, tgt
 
 
 def _given_subwords(config: SubwordConfig) -> Subwords | None:
@@ -141,9 +140,9 @@ def _given_subwords(config: SubwordConfig) -> Subwords | None:
 
 
 def _fingerprint(data: DataConfig, subword: SubwordConfig, given: Subwords | None, text: Mapping[str, str]) -> str:
-    """Hash the text and all that decides what becomes of it; where files lie and what they are called does not.
+    """Hash the text and all settings that affect the corpus; names and places of files do not.
 
-    Settings that nmt 0.1.0 knew give the fingerprints that it gave.
+    Settings of nmt 0.1.0 have the same fingerprints as in that version.
     """
     settings = asdict(subword)
     del settings["src_normalization"], settings["tgt_normalization"]
@@ -200,7 +199,7 @@ def _write(
 
 
 def num_processes() -> NumProcesses:
-    """Return how many processes may encode: two, unless the machine, taskset or Slurm leaves us one CPU."""
+    """Return how many processes may encode: two, unless the machine, taskset or Slurm allows only one CPU."""
     num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 2 if num_cpus > 1 else 1
 
@@ -208,7 +207,7 @@ def num_processes() -> NumProcesses:
 def _log_report(split: str, report: SplitReport) -> None:
     dropped = sum(report.dropped.values())
     reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in report.dropped.items() if count)
-    logger.info(
+    log.info(
         "corpus: %s: %s pairs, %s + %s subwords (%.2f%% + %.2f%% unknown)%s",
         split,
         f"{report.num_kept:,}",
@@ -219,7 +218,7 @@ def _log_report(split: str, report: SplitReport) -> None:
         f"; left out {dropped:,}: {reasons}" if dropped else "",
     )
     if dropped > report.num_kept:
-        logger.warning(
+        log.warning(
             "corpus: %s: more than half of the pairs are left out (%s): if line n does not translate line n, align "
             "the files; if it does, raise data.max_len_subwords or data.max_len_ratio",
             split,
@@ -229,7 +228,7 @@ def _log_report(split: str, report: SplitReport) -> None:
 
 def _learn_subwords(data: DataConfig, config: SubwordConfig, text: _Text) -> Subwords:
     """Learn the subword models of both sides from the training text."""
-    logger.info("subwords: learning %s %s", "joint" if config.joint else "separate", config.kind)
+    log.info("subwords: learning %s %s", "joint" if config.joint else "separate", config.kind)
     train, (src_rule, tgt_rule) = text.splits["train"], normalizations(config)
     src_lines, tgt_lines = _lines(train.src, text), _lines(train.tgt, text)
     if config.joint:
@@ -244,13 +243,13 @@ def _learn_subwords(data: DataConfig, config: SubwordConfig, text: _Text) -> Sub
 
 
 def subword_spec(config: SubwordConfig, vocab_size: int, normalization: Normalization) -> SubwordSpec:
-    """Say how a subword model is learned with these settings."""
+    """Return how a subword model is learned with these settings."""
     return SubwordSpec(
-        kind=config.kind.value,
+        kind=config.kind,
         vocab_size=vocab_size,
         byte_fallback=config.byte_fallback,
         normalization=normalization,
-        tokenizer=config.tokenizer.value,
+        tokenizer=config.tokenizer,
         character_coverage=config.character_coverage,
         max_sentences=config.max_sentences,
         seed=config.seed,

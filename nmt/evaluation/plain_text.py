@@ -1,4 +1,4 @@
-"""Is it what a metric should read? Markup is refused; tokenized text, blank references and missing spaces are named."""
+"""Checks of the text that metrics read: markup is refused; odd text and blank lines are named in warnings."""
 
 from __future__ import annotations
 
@@ -6,33 +6,32 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
+from nmt.config import BleuTokenizer
 from nmt.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nmt.evaluation.tokenizer import BleuTokenizer
-
-# What opens the files of WMT and IWSLT, and any XML; and the lines that hold their sentences.
+# The first line of XML and of the files of WMT and IWSLT, and the lines that hold their sentences.
 _HEADER = re.compile(r"\s*<(\?xml|!doctype|mteval|srcset|tstset|refset|dataset|doc|seg)\b", re.IGNORECASE)
 _SEGMENT = re.compile(r"\s*<seg\b", re.IGNORECASE)
-# What the tokenizer of Moses makes of ' " & < > | [ ] and of a hyphen, and a period that stands alone.
+# What Moses' tokenizer makes of ' " & < > | [ ] and of a hyphen, and a period with a space before it.
 _TOKENIZED = re.compile(r"&(?:apos|quot|amp|lt|gt|#124|#91|#93);|@-@| \.$")
 _MANY_LINES = 100  # as in sacreBLEU's own warning, which names no file and takes three lines
-_MANY_OF_FEW = 0.1  # of the lines of a file that has less
-_SPLIT_AT_SPACES = ("13a", "intl", "none")
+_MANY_OF_FEW = 0.1  # of the lines of a short file
+_SPLIT_AT_SPACES = (BleuTokenizer.mteval_13a, BleuTokenizer.intl, BleuTokenizer.none)
 # Words have 5 letters in English and French, 6 in German, 8 in Finnish, 12 in Greenlandic.
 _LONG_WORD_CHARS = 15
 _FEW_WORDS_A_LINE = 1.2
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def refuse_markup(lines: Sequence[str], *, name: str) -> None:
     """Refuse SGML and XML, whose tags would be scored as words.
 
     Raises:
-        DataError: naming a way to get the text.
+        DataError: it names a way to extract the text.
     """
     filled = [line for line in lines if line.strip()]
     segments = sum(_SEGMENT.match(line) is not None for line in filled)
@@ -45,14 +44,14 @@ def refuse_markup(lines: Sequence[str], *, name: str) -> None:
 
 
 def warn_of_odd_text(lines: Sequence[str], *, name: str, tokenizer: BleuTokenizer, setting: str) -> None:
-    """Warn of text that BLEU under a tokenizer does not fit; `setting` is the one that chooses the tokenizer.
+    """Warn of text for which BLEU with this tokenizer means little; `setting` is the setting that names the tokenizer.
 
-    Tokenized text scores unlike any detokenized text, and text without spaces is all one word for some tokenizers.
+    Scores of tokenized text are not comparable with others. Text without spaces is a single word for some tokenizers.
     """
     tokenized = [match[0] for line in lines if (match := _TOKENIZED.search(line))]
     many = len(tokenized) >= min(_MANY_LINES, _MANY_OF_FEW * len(lines))
-    if tokenized and many and tokenizer != "none":
-        _log.warning(
+    if tokenized and many and tokenizer != BleuTokenizer.none:
+        log.warning(
             "%s: %d of %d lines look tokenized (%r, for example): detokenize them, or the score is not comparable",
             name,
             len(tokenized),
@@ -60,7 +59,7 @@ def warn_of_odd_text(lines: Sequence[str], *, name: str, tokenizer: BleuTokenize
             tokenized[0],
         )
     if tokenizer in _SPLIT_AT_SPACES and _lacks_spaces(lines):
-        _log.warning(
+        log.warning(
             "%s: hardly any spaces, which separate words for BLEU with %s=%s: set %s=char, or zh, ja-mecab or ko-mecab",
             name,
             setting,
@@ -77,15 +76,22 @@ def _lacks_spaces(lines: Sequence[str]) -> bool:
 
 
 def warn_of_blank_references(references: Mapping[str, Sequence[str]]) -> None:
-    """Say how many lines of each reference are blank, and what becomes of them."""
+    """Warn of blank lines in references: how many there are, and how they are scored."""
     blank = {name: {i for i, line in enumerate(lines) if not line.strip()} for name, lines in references.items()}
     in_all = set.intersection(*blank.values())
     for name, rows in blank.items():
         if missing := len(rows - in_all):
             meaning = "missing references" if missing > 1 else "a missing reference"
-            _log.warning("%s: %s, taken as %s", name, _blank_lines(missing), meaning)
+            log.warning("%s: %s, taken as %s", name, _blank_lines(missing), meaning)
     if in_all:
-        _log.warning("%s: %s, matched by blank lines alone", ", ".join(references), _blank_lines(len(in_all)))
+        log.warning("%s: %s, matched by blank lines alone", ", ".join(references), _blank_lines(len(in_all)))
+
+
+def warn_of_blank_translations(systems: Mapping[str, Sequence[str]]) -> None:
+    """Warn of systems whose translations are all blank."""
+    for name, lines in systems.items():
+        if not any(line.strip() for line in lines):
+            log.warning("%s: all translations are blank (%d): is it the right file or checkpoint?", name, len(lines))
 
 
 def _blank_lines(number: int) -> str:

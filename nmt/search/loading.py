@@ -13,7 +13,7 @@ from nmt.plain import PlainError, from_plain, read_yaml, to_plain
 from nmt.search.scorer import EnsembleScorer, ModelScorer
 from nmt.training import checkpoint
 from nmt.training.checkpoint import Checkpoint
-from nmt.training.checkpoint_store import read_checkpoint
+from nmt.training.checkpoint_links import read_checkpoint
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:

@@ -1,6 +1,6 @@
-"""Compressed streams -> plain ones, known by their first bytes.
+"""Decompression of streams, recognized by their first bytes.
 
-gzip, bzip2 and xz are read with Python's standard library, zstd with that of Python 3.14 or the package `zstandard`.
+gzip, bzip2 and xz are read by Python's standard library, zstd by that of Python 3.14 or the package `zstandard`.
 """
 
 import bz2
@@ -41,24 +41,25 @@ class DamagedError(Exception):
     """Compressed data that no compressor wrote."""
 
 
-DAMAGED = (EOFError, zlib.error, lzma.LZMAError, DamagedError)  # and an OSError without a number
+# Errors of damaged data; another one is an OSError without an errno.
+DAMAGED = (EOFError, zlib.error, lzma.LZMAError, DamagedError)
 
 
 def decompressed(stream: io.BufferedReader, magic: bytes, *, name: str) -> BinaryIO:
-    """Return a stream of what `stream` holds; it is `stream` itself if that is not compressed.
+    """Return a stream of the decompressed contents of `stream`; `stream` itself if it is not compressed.
 
     Args:
-        magic: the first bytes, which are still in the stream.
+        magic: the first bytes, which must still be in the stream.
         name: for messages.
 
     Raises:
-        DataError: for an archive of several files, and for zstd where nothing here reads it.
+        DataError: it is an archive of several files, or zstd, which no installed library reads.
     """
     for archive, (kind, command) in _ARCHIVES.items():
         if magic.startswith(archive):
             raise DataError(f"{name} must be text, but is {kind}: unpack it first ({command})")
     if magic.startswith(b"\x1f\x8b"):
-        # GzipFile's own line iterator is slow: read it in large blocks
+        # the line iterator of GzipFile is slow: read large blocks
         return io.BufferedReader(gzip.GzipFile(fileobj=stream), _BUFFER_BYTES)
     new_decompressor: Callable[[], _Decompressor]
     if magic.startswith(b"BZh"):
@@ -88,7 +89,7 @@ def _zstd_decompressor(name: str) -> Callable[[], _Decompressor]:
 
 
 class _Zstd:
-    """A decompressor of either library, whose errors are ours."""
+    """A decompressor of either library, which raises our error."""
 
     def __init__(self, inner: _Decompressor, error: type[Exception]) -> None:
         self._inner = inner
@@ -110,15 +111,15 @@ class _Zstd:
 
 
 class _Decompressed(io.RawIOBase):
-    """What a compressed file holds: any number of streams, one after the other, and nothing else but zero padding.
+    """The contents of a compressed file: any number of streams, one after the other, and zero padding between them.
 
-    The readers of `bz2` and `lzma` take whatever follows the first stream for padding, and that of `zstandard` takes a
-    file that is cut short for a whole one.
+    The readers of `bz2` and `lzma` take anything after the first stream for padding, and that of `zstandard` does not
+    notice that a file is truncated.
     """
 
     def __init__(self, file: BinaryIO, new_decompressor: Callable[[], _Decompressor]) -> None:
         self._chunks = _plain_chunks(file, new_decompressor)
-        self._plain = memoryview(b"")  # decompressed, but not given out
+        self._plain = memoryview(b"")  # decompressed, but not returned yet
 
     def readable(self) -> bool:
         return True

@@ -5,7 +5,11 @@ class Moses:
     """Moses' tokenizer and detokenizer for one language, without escapes such as &apos;."""
 
     def __init__(self, lang: str, *, knows_curly: bool) -> None:
-        """Choose a language's rules; `knows_curly`: they treat "’" as they do "'", which Moses itself does not."""
+        """Choose a language's rules.
+
+        Args:
+            knows_curly: treat "’" like "'", which Moses itself does not.
+        """
         from sacremoses import MosesDetokenizer, MosesTokenizer
 
         self._knows_curly = knows_curly
@@ -19,7 +23,7 @@ class Moses:
         return self._tokenize(text)
 
     def detokenize(self, text: str) -> str:
-        """Take the spaces between tokens away again."""
+        """Remove the spaces between tokens again."""
         if self._knows_curly and "’" in text:
             return _as_in(text, self._detokenize(text.replace("’", "'")))
         return self._detokenize(text)
@@ -32,6 +36,6 @@ class Moses:
 
 
 def _as_in(text: str, spaced: str) -> str:
-    """Return `spaced` with the apostrophes of `text`, from which it differs in these and in spaces."""
+    """Return `spaced` with the apostrophes of `text`; the two differ only in these and in spaces."""
     apostrophes = iter([character for character in text if character in "'’"])
     return "".join(next(apostrophes, "'") if character == "'" else character for character in spaced)

@@ -1,8 +1,8 @@
 """Two aligned text files -> sentence pairs, checked.
 
-Line n of a source file and line n of the target file beside it are translations of each other. Only "\\n" ends a line,
-with the "\\r" before it if there is one: U+2028, vertical tabs and other carriage returns are inside lines, or two
-files that agree for `wc -l` would disagree here.
+Line n of a source file and line n of its target file are translations of each other. Only "\\n" or "\\r\\n" ends a
+line: U+2028, vertical tabs and other carriage returns are part of a line, so that two files with the same number of
+lines for `wc -l` have it here, too.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ from nmt.text.compression import DAMAGED, NUM_MAGIC_BYTES, decompressed
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _BUFFER_BYTES = 1 << 20
 _BOM = "\ufeff"
-_OTHER_BOMS = {  # the longer ones first: that of UTF-32 begins with that of UTF-16
+_OTHER_BOMS = {  # longer ones first: that of UTF-32 begins with that of UTF-16
     b"\xff\xfe\0\0": "UTF-32",
     b"\0\0\xfe\xff": "UTF-32",
     b"\xff\xfe": "UTF-16",
@@ -35,7 +35,7 @@ _OTHER_BOMS = {  # the longer ones first: that of UTF-32 begins with that of UTF
 
 
 class SentencePair(NamedTuple):
-    """One line of source text and the line that translates it."""
+    """One line of source text and its translation."""
 
     src: str
     tgt: str
@@ -50,11 +50,11 @@ class ParallelFiles:
 
 
 class TextFingerprint(NamedTuple):
-    """What some files held.
+    """The hashes of some files.
 
     Attributes:
-        sha256: hex, of the bytes of all files, in order and told apart, whatever their names.
-        checksums: xxh3_128 (hex) of each file, by which `read_lines` notices that a file has changed since.
+        sha256: hex, of the contents of all files in order, independent of their names.
+        checksums: xxh3_128 (hex) of each file, by which `read_lines` notices later changes.
     """
 
     sha256: str
@@ -64,12 +64,12 @@ class TextFingerprint(NamedTuple):
 def read_lines(path: Path, *, keep_cr: bool = False, checksum: str | None = None) -> Generator[str]:
     """Yield the lines of a plain or compressed file, without their line ends ("\\n" or "\\r\\n").
 
-    Compression is known by the first bytes, not by the name. A last line without "\\n" counts; a byte order mark at the
-    beginning is dropped.
+    Compression is recognized by the first bytes, not by the name. A last line without "\\n" counts; a byte order mark
+    at the beginning is dropped.
 
     Args:
         keep_cr: keep the "\\r" of a line end.
-        checksum: what the file must have had by its end, as in `TextFingerprint`.
+        checksum: that of the file, as in `TextFingerprint`; it is compared at the end.
 
     Raises:
         DataError: the file is missing, a directory, not readable, damaged, not UTF-8, or has changed.
@@ -86,7 +86,7 @@ def read_lines(path: Path, *, keep_cr: bool = False, checksum: str | None = None
 
 
 def decode_lines(stream: BinaryIO, *, name: str, keep_cr: bool = False) -> Iterator[str]:
-    """Yield the lines of an open binary stream (such as stdin) as text, as `read_lines`; `name` is for messages.
+    """Yield the lines of an open binary stream (such as stdin) as `read_lines` does; `name` is for messages.
 
     Raises:
         DataError: as for `read_lines`.
@@ -95,7 +95,7 @@ def decode_lines(stream: BinaryIO, *, name: str, keep_cr: bool = False) -> Itera
     buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", stream))
     try:
         unpacked = decompressed(buffered, buffered.peek(NUM_MAGIC_BYTES), name=name)
-        for line_number, raw in enumerate(unpacked, start=1):  # a binary stream ends its lines at b"\n" alone
+        for line_number, raw in enumerate(unpacked, start=1):  # lines of a binary stream end only at b"\n"
             if line_number == 1:
                 _check_encoding(raw, name)
             line = raw.decode("utf-8").removesuffix("\n")
@@ -115,14 +115,14 @@ def decode_lines(stream: BinaryIO, *, name: str, keep_cr: bool = False) -> Itera
         raise _damaged(name, line_number, error) from None
     finally:
         if buffered is not stream:
-            buffered.detach()  # or it would close the stream with itself
+            buffered.detach()  # otherwise closing it would close the stream
 
 
 def read_pairs(files: ParallelFiles, *, checksums: Mapping[Path, str] | None = None) -> Iterator[SentencePair]:
     """Yield the sentence pairs of all files, in order.
 
     Args:
-        checksums: of the files as they must be; with these, NUL bytes and columns are warned of, too.
+        checksums: of the files; with these, warn of NUL bytes and columns, too.
 
     Raises:
         DataError: the numbers of files or of lines differ, or a file cannot be read or has changed.
@@ -141,7 +141,7 @@ def fingerprint_files(files: ParallelFiles) -> TextFingerprint:
     """Hash the bytes of all files.
 
     Raises:
-        DataError: a file cannot be read, or not more than once.
+        DataError: a file cannot be read, or cannot be read twice.
     """
     whole = hashlib.sha256()
     checksums: dict[Path, str] = {}
@@ -175,7 +175,7 @@ def _hash(path: Path) -> tuple[bytes, str]:
 
 
 class _HashedFile(io.FileIO):
-    """A file that hashes what is read of it."""
+    """A file that hashes the bytes that are read."""
 
     def __init__(self, descriptor: int, *, closefd: bool) -> None:
         super().__init__(descriptor, "rb", closefd)
@@ -188,7 +188,7 @@ class _HashedFile(io.FileIO):
 
 
 class _LineCounter:
-    """Counts the lines of a file that are a sign of another format: with NUL bytes, or with columns."""
+    """Counts lines that are a sign of another format: with NUL bytes, or with tabs."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -197,7 +197,7 @@ class _LineCounter:
         self.first_with_nul = 0
         self.num_with_tab = 0
 
-    def see(self, line: str) -> None:
+    def count(self, line: str) -> None:
         self.num_lines += 1
         self.num_with_tab += "\t" in line
         if "\0" in line:
@@ -206,7 +206,7 @@ class _LineCounter:
 
     def warn(self) -> None:
         if self.num_with_nul:
-            logger.warning(
+            log.warning(
                 "%s: %s line%s of text with NUL bytes, the first is line %s: is it damaged, or in another encoding?",
                 self.path,
                 f"{self.num_with_nul:,}",
@@ -214,7 +214,7 @@ class _LineCounter:
                 f"{self.first_with_nul:,}",
             )
         if 2 * self.num_with_tab > self.num_lines:
-            logger.warning(
+            log.warning(
                 "%s: %s of %s lines hold tabs, which are read as text: if these are columns, give each side a file "
                 "of its own (cut -f1 %s > FILE)",
                 self.path,
@@ -226,7 +226,7 @@ class _LineCounter:
 
 def _read_file_pair(src_path: Path, tgt_path: Path, checksums: Mapping[Path, str]) -> Iterator[SentencePair]:
     src_counter, tgt_counter = _LineCounter(src_path), _LineCounter(tgt_path)
-    # closing: an error on one side must not leave the file of the other side open
+    # closing: after an error on one side the file of the other side must not stay open
     with (
         closing(read_lines(src_path, checksum=checksums.get(src_path))) as src_lines,
         closing(read_lines(tgt_path, checksum=checksums.get(tgt_path))) as tgt_lines,
@@ -235,8 +235,8 @@ def _read_file_pair(src_path: Path, tgt_path: Path, checksums: Mapping[Path, str
             tgt = next(tgt_lines, None)
             if tgt is None:
                 raise _unequal(short=tgt_path, long=src_path, num_lines=tgt_counter.num_lines)
-            src_counter.see(src)
-            tgt_counter.see(tgt)
+            src_counter.count(src)
+            tgt_counter.count(tgt)
             yield SentencePair(src, tgt)
         if next(tgt_lines, None) is not None:
             raise _unequal(short=src_path, long=tgt_path, num_lines=src_counter.num_lines)
@@ -254,7 +254,9 @@ def _unequal(*, short: Path, long: Path, num_lines: int) -> DataError:
 
 
 def _damaged(name: str, line_number: int, error: Exception) -> DataError:
-    return DataError(f"{name} is damaged or cut short after line {line_number} ({error}): copy or download it again")
+    # a decompressor reads ahead: an error among the first blocks comes before the first line
+    place = f" after line {line_number}" if line_number else ""
+    return DataError(f"{name} is damaged or truncated{place} ({error}): copy or download it again")
 
 
 def _check_encoding(first_line: bytes, name: str) -> None:

@@ -1,11 +1,11 @@
-"""A subword model in a process of its own: texts go in, ids come back.
+"""A subword model in a second process: texts go in, ids come back.
 
-The process is a fresh interpreter on two pipes that imports nothing but what it needs: a fork could keep the locks of
-other threads for ever, and multiprocessing would run the main module of the program again. It is in a session of its
-own, so that Ctrl-C reaches only who started it, and ends with its pipes, whatever became of the other end.
+The process is a new interpreter on two pipes that imports only what it needs: a fork could inherit locks held by other
+threads, and multiprocessing would run the main module of the program again. It has its own session, so that Ctrl-C
+reaches only the caller, and ends when its pipes are closed, however the caller ended.
 
-What goes through the pipes is plain bytes behind their number: first the model's file, then texts, each on a line,
-against ids and lengths. Nothing is pickled.
+Messages are plain bytes after their sizes: first the model's file, then texts, one a line, answered by ids and lengths.
+Nothing is pickled.
 """
 
 import signal
@@ -28,7 +28,7 @@ _HEADER = struct.Struct("<qq")  # texts: their number and bytes; ids: the number
 
 
 class SubwordProcess:
-    """Encodes texts beside the caller. After each `send` must come a `receive`: two `send`s could wait for ever."""
+    """Encodes texts in parallel to the caller. Each `send` needs a `receive` after it: two `send`s may deadlock."""
 
     def __init__(self, subword: SubwordModel) -> None:
         self._subword = subword
@@ -54,11 +54,11 @@ class SubwordProcess:
         self._end()
 
     def send(self, texts: Sequence[str]) -> None:
-        """Have texts encoded, none of which may hold a line feed.
+        """Send texts to be encoded; none may hold a line feed.
 
         Raises:
             DataError: the process is dead.
-            UnicodeEncodeError: a text holds half of a surrogate pair; nothing was sent.
+            UnicodeEncodeError: a text holds an unpaired surrogate; nothing was sent.
         """
         content = "\n".join(texts).encode("utf-8")
         assert content.count(b"\n") == max(0, len(texts) - 1), "a text holds a line feed"
@@ -73,8 +73,8 @@ class SubwordProcess:
         pipe = self._pipe(self._process.stdout)
         try:
             num_texts, num_ids = _HEADER.unpack(_read(pipe, _HEADER.size))
-            len_N = np.frombuffer(_read(pipe, 4 * num_texts), np.int32)
-            return EncodedTexts(np.frombuffer(_read(pipe, 4 * num_ids), np.int32), len_N)
+            lens = np.frombuffer(_read(pipe, 4 * num_texts), np.int32)
+            return EncodedTexts(np.frombuffer(_read(pipe, 4 * num_ids), np.int32), lens)
         except EOFError:
             raise self._died() from None
 
@@ -84,7 +84,7 @@ class SubwordProcess:
             pipe.write(header)
             pipe.write(content)
             pipe.flush()
-        except BrokenPipeError:  # which the CLI would take for that of a reader of our output
+        except BrokenPipeError:  # the CLI would take it for a closed standard output
             raise self._died() from None
 
     def _died(self) -> DataError:
@@ -97,7 +97,7 @@ class SubwordProcess:
         )
 
     def _end(self) -> None:
-        self._process.kill()  # it has nothing to lose, and may be in the middle of texts that nobody wants any more
+        self._process.kill()  # it has no state to save, and may still be encoding
         for pipe in (self._process.stdin, self._process.stdout):
             with suppress(BrokenPipeError):
                 self._pipe(pipe).close()
@@ -110,11 +110,11 @@ class SubwordProcess:
 
 
 def serve() -> None:
-    """Encode the texts that come in, until no more come: the life of the process."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to all processes at once, it must end first who started this
+    """Encode texts from stdin until it is closed: the main function of the process."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # if all processes get one, the caller must end first
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     texts_in, ids_out = sys.stdin.buffer, sys.stdout.buffer
-    with suppress(EOFError):  # the other end has gone, perhaps in the middle of a message
+    with suppress(EOFError):  # the caller has closed the pipe, perhaps in the middle of a message
         _, num_bytes = _HEADER.unpack(_read(texts_in, _HEADER.size))
         subword = SubwordModel.from_bytes(_read(texts_in, num_bytes), name="the model sent")
         while True:
@@ -122,16 +122,16 @@ def serve() -> None:
             content = _read(texts_in, num_bytes).decode("utf-8")
             encoded = subword.encode_flat(content.split("\n") if num_texts else [])
             ids_out.write(_HEADER.pack(num_texts, len(encoded.ids)))
-            ids_out.write(encoded.len_N.tobytes())
+            ids_out.write(encoded.lens.tobytes())
             ids_out.write(encoded.ids.tobytes())
             ids_out.flush()
 
 
 def _read(pipe: IO[bytes], num_bytes: int) -> bytes:
-    """Read so many bytes, and no fewer.
+    """Read exactly this number of bytes.
 
     Raises:
-        EOFError: no more come.
+        EOFError: there are fewer.
     """
     content = pipe.read(num_bytes)
     if len(content) < num_bytes:

@@ -1,4 +1,4 @@
-"""Words and the ids that they have: what is segmented once is looked up from then on."""
+"""A cache of words and their ids: each word is segmented once and then looked up."""
 
 from array import array
 from collections.abc import Callable
@@ -8,19 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NUM_CACHED_WORDS = 1 << 18
-# One by one takes SentencePiece twice as long; the lists of many more would keep the garbage collector busy.
+# One by one takes SentencePiece twice as long; lists of many more would keep the garbage collector busy.
 _NUM_WORDS_AT_ONCE = 256
 
 
 class EncodedTexts(NamedTuple):
-    """The ids of N texts, one after the other, and the number of ids of each."""
+    """The ids of several texts, one after the other, and the number of ids of each text."""
 
     ids: NDArray[np.int32]
-    len_N: NDArray[np.int32]
+    lens: NDArray[np.int32]
 
 
 class WordTable(dict[str, int]):
-    """The words met so far: word -> its number, by which `encode` finds its ids. Not for several threads at once."""
+    """The words so far: word -> its number, by which `encode` finds its ids. Not thread-safe."""
 
     def __init__(self, encode_words: Callable[[list[str]], list[list[int]]]) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class WordTable(dict[str, int]):
     def _forget(self) -> None:
         self.clear()
         self._new: list[str] = []  # words that have a number, but no ids yet
-        # Word 0 is no word and has no ids: numpy cannot look into an empty array.
+        # Word 0 is a placeholder without ids: numpy cannot index an empty array.
         self._offset, self._len, self._ids = array("q", [0]), array("i", [0]), array("i", [0])
 
     def __missing__(self, word: str) -> int:
@@ -47,21 +47,25 @@ class WordTable(dict[str, int]):
                 self._ids.extend(ids)
         self._new = []
 
-    def encode(self, words: list[str], num_words_N: list[int]) -> EncodedTexts:
-        """Return the ids of N texts that are `words` one after the other, so and so many for each."""
+    def encode(self, words: list[str], num_words: list[int]) -> EncodedTexts:
+        """Return the ids of several texts.
+
+        Args:
+            words: of all texts, one after the other.
+            num_words: of each text.
+        """
         if len(self) > _NUM_CACHED_WORDS:
             self._forget()
         try:
-            index_W = np.fromiter(map(self.__getitem__, words), np.int64, len(words))
+            numbers = np.fromiter(map(self.__getitem__, words), np.int64, len(words))
             self._learn()
-        except BaseException:  # a word must not be known without its ids
+        except BaseException:  # no word may stay in the table without its ids
             self._forget()
             raise
-        len_W = np.frombuffer(self._len, np.int32)[index_W]
-        end_W = np.cumsum(len_W, dtype=np.int64)
-        # id k of a word stands k after the word's offset in the table, and k after the word's beginning in the result
-        shift_W = np.frombuffer(self._offset, np.int64)[index_W] - (end_W - len_W)
-        ids = np.frombuffer(self._ids, np.int32)[np.repeat(shift_W, len_W) + np.arange(len_W.sum())]
-        last_word_N = np.cumsum(num_words_N, dtype=np.int64)
-        end_N = np.concatenate(([0], end_W))[last_word_N]
-        return EncodedTexts(ids, np.diff(end_N, prepend=0).astype(np.int32))
+        word_lens = np.frombuffer(self._len, np.int32)[numbers]
+        word_ends = np.cumsum(word_lens, dtype=np.int64)
+        # id k of a word is at the word's offset + k in the table, and at the word's beginning + k in the result
+        shifts = np.frombuffer(self._offset, np.int64)[numbers] - (word_ends - word_lens)
+        ids = np.frombuffer(self._ids, np.int32)[np.repeat(shifts, word_lens) + np.arange(word_lens.sum())]
+        text_ends = np.concatenate(([0], word_ends))[np.cumsum(num_words, dtype=np.int64)]
+        return EncodedTexts(ids, np.diff(text_ends, prepend=0).astype(np.int32))

@@ -1,12 +1,13 @@
-"""The files of one checkpoint: read within bounds, and checked against the hashes that were written with them.
+"""The files of one checkpoint: read within bounds, and compared with the hashes that were written with them.
 
-Nothing here trusts a file: it may be cut, have flipped bits, or come from a stranger. Whatever is wrong ends in a
+No file is trusted: it may be truncated, have flipped bits, or come from a stranger. Any problem is a
 DamagedCheckpointError of one line.
 """
 
 import mmap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import xxhash
@@ -18,34 +19,27 @@ from nmt.errors import DamagedCheckpointError
 from nmt.plain import PlainError, check_regular, read_json, read_yaml, shown
 
 _MAX_HEADER_BYTES = 4 << 20  # of a safetensors file: some 30,000 tensors
-# Linux maps all pages in one go, which takes a fifth less time than one after the other.
+# Linux maps all pages at once, which takes a fifth less time than one after the other.
 _MAP_AT_ONCE = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
-_READ_ERRORS = (OSError, PlainError, SafetensorError, TypeError, ValueError, RuntimeError)
+
+T = TypeVar("T")
 
 
 def save_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
-    """Write tensors, readable to those to whom the umask allows it."""
+    """Write tensors to a file with the permissions of the umask."""
     file.touch()
     mode = file.stat().st_mode
     save_file(dict(tensors), file)
-    file.chmod(mode)  # safetensors lets nobody but the owner read
+    file.chmod(mode)  # safetensors lets only the owner read
 
 
 def load_tensors(file: Path) -> dict[str, Tensor]:
     """Map a safetensors file into memory: its bytes are read when they are used.
 
     Raises:
-        DamagedCheckpointError: it is missing, cut, or no such file.
+        DamagedCheckpointError: it is missing, truncated, or no such file.
     """
-    try:
-        check_regular(file)
-        with file.open("rb") as stream:
-            num_header_bytes = int.from_bytes(stream.read(8), "little")
-        if num_header_bytes > _MAX_HEADER_BYTES:
-            raise PlainError(f"a header of {num_header_bytes:,} bytes")
-        return load_file(file)
-    except _READ_ERRORS as error:
-        raise unreadable(file, error) from error
+    return _read(file, _map_tensors)
 
 
 def load_json(file: Path) -> object:
@@ -54,10 +48,7 @@ def load_json(file: Path) -> object:
     Raises:
         DamagedCheckpointError: it is missing or damaged.
     """
-    try:
-        return read_json(file)
-    except _READ_ERRORS as error:
-        raise unreadable(file, error) from error
+    return _read(file, read_json)
 
 
 def load_yaml(file: Path) -> object:
@@ -66,17 +57,14 @@ def load_yaml(file: Path) -> object:
     Raises:
         DamagedCheckpointError: it is missing or damaged.
     """
-    try:
-        return read_yaml(file)
-    except _READ_ERRORS as error:
-        raise unreadable(file, error) from error
+    return _read(file, read_yaml)
 
 
 def hash_file(file: Path) -> str:
     """Hash the bytes of a file, by xxh3_128 in hex."""
     check_regular(file)
     with file.open("rb") as stream:
-        if stream.seek(0, 2) == 0:  # which cannot be mapped
+        if stream.seek(0, 2) == 0:  # an empty file has no pages to map
             return xxhash.xxh3_128_hexdigest(b"")
         with mmap.mmap(stream.fileno(), 0, flags=_MAP_AT_ONCE, prot=mmap.PROT_READ) as content:
             return xxhash.xxh3_128_hexdigest(content)
@@ -86,16 +74,13 @@ def check_hash(folder: Path, name: str, hashes: Mapping[str, str] | None) -> Non
     """Compare a file with the hash that was written with it.
 
     Args:
-        hashes: of each file by name; None for a format that had none.
+        hashes: of each file by name; None for format 1, which has none.
 
     Raises:
-        DamagedCheckpointError: the file is missing, or is not what was written.
+        DamagedCheckpointError: the file is missing, or is not as it was written.
     """
     file = folder / name
-    try:
-        found = hash_file(file)
-    except _READ_ERRORS as error:
-        raise unreadable(file, error) from error
+    found = _read(file, hash_file)
     if hashes is not None and hashes.get(name) != found:
         raise DamagedCheckpointError(
             f"{file} is damaged or was edited: its hash is not the one in {folder / 'checkpoint.json'}: "
@@ -128,7 +113,7 @@ def check_finite(file: Path, tensors: Mapping[str, Tensor], *, what: str) -> Non
     """Refuse NaN and infinity.
 
     Args:
-        what: the tensors are called in the message.
+        what: what the tensors are called in the message.
 
     Raises:
         DamagedCheckpointError: there are some; it names the first tensor that has them.
@@ -142,18 +127,29 @@ def check_finite(file: Path, tensors: Mapping[str, Tensor], *, what: str) -> Non
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
     """Name a tensor that holds NaN or infinity."""
     for name, tensor in tensors.items():
-        # aminmax passes NaN on, makes no copy, and reads as fast as memory allows
+        # aminmax propagates NaN, makes no copy, and reads at the speed of memory
         if tensor.is_floating_point() and tensor.numel() and not torch.stack(tensor.aminmax()).isfinite().all():
             return name
     return None
 
 
-def unreadable(file: Path, error: BaseException) -> DamagedCheckpointError:
-    """Say that a file of a checkpoint cannot be read, and why."""
-    if isinstance(error, FileNotFoundError):
-        return DamagedCheckpointError(f"{file} is missing: use another checkpoint of the run")
-    problem = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())[:200]
-    return DamagedCheckpointError(f"{file} cannot be read ({problem}): use another checkpoint of the run")
+def _read(file: Path, read: Callable[[Path], T]) -> T:
+    try:
+        return read(file)
+    except FileNotFoundError as error:
+        raise DamagedCheckpointError(f"{file} is missing: use another checkpoint of the run") from error
+    except (OSError, PlainError, SafetensorError, TypeError, ValueError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())[:200]
+        raise DamagedCheckpointError(f"{file} cannot be read ({reason}): use another checkpoint of the run") from error
+
+
+def _map_tensors(file: Path) -> dict[str, Tensor]:
+    check_regular(file)
+    with file.open("rb") as stream:
+        num_header_bytes = int.from_bytes(stream.read(8), "little")
+    if num_header_bytes > _MAX_HEADER_BYTES:
+        raise PlainError(f"a header of {num_header_bytes:,} bytes")
+    return load_file(file)
 
 
 def _describe(tensor: Tensor) -> str:

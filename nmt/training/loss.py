@@ -1,15 +1,20 @@
 """Cross-entropy over the target vocabulary, without ever holding the logits of a whole batch.
 
-Shapes: M real target tokens of a batch, C tokens of a chunk, H units, V target vocabulary.
+X is the number of tokens in a chunk of the M real target tokens of a batch.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-# Logits held at a time. On a CPU a chunk should stay in the last-level cache; a GPU wants few, large products.
+from nmt.corpus.batching import Batch
+from nmt.device import Precision
+from nmt.model.seq2seq import Seq2Seq
+
+# Logits held at a time. On a CPU a chunk should fit into the last-level cache; a GPU needs few, large matmuls.
 CHUNK_LOGITS = {"cpu": 4_000_000, "cuda": 200_000_000}
 
 
@@ -32,24 +37,24 @@ class _Gradients(NamedTuple):
     weight_VH: Tensor
     bias_V: Tensor
 
-    def take_in(
-        self, chunk: slice, grad_logits_CV: Tensor, hidden_CH: Tensor, weight_VH: Tensor, *, dtype: torch.dtype
+    def backpropagate(
+        self, chunk: slice, grad_logits_XV: Tensor, hidden_XH: Tensor, weight_VH: Tensor, *, dtype: torch.dtype
     ) -> None:
-        """Carry the gradient by the logits of a chunk back to its states and to the output layer."""
-        self.bias_V.add_(grad_logits_CV.sum(0))
-        grad_logits_CV = grad_logits_CV.to(dtype)
-        self.hidden_MH[chunk] = grad_logits_CV @ weight_VH
+        """Backpropagate the gradient with respect to the logits of a chunk to its states and to the output layer."""
+        self.bias_V.add_(grad_logits_XV.sum(0))
+        grad_logits_XV = grad_logits_XV.to(dtype)
+        self.hidden_MH[chunk] = grad_logits_XV @ weight_VH
         if dtype == self.weight_VH.dtype:
-            self.weight_VH.addmm_(grad_logits_CV.t(), hidden_CH)
+            self.weight_VH.addmm_(grad_logits_XV.t(), hidden_XH)
         else:
-            self.weight_VH.add_(grad_logits_CV.t() @ hidden_CH)
+            self.weight_VH.add_(grad_logits_XV.t() @ hidden_XH)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """Output layer, softmax and cross-entropy, chunk by chunk, with the gradients taken in the forward pass.
+    """Output layer, softmax and cross-entropy, chunk by chunk, with the gradients computed in the forward pass.
 
-    The gradient of the loss by the logits is `softmax - target`, known as soon as the logits are, so that neither
-    logits nor probabilities have to be kept for a backward pass.
+    The gradient of the loss with respect to the logits is `softmax - target`. It is known as soon as the logits are, so
+    that neither logits nor probabilities are kept for the backward pass.
     """
 
     @staticmethod
@@ -76,18 +81,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
             weight, bias = weight_VH.to(dtype), bias_V.to(dtype)
             for start in range(0, len(token_M), chunk_tokens):
                 chunk = slice(start, start + chunk_tokens)
-                hidden_CH, token_C1 = hidden_MH[chunk].to(dtype), token_M[chunk].unsqueeze(1)
-                logits_CV = F.linear(hidden_CH, weight, bias).to(torch.promote_types(dtype, torch.float32))
-                target_logit_C = logits_CV.gather(1, token_C1).squeeze(1)
-                mean_logit_C = logits_CV.mean(1) if label_smoothing else target_logit_C
-                prob_CV = torch.softmax(logits_CV, dim=1)
-                # The likeliest word has p >= 1/V, so that its logarithm is safe and gives the normalizer.
-                logsumexp_C = logits_CV.amax(1) - prob_CV.amax(1).log()
-                nll += (logsumexp_C - target_logit_C).sum(dtype=nll.dtype)
-                uniform_nll += (logsumexp_C - mean_logit_C).sum(dtype=nll.dtype)
+                hidden_XH, token_X1 = hidden_MH[chunk].to(dtype), token_M[chunk].unsqueeze(1)
+                logits_XV = F.linear(hidden_XH, weight, bias).to(torch.promote_types(dtype, torch.float32))
+                target_logit_X = logits_XV.gather(1, token_X1).squeeze(1)
+                mean_logit_X = logits_XV.mean(1) if label_smoothing else target_logit_X
+                prob_XV = torch.softmax(logits_XV, dim=1)
+                # The likeliest token has p >= 1/V, so that its logarithm is safe and yields the normalizer.
+                logsumexp_X = logits_XV.amax(1) - prob_XV.amax(1).log()
+                nll += (logsumexp_X - target_logit_X).sum(dtype=nll.dtype)
+                uniform_nll += (logsumexp_X - mean_logit_X).sum(dtype=nll.dtype)
                 if gradients is not None:
-                    _to_gradient(prob_CV, token_C1, label_smoothing=label_smoothing, scale=scale)
-                    gradients.take_in(chunk, prob_CV, hidden_CH, weight, dtype=dtype)
+                    _to_gradient(prob_XV, token_X1, label_smoothing=label_smoothing, scale=scale)
+                    gradients.backpropagate(chunk, prob_XV, hidden_XH, weight, dtype=dtype)
         if gradients is not None:
             ctx.gradients = gradients
         objective = scale * ((1 - label_smoothing) * nll + label_smoothing * uniform_nll)
@@ -96,37 +101,55 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients times that of the objective, which is 1 when `backward` is called on the objective."""
+        """Return the gradients times that of the objective, which is 1 if `backward` is called on the objective."""
         grad_objective = grad_outputs[0]
         gradients: _Gradients = ctx.gradients
-        # given away, and only once: what nothing else holds becomes the parameter's gradient without a copy
+        # returned only once: a tensor without other references becomes the parameter's gradient without a copy
         del ctx.gradients
-        if grad_objective.device.type != "cpu" or grad_objective != 1:  # a look would wait for a GPU
+        if grad_objective.device.type != "cpu" or grad_objective != 1:  # comparing would wait for a GPU
             for gradient in gradients:
                 gradient.mul_(grad_objective)
         return *gradients, None, None, None, None
 
 
-def _to_gradient(prob_CV: Tensor, token_C1: Tensor, *, label_smoothing: float, scale: float) -> None:
-    """Turn probabilities, in place, into the gradient of the scaled loss by the logits: `softmax - target`."""
+def _to_gradient(prob_XV: Tensor, token_X1: Tensor, *, label_smoothing: float, scale: float) -> None:
+    """Turn probabilities, in place, into the gradient of the loss with respect to the logits: `softmax - target`."""
     if label_smoothing:
-        prob_CV.sub_(label_smoothing / prob_CV.shape[1])
-    prob_CV.scatter_add_(1, token_C1, torch.full_like(token_C1, label_smoothing - 1, dtype=prob_CV.dtype))
-    prob_CV.mul_(scale)
+        prob_XV.sub_(label_smoothing / prob_XV.shape[1])
+    prob_XV.scatter_add_(1, token_X1, torch.full_like(token_X1, label_smoothing - 1, dtype=prob_XV.dtype))
+    prob_XV.mul_(scale)
 
 
 def token_loss(
     hidden_MH: Tensor, output: nn.Linear, token_M: Tensor, *, label_smoothing: float, scale: float
 ) -> TokenLoss:
-    """Compute the cross-entropy of real target tokens; padding must be gone already.
+    """Compute the cross-entropy of real target tokens; padding must have been removed.
 
-    With label smoothing ε the target distribution is 1 - ε on the token plus ε/V on every word (Szegedy et al. 2016,
-    §7). Memory does not grow with M × V. On a CPU a factor costs less in `scale` than on the objective, and a gradient
-    can be taken but once.
+    With label smoothing ε the target distribution is 1 - ε on the token plus ε/V on every subword (Szegedy et al. 2016,
+    §7). Memory does not grow with M × V. On a CPU a factor is cheaper in `scale` than on the objective. Backward may be
+    called only once.
     """
-    needs_grad = torch.is_grad_enabled()  # asked here: inside of `forward` gradients are always off
+    needs_grad = torch.is_grad_enabled()  # inside `forward` gradients are always off
     return TokenLoss(
         *_LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
             hidden_MH, output.weight, output.bias, token_M, label_smoothing, scale, needs_grad
         )
     )
+
+
+def batch_loss(
+    model: Seq2Seq, batch: Batch, *, precision: Precision, label_smoothing: float, scale: float
+) -> TokenLoss:
+    """Run a model forward on a batch with teacher forcing, and compute the loss; both are on one device."""
+    with torch.autocast(batch.src_BS.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        return token_loss(
+            model(batch), model.decoder.output, batch.tgt_token_M, label_smoothing=label_smoothing, scale=scale
+        )
+
+
+def perplexity(nats_per_token: float) -> float:
+    """Return exp of the loss in nats per token; infinity if that is too large for a float."""
+    try:
+        return math.exp(nats_per_token)
+    except OverflowError:
+        return math.inf

@@ -1,5 +1,6 @@
 """Memory of training, for the log of a run."""
 
+import logging
 import resource
 import sys
 from contextlib import suppress
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import torch
 from torch import nn
+
+log = logging.getLogger(__name__)
 
 _MB = 1_000_000
 _STATUS = Path("/proc/self/status")
@@ -26,9 +29,16 @@ class MemoryAccount:
         self._optimizer = optimizer
         self._device = device
         reset_peak()
+        self._is_logged = False
         self._before = 0 if device.type == "cuda" else peak_resident_bytes() - self._parameter_bytes()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
+
+    def log_once(self) -> None:
+        """Log the account at the first call, which must come after an update, when all of the memory is in use."""
+        if not self._is_logged:
+            log.info("%s", self.describe())
+            self._is_logged = True
 
     def describe(self) -> str:
         """Describe the peak since then in one line; to be called after an update, when the optimizer has its state."""

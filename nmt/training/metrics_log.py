@@ -1,4 +1,4 @@
-"""What training shows: metrics.jsonl, TensorBoard, and a progress bar or a plain log."""
+"""The metrics of a run: metrics.jsonl, TensorBoard, and a progress bar or lines of the log."""
 
 import json
 import logging
@@ -19,28 +19,28 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from nmt.files import RecordFile, atomic_write, naming
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 Record = dict[str, int | float | str]
 
 
 class MetricsLog:
-    """One record of a run's metrics, in every form; `close` must be called. A full disk loses records, not the run."""
+    """Writes records in every form; `close` must be called. A full disk costs records, never the run."""
 
     def __init__(self, run_dir: Path, *, from_update: int, with_validation: bool = True) -> None:
-        """Open the logs; what an interrupted run wrote after the point where it resumes is taken back.
+        """Open the logs; records after the update where a run resumes are removed.
 
         Args:
             from_update: the update where the run goes on.
-            with_validation: the validation at `from_update` belongs to what the run goes on from.
+            with_validation: keep the record of the validation at `from_update`.
         """
-        _take_back(run_dir / "metrics.jsonl", from_update, with_validation=with_validation)
+        _truncate(run_dir / "metrics.jsonl", from_update, with_validation=with_validation)
         self._jsonl = RecordFile(run_dir / "metrics.jsonl")
         self._tensorboard = _EventFile(run_dir / "tensorboard", purge_step=from_update + 1)
         self._bar: Any = None
         self._redirect: Any = None
         if sys.stderr.isatty():
-            # a terminal that does not tell its size would get empty lines from tqdm
+            # if a terminal does not tell its size, tqdm would print empty lines
             size = shutil.get_terminal_size(fallback=(120, 24))
             bar_format = "{percentage:3.0f}%|{bar:10}|{postfix}"
             self._bar = tqdm(total=100, bar_format=bar_format, ncols=size.columns, nrows=size.lines)
@@ -48,10 +48,10 @@ class MetricsLog:
             self._redirect.__enter__()
             for handler in logging.getLogger().handlers:
                 if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
-                    handler.setLevel(logging.INFO)  # the redirection forgets the console's level
+                    handler.setLevel(logging.INFO)  # the redirection drops the console's level
 
     def write(self, record: Record) -> None:
-        """Append a record with `kind`, `update` and figures; a perplexity beyond all floats is left out of it."""
+        """Append a record with `kind`, `update` and numbers; infinite ones are left out."""
         record = {name: value for name, value in record.items() if not (isinstance(value, float) and math.isinf(value))}
         self._jsonl.append(f"{json.dumps(record)}\n".encode())
         kind, update = record["kind"], int(record["update"])
@@ -63,17 +63,17 @@ class MetricsLog:
         self._tensorboard.add_scalars(scalars, update)
 
     def show_progress(self, record: Record, *, done: float, left_s: float | None) -> None:
-        """Show a training record: on the bar at a terminal, else as a line of the log.
+        """Show a training record: on the bar at a terminal, otherwise as a line of the log.
 
         Args:
-            done: the share of the run that is done, 0 to 1.
-            left_s: seconds that are left, as far as that can be told.
+            done: the share of the run that is done, from 0 to 1.
+            left_s: estimated seconds to the end, if known.
         """
         left = "" if left_s is None else f", {format_duration(left_s)} left"
         norm = f"{record['grad_norm']:.2f}"
         speed = f"{record['src_tokens_per_s']:.0f} + {record['tgt_tokens_per_s']:.0f} tokens/s{left}"
         # below the console's level if it has a bar: the line then goes to train.log only
-        logger.log(
+        log.log(
             logging.INFO if self._bar is None else logging.DEBUG,
             f"update {record['update']} epoch {record['epoch']:.2f}: loss {record['nats_per_token']:.3f}, "
             f"perplexity {record['perplexity']:.1f}, lr {record['lr']:.2g}, grad norm {norm}, {speed}",
@@ -94,11 +94,11 @@ class MetricsLog:
 
 
 class _EventFile:
-    """A new file of TensorBoard's events. Its own writer has a thread, which ends with a traceback on a full disk."""
+    """A file of TensorBoard events. TensorBoard's own writer has a thread that ends with a traceback on a full disk."""
 
     def __init__(self, folder: Path, *, purge_step: int) -> None:
-        """Begin a file; TensorBoard forgets the events of earlier files from `purge_step` on."""
-        now = time.time_ns()  # files are read in the order of their names
+        """Begin a file; TensorBoard discards the events of earlier files from `purge_step` on."""
+        now = time.time_ns()  # TensorBoard reads files in the order of their names
         name = f"events.out.tfevents.{now // 10**9:010d}.{socket.gethostname()}.{os.getpid()}.{now}"
         self._file = RecordFile(folder / name)
         self._add(Event(file_version="brain.Event:2"))
@@ -116,20 +116,20 @@ class _EventFile:
         RecordWriter(self).write(event.SerializeToString())
 
     def write(self, record: bytes) -> None:
-        """Take an event in TensorBoard's encoding from its RecordWriter."""
+        """Receive an encoded event from TensorBoard's RecordWriter."""
         self._file.append(record)
 
 
 def format_duration(seconds: float) -> str:
-    """Write seconds as people say them: 45 s, 12 min, 3 h 20 min."""
+    """Write a duration: 45 s, 12 min, 3 h 20 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
-def _take_back(file: Path, from_update: int, *, with_validation: bool) -> None:
-    """Drop the records after an update, and a last line that a kill cut short; move other damaged lines to a file."""
+def _truncate(file: Path, from_update: int, *, with_validation: bool) -> None:
+    """Remove the records after an update and a truncated last line; move other damaged lines to a file."""
     if not file.exists():
         return
     content = file.read_bytes()
@@ -147,7 +147,7 @@ def _take_back(file: Path, from_update: int, *, with_validation: bool) -> None:
         place = file.with_name(f"{file.name}.damaged")
         with naming(place), place.open("ab") as stream:
             stream.write(b"".join(line + b"\n" for line in damaged))
-        logger.warning("%s has lines that are no records (%d): they are now in %s", file, len(damaged), place)
+        log.warning("%s has lines that are no records (%d): they are now in %s", file, len(damaged), place)
     if (new := b"".join(line + b"\n" for line in kept)) != content:
         with atomic_write(file) as stream:
             stream.write(new)

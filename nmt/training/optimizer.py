@@ -11,7 +11,7 @@ from nmt.config import OptimizerConfig, OptimizerKind, ScheduleConfig, ScheduleK
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
-    """Make the optimizer, in torch's fused form where there is one."""
+    """Make the optimizer, in torch's fused form if there is one."""
     match config.kind:
         case OptimizerKind.sgd:
             return torch.optim.SGD(
@@ -40,10 +40,10 @@ def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig)
 
 
 def state_layout(parameters: Mapping[str, Tensor], config: OptimizerConfig) -> dict[str, Tensor]:
-    """Say what `build_optimizer`'s optimizer keeps of each parameter after an update: tensors without values.
+    """Describe what the optimizer of `build_optimizer` keeps for each parameter after an update.
 
     Returns:
-        Tensors by name of the parameter, "/" and name in the optimizer.
+        Tensors without values by name of the parameter, "/" and name in the optimizer.
     """
     match config.kind:
         case OptimizerKind.sgd:
@@ -61,14 +61,14 @@ def state_layout(parameters: Mapping[str, Tensor], config: OptimizerConfig) -> d
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
-    """Scale all gradients by `max_norm / norm` where their joint norm is larger (Sutskever et al. 2014, §3.4).
+    """Scale all gradients by `max_norm / norm` if their joint norm is larger (Sutskever et al. 2014, §3.4).
 
     Returns:
         The norm before clipping, on the gradients' device.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-    if norm.device.type == "cpu":  # elsewhere a look at the norm would wait for the device
+    if norm.device.type == "cpu":  # elsewhere comparing would wait for the device
         if norm > max_norm:
             torch._foreach_mul_(gradients, max_norm / norm)
     else:
@@ -78,14 +78,14 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tenso
 
 @dataclass
 class PlateauState:
-    """What the plateau schedule remembers: reductions so far, the best loss, validations since it was beaten."""
+    """The state of the plateau schedule: reductions so far, the best loss, and validations since then."""
 
     num_reductions: int = 0
     best_nats_per_token: float = math.inf
     num_bad_validations: int = 0
 
     def observe(self, nats_per_token: float, schedule: ScheduleConfig) -> None:
-        """Take in a validation; reduce once `plateau_patience` of them in a row brought no improvement."""
+        """Count a validation; reduce the rate after `plateau_patience` of them in a row without improvement."""
         if nats_per_token < self.best_nats_per_token:
             self.best_nats_per_token, self.num_bad_validations = nats_per_token, 0
             return
@@ -99,11 +99,11 @@ def learning_rate(config: OptimizerConfig, *, update: int, epochs: float, platea
 
     Args:
         update: 1 for the first.
-        epochs: how many epochs were done before it, with their fraction.
+        epochs: epochs completed before it, with their fraction.
 
-    `halving` halves at `halve_from_epoch` and every `halve_every_epochs` from then on (Sutskever et al. 2014, §3.4);
-    `inverse_sqrt` falls with the square root of the update after the warm-up (Vaswani et al. 2017, §5.3, scaled so that
-    `lr` is the peak). Any schedule warms up linearly over `warmup_updates`.
+    `halving` halves at `halve_from_epoch` and every `halve_every_epochs` after that (Sutskever et al. 2014, §3.4);
+    `inverse_sqrt` decays with the square root of the update after the warm-up (Vaswani et al. 2017, §5.3, scaled so
+    that `lr` is the peak). Every schedule warms up linearly over `warmup_updates`.
     """
     schedule = config.schedule
     factor = 1.0

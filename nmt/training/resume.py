@@ -1,6 +1,6 @@
-"""What may change between two parts of a run, and what must be as it was.
+"""Resuming a run: where it goes on, and which settings may differ from before.
 
-A run goes on with the settings that it was started with. A setting that came later than the version that started it
+A run goes on with the settings that it was started with. A setting that is newer than the version that started the run
 keeps its default, which means "as before", whatever conf/ says for new runs.
 """
 
@@ -18,15 +18,17 @@ from nmt.errors import CheckpointError, ConfigError, DamagedCheckpointError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.plain import flatten, from_plain, parse_yaml
 from nmt.text.subword import SubwordModel
-from nmt.training.checkpoint import TrainingSnapshot, load_checkpoint, load_snapshot, read_config, read_new_settings
+from nmt.training.checkpoint import load_checkpoint, load_snapshot, read_config, read_new_settings
 from nmt.training.checkpoint_files import check_finite, check_same_layout
-from nmt.training.checkpoint_store import read_checkpoint
+from nmt.training.checkpoint_links import find_last, read_checkpoint
+from nmt.training.checkpoint_recovery import Recovery, recover
 from nmt.training.optimizer import state_layout
+from nmt.training.snapshot import TrainingSnapshot
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
-# What may differ when a run goes on: limits, the course of the learning rate, logging, device, and where things lie
-# (fingerprints guard the contents).
+# What may differ when a run goes on: limits, the learning rate, logging, device, and the places of files (fingerprints
+# guard their contents).
 MAY_CHANGE = (
     "optimizer.lr",
     "optimizer.schedule.",
@@ -45,14 +47,31 @@ MAY_CHANGE = (
     "run_dir",
     "resume",
 )
-
-
-# Of these conf/ gives new runs another value than it gave those of version 0.1.0: a run keeps what it began with.
+# For these conf/ has other values than in version 0.1.0: a run keeps those that it was started with.
 KEPT = ("subword.normalization", "subword.src_normalization", "subword.tgt_normalization")
 
 
+def find_start(run_dir: Path, *, resume: bool) -> Recovery:
+    """Find the checkpoint that a run goes on from, and repair what kills and copies have left.
+
+    Raises:
+        CheckpointError: the directory holds a run and `resume` is false, or all of its checkpoints are damaged.
+    """
+    checkpoints_dir = run_dir / "checkpoints"
+    if not resume:
+        if (run_dir / "config.yaml").exists() or find_last(checkpoints_dir) is not None:
+            raise CheckpointError(
+                f"{run_dir} holds a run already: add resume=true to go on with it, or name another run_dir"
+            )
+        return Recovery(None, [])
+    recovery = recover(checkpoints_dir)
+    if recovery.checkpoint is None:
+        log.info("%s holds no checkpoint: starting from the beginning", run_dir)
+    return recovery
+
+
 class ResumedSettings(NamedTuple):
-    """The settings of a run that goes on, and what about them is to be said."""
+    """The settings of a run that goes on, and how they differ from before, in lines for the log."""
 
     settings: TrainCommand
     config_yaml: str
@@ -63,10 +82,10 @@ def settings_to_resume(checkpoint: Path, config_yaml: str, *, typed: Collection[
     """Compare the settings of a command with those of the run that it goes on with.
 
     Args:
-        typed: the keys that the user has given; those that are newer than the run keep their default otherwise.
+        typed: the keys on the command line; other keys that are newer than the run keep their defaults.
 
     Raises:
-        ConfigError: settings differ that must not, by key.
+        ConfigError: settings differ that must not; it names all of them.
     """
     now = parse_yaml(config_yaml)
     assert isinstance(now, dict)
@@ -118,7 +137,7 @@ def load_start(model: Seq2Seq, path: Path) -> None:
 
     Raises:
         CheckpointError: the checkpoint is damaged.
-        ConfigError: its model is another one.
+        ConfigError: its model is a different one.
     """
     start = read_checkpoint(path, load_checkpoint)
     shape = ("embedding_dim", "hidden_dim", "num_layers", "source_order")
@@ -130,7 +149,7 @@ def load_start(model: Seq2Seq, path: Path) -> None:
     if differences:
         raise ConfigError(f"the model of training.init_from={start.path} is another one: set {' '.join(differences)}")
     model.load_state_dict(start.model.state_dict())
-    logger.info("starting from the parameters of %s (update %d)", start.path, start.info.update)
+    log.info("starting from the parameters of %s (update %d)", start.path, start.info.update)
 
 
 def read_snapshot(path: Path, *, model: nn.Module, optimizer: OptimizerConfig) -> TrainingSnapshot:
@@ -149,7 +168,7 @@ def read_snapshot(path: Path, *, model: nn.Module, optimizer: OptimizerConfig) -
 
 
 def _check_random(file: Path, random: Mapping[str, Tensor]) -> None:
-    """A generator takes a state of its own size; torch reads one of another dtype or size beyond its end."""
+    """Check size and dtype: torch would read beyond the end of a random state with others."""
     states = {"cpu": torch.get_rng_state()}
     if "cuda" in random:
         states["cuda"] = torch.empty(16, dtype=torch.uint8)  # seed and offset
@@ -157,7 +176,7 @@ def _check_random(file: Path, random: Mapping[str, Tensor]) -> None:
 
 
 def _check_counts(file: Path, values: Mapping[str, Any]) -> None:
-    """What training counts starts at 0 and grows, and nothing that it measures is NaN."""
+    """Refuse negative counts and NaN."""
     for key, value in flatten(values).items():
         if (isinstance(value, int) and value < 0) or value != value:
             raise DamagedCheckpointError(

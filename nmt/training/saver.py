@@ -12,15 +12,17 @@ from torch import Tensor
 
 from nmt.errors import CheckpointError
 from nmt.text.subword import SubwordModel
-from nmt.training.checkpoint import CheckpointInfo, TrainingSnapshot
+from nmt.training.checkpoint import CheckpointContent
+from nmt.training.checkpoint_format import CheckpointInfo
 from nmt.training.checkpoint_store import Best, CheckpointStore
+from nmt.training.snapshot import TrainingSnapshot
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What a run writes with every checkpoint, and where."""
+    """What all checkpoints of a run have in common, and where they are written."""
 
     run_dir: Path
     config_yaml: str
@@ -32,51 +34,57 @@ class RunFiles:
     def checkpoints_dir(self) -> Path:
         return self.run_dir / "checkpoints"
 
+    def checkpoint(
+        self,
+        update: int,
+        *,
+        epochs: float,
+        scores: dict[str, float],
+        parameters: Mapping[str, Tensor],
+        snapshot: TrainingSnapshot,
+    ) -> CheckpointContent:
+        """Put together what the checkpoint of an update holds."""
+        info = CheckpointInfo(
+            update=update,
+            epochs=epochs,
+            corpus_fingerprint=self.corpus_fingerprint,
+            src_subword_fingerprint=self.src_subword.fingerprint,
+            tgt_subword_fingerprint=self.tgt_subword.fingerprint,
+            scores=scores,
+        )
+        return CheckpointContent(info, parameters, self.config_yaml, self.src_subword, self.tgt_subword, snapshot)
+
 
 class Saver:
     """Hands checkpoints to a thread, one after the other.
 
-    What fails is reported at once and ends nothing: there will be a next checkpoint. At the end of a run `is_behind`
-    says whether one more attempt is needed, and `finish` whether that has failed, too.
+    A failure is reported at once and ends nothing, since there will be a next checkpoint. At the end of a run
+    `is_behind` tells whether another attempt is needed, and `finish` raises if that has failed, too.
 
     Attributes:
         written: the update of the last checkpoint that is complete on the disk.
     """
 
-    def __init__(self, store: CheckpointStore, files: RunFiles) -> None:
+    def __init__(self, store: CheckpointStore) -> None:
         self.store = store
-        self.files = files
         self.written: int | None = None
-        self._error: str | None = None
+        self._error: str | None = None  # of the last attempt
         self._jobs: deque[Future[None]] = deque()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
 
     def settle(self, best: Best | None) -> None:
-        """Bring `best` and `last` in order, as far as the disk allows."""
+        """Point `best` and `last` to the right checkpoints, as far as the disk allows."""
         try:
             self.store.settle(best)
         except OSError as error:
-            logger.warning("%s could not be written (%s)", error.filename, error.strerror)
+            log.warning("%s could not be written (%s)", error.filename, error.strerror)
 
-    def save(
-        self, info: CheckpointInfo, *, parameters: Mapping[str, Tensor], snapshot: TrainingSnapshot, best: Best | None
-    ) -> None:
-        """Write a checkpoint; the tensors must not change any more."""
-        files = self.files
-        job = partial(
-            self.store.write,
-            info,
-            parameters=parameters,
-            config_yaml=files.config_yaml,
-            src_subword=files.src_subword,
-            tgt_subword=files.tgt_subword,
-            snapshot=snapshot,
-            best=best,
-        )
-        self._jobs.append(self._thread.submit(self._write, info.update, job))
+    def save(self, content: CheckpointContent, *, best: Best | None) -> None:
+        """Write a checkpoint; its tensors must not change any more."""
+        self._jobs.append(self._thread.submit(self._write, content, best))
 
     def record_scores(self, update: int, scores: Mapping[str, float], *, wall_s: float, best: Best | None) -> None:
-        """Add scores to the checkpoint of an update that was saved before; if that has failed, there is none."""
+        """Add scores to the checkpoint of an update; do nothing if that checkpoint could not be written."""
 
         def job() -> None:
             if self.written == update:
@@ -85,12 +93,12 @@ class Saver:
         self._jobs.append(self._thread.submit(job))
 
     def wait(self) -> None:
-        """Wait until all is written, or has failed."""
+        """Wait until everything is written, or has failed."""
         while self._jobs:
             self._jobs.popleft().result()
 
     def is_behind(self, update: int) -> bool:
-        """Wait, then tell whether something of this update is not on the disk."""
+        """Wait, then tell whether anything of this update is missing on the disk."""
         self.wait()
         return self.written != update or self._error is not None
 
@@ -107,21 +115,20 @@ class Saver:
     def close(self) -> None:
         self._thread.shutdown(wait=True)
 
-    def _write(self, update: int, job: Callable[[], None]) -> None:
-        if self._attempt(job):
-            self.written = update
+    def _write(self, content: CheckpointContent, best: Best | None) -> None:
+        if self._attempt(partial(self.store.write, content, best=best)):
+            self.written = content.info.update
 
     def _attempt(self, job: Callable[[], None]) -> bool:
+        earlier, self._error = self._error, None
         try:
             job()
         except CheckpointError as error:
             self._error = str(error)
         except OSError as error:
             self._error = f"{error.filename} could not be written ({error.strerror})"
-        else:
-            self._error = None
-            return True
-        logger.warning(
-            "%s: free some space; the next attempt is made with the next checkpoint, and at the end", self._error
-        )
-        return False
+        if self._error is not None and self._error != earlier:  # the same one again comes only at the end of a run
+            log.warning(
+                "%s: free some space; the next attempt is made with the next checkpoint, and at the end", self._error
+            )
+        return self._error is None

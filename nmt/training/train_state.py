@@ -1,4 +1,4 @@
-"""All that changes while a run trains, besides parameters, optimizer tensors and random states."""
+"""The state of training, apart from parameters, optimizer tensors and random states."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,7 +20,7 @@ def is_better(one: float, other: float, measure: BestBy) -> bool:
 
 @dataclass
 class Interval:
-    """Sums since the last line of the log; times leave out validation and checkpoints."""
+    """Sums since the last line of the log; times exclude validation and checkpoints."""
 
     nll: float | Tensor = 0.0
     grad_norm: float | Tensor = 0.0
@@ -32,15 +32,17 @@ class Interval:
 
 @dataclass
 class TrainState:
-    """What a checkpoint keeps of the course of training.
+    """The counters, scores and schedules of a run, which a checkpoint keeps.
 
     Attributes:
-        best: the best scheduled validation so far, in the measure of `training.best_by`.
-        best_update: where it was; None if there was none, or in the states of version 0.1.0.
-        num_bad_validations: scheduled validations in a row that were no better, for `training.patience`.
-        scores: of the last scheduled validation, and the update that it measured.
-        wall_s: seconds that the run has taken, earlier parts included.
-        precision: in which it trains; None in the states of version 0.1.0.
+        position: in the batches.
+        best: the best score of a scheduled validation so far, in the measure of `training.best_by`.
+        best_update: its update; None if there was none, and in states of version 0.1.0.
+        num_bad_validations: scheduled validations in a row without a better score, for `training.patience`.
+        scores: of the last scheduled validation.
+        scored_at: its update.
+        wall_s: seconds that the run has taken, including earlier parts.
+        precision: None in states of version 0.1.0.
     """
 
     update: int = 0
@@ -56,13 +58,13 @@ class TrainState:
     precision: str | None = None
 
     def is_best(self, scores: Scores, measure: BestBy) -> bool:
-        """Tell whether scores are better than those of all scheduled validations so far; a tie is not."""
+        """Tell whether scores are better than those of all scheduled validations so far; a tie is not better."""
         if measure.value not in scores:
             return False
         return self.best is None or is_better(scores[measure.value], self.best, measure)
 
-    def take_in(self, scores: Scores, measure: BestBy, schedule: ScheduleConfig) -> None:
-        """Let a scheduled validation at the present update move the schedules."""
+    def count_validation(self, scores: Scores, measure: BestBy, schedule: ScheduleConfig) -> None:
+        """Let a scheduled validation at the current update count for the learning rate and the patience."""
         self.scores, self.scored_at = dict(scores), self.update
         if schedule.kind == ScheduleKind.plateau:
             self.plateau.observe(scores["nats_per_token"], schedule)

@@ -1,0 +1,73 @@
+"""BLEU on the development set, for validation while a model trains.
+
+It is here, below search, since `nmt.training` knows neither search nor metrics: a trainer gets it as a function.
+"""
+
+import itertools
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from nmt.config import TrainCommand
+from nmt.corpus.prepare import split_files
+from nmt.device import resolve_device, resolve_inference_precision
+from nmt.evaluation.metrics import MetricOptions, bleu_signature, corpus_bleu
+from nmt.evaluation.plain_text import warn_of_odd_text
+from nmt.evaluation.tokenizer import AUTO, is_tokenizer, resolve_tokenizer
+from nmt.model.seq2seq import Seq2Seq
+from nmt.plain import flatten
+from nmt.search.scorer import ModelScorer
+from nmt.search.translator import Translator
+from nmt.text.parallel import read_pairs
+from nmt.training.checkpoint import read_config
+from nmt.training.saver import RunFiles
+
+log = logging.getLogger(__name__)
+
+
+def resolve_dev_tokenizer(settings: TrainCommand, last: Path | None) -> str:
+    """Resolve `training.bleu_tokenize=auto`: by the target language, or as the run began if it resumes.
+
+    Args:
+        last: the checkpoint that the run resumes from.
+
+    Raises:
+        ConfigError: there is no such tokenizer, or it does not work here.
+    """
+    name = settings.training.bleu_tokenize
+    if name == AUTO and last is not None:
+        name = flatten(read_config(last)).get("training.bleu_tokenize", AUTO)
+    if settings.training.bleu_every is None and (name == AUTO or is_tokenizer(name)):
+        return name  # it is not used, so that it need not be installed
+    return resolve_tokenizer(name, lang=settings.data.tgt_lang, setting="training.bleu_tokenize").value
+
+
+def build_dev_bleu(settings: TrainCommand, files: RunFiles) -> Callable[[Seq2Seq], float] | None:
+    """Make the function that translates the development set and returns BLEU; None if the settings want none."""
+    if settings.training.bleu_every is None:
+        return None
+    dev = read_pairs(split_files(settings.data, settings.data.dev))
+    pairs = list(itertools.islice(dev, settings.training.bleu_sentences))
+    sources, references = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
+    setting = "training.bleu_tokenize"
+    tokenizer = resolve_tokenizer(settings.training.bleu_tokenize, lang=settings.data.tgt_lang, setting=setting)
+    options = MetricOptions(bleu_tokenize=tokenizer, lowercase=False)
+    warn_of_odd_text(references, name="the development set", tokenizer=tokenizer, setting=setting)
+    log.info("BLEU of %d development sentences: %s", len(pairs), bleu_signature([references], options=options))
+    device = resolve_device(settings.device)
+    precision = resolve_inference_precision(settings.search.precision, device, settings.implementation)
+
+    def measure(model: Seq2Seq) -> float:
+        scorer = ModelScorer(
+            model, src_subword=files.src_subword, tgt_subword=files.tgt_subword, device=device, precision=precision
+        )
+        translator = Translator(scorer, files.tgt_subword, settings.search)
+        search_log = logging.getLogger("nmt.search")
+        search_log.setLevel(logging.ERROR)  # an untrained model often reaches the maximum length
+        try:
+            hypotheses = [translation.text for translation in translator.translate(sources)]
+        finally:
+            search_log.setLevel(logging.NOTSET)
+        return corpus_bleu(hypotheses, [references], options=options)
+
+    return measure

@@ -1,0 +1,114 @@
+"""Paired significance tests: how likely is it that a difference between two systems is due to chance?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sacrebleu import significance
+from sacrebleu.metrics.base import Metric as SacrebleuMetric
+
+from nmt.config import MAX_SAMPLES, Metric, PairedTest
+from nmt.errors import ConfigError, DataError
+from nmt.evaluation.metrics import (
+    SACREBLEU_DEFAULTS,
+    MetricOptions,
+    build_metric,
+    check_aligned,
+    check_memory,
+    check_metrics,
+    fixed_seed,
+    without_missing,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+RANDOMIZATION_INTERVAL_SAMPLES = 1000  # sacreBLEU's default for bootstrap samples
+
+
+@dataclass(frozen=True)
+class PairedResult:
+    """The score of one system, and how likely chance alone makes its difference from the baseline this large."""
+
+    system: str
+    metric: Metric
+    label: str
+    value: float
+    mean: float  # over the bootstrap samples
+    interval: tuple[float, float]  # 95%, bootstrap
+    p_value: float | None  # None: the baseline itself; 1: the same output as the baseline
+    signature: str
+
+
+def compare_systems(
+    systems: Mapping[str, Sequence[str]],
+    references: Sequence[Sequence[str]],
+    *,
+    metrics: Sequence[str],
+    test: PairedTest,
+    samples: int,
+    options: MetricOptions = SACREBLEU_DEFAULTS,
+    reference_names: Sequence[str] = (),
+) -> list[PairedResult]:
+    """Compare systems with the first of them, the baseline: metric by metric, systems in the order given.
+
+    `bootstrap` is Koehn's paired bootstrap resampling (2004); `randomization` is Riezler and Maxwell's approximate
+    randomization (2005), whose intervals come from `RANDOMIZATION_INTERVAL_SAMPLES` bootstrap samples; `none` returns
+    an empty list. The same input gives the same results.
+
+    Raises:
+        DataError: counts differ, there is nothing to score, or fewer than two systems.
+        ConfigError: `metrics`, `samples` or an option is invalid.
+    """
+    if test == PairedTest.none:
+        return []
+    if not 1 <= samples <= MAX_SAMPLES:
+        raise ConfigError(f"samples of the paired test must be from 1 to {MAX_SAMPLES:,}, but is {samples}")
+    if len(systems) < 2:
+        raise DataError(f"a paired test needs a baseline and at least one other system, but got {len(systems)}")
+    names = check_metrics(metrics, options, bootstrap_samples=0)
+    check_aligned(systems, references, reference_names)
+    check_memory(samples, len(references[0]))
+    present = without_missing(references)
+    measured: dict[str, SacrebleuMetric] = {name: build_metric(name, present, options) for name in names}
+    signatures, columns = _run_test(systems, measured, test=test, samples=samples)
+    baseline = next(iter(systems.values()))
+    twins = {system: list(hypotheses) == list(baseline) for system, hypotheses in systems.items()}
+    # after the systems, sacreBLEU returns a column for each metric, by its printed name and in the order given
+    labels = [label for label in columns if label != "System"]
+    return [
+        _paired_result(system, name, result, signature=signatures[label].format(), label=label, is_twin=is_twin)
+        for name, label in zip(names, labels, strict=True)
+        for (system, is_twin), result in zip(twins.items(), columns[label], strict=True)
+    ]
+
+
+def _run_test(
+    systems: Mapping[str, Sequence[str]], metrics: dict[str, SacrebleuMetric], *, test: PairedTest, samples: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return sacreBLEU's signatures and columns of results, by the printed names of the metrics."""
+    with fixed_seed():
+        found: tuple[dict[str, Any], dict[str, Any]] = significance.PairedTest(
+            list(systems.items()),
+            metrics,
+            None,  # the metrics hold the references, which are thus processed once for all systems
+            test_type="bs" if test == PairedTest.bootstrap else "ar",
+            n_samples=samples,
+            n_ar_confidence=RANDOMIZATION_INTERVAL_SAMPLES if test == PairedTest.randomization else -1,
+            n_jobs=1,
+        )()
+    return found
+
+
+def _paired_result(
+    system: str, metric: Metric, result: significance.Result, *, signature: str, label: str, is_twin: bool
+) -> PairedResult:
+    assert result.mean is not None
+    assert result.ci is not None
+    mean, half_width = float(result.mean), float(result.ci)
+    # For a system with the same output as the baseline sacreBLEU returns the smallest p-value there is: it counts the
+    # samples whose difference is greater than the real one, and none of them is greater than 0.
+    p_value = None if result.p_value is None else 1.0 if is_twin else float(result.p_value)
+    interval = (mean - half_width, mean + half_width)
+    return PairedResult(system, metric, label, float(result.score), mean, interval, p_value, signature)

@@ -1,0 +1,225 @@
+"""Learning of subword models from text, by SentencePiece."""
+
+import io
+import logging
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from nmt.config import Normalization, SubwordKind, Tokenizer
+from nmt.errors import ConfigError, DataError
+from nmt.text.moses import Moses
+from nmt.text.normalization import NormalizedAlone, nfc, report_normalization, rule_name
+from nmt.text.subword import BOS_ID, EOS_ID, NUM_SPECIALS, PAD_ID, UNK_ID, SubwordModel
+from nmt.text.subword_file import SubwordHeader
+
+log = logging.getLogger(__name__)
+
+_UNK_SURFACE = "⁇"
+_NUM_BYTE_PIECES = 256
+_NUM_LINES_REPORTED = 100_000
+_MAX_VOCAB_SIZE = 10_000_000  # near 2^31 SentencePiece takes minutes, or crashes
+# Part of the result, not of the machine: unigram's sums are split by thread, and another number learns other pieces.
+_NUM_LEARNING_THREADS = 8
+# SentencePiece skips longer lines; its BPE trainer aborts at a single word of 65,536 characters.
+_MAX_LINE_BYTES = 65_535
+
+
+@dataclass(frozen=True)
+class SubwordSpec:
+    """How a subword model is learned.
+
+    Attributes:
+        kind: `word` keeps the most frequent words (Sutskever et al. 2014, §3.1) and preserves no spaces: its words are
+            separated by single ones, with `identity`, too.
+        vocab_size: including the four specials. It is met exactly, except by `char`, for which it is a limit.
+        normalization: of `learn_subword`, and of each side of `learn_joint_subwords` unless that is given others.
+        max_sentences: the largest number of lines to learn from; they are sampled with `seed`.
+    """
+
+    kind: SubwordKind
+    vocab_size: int
+    byte_fallback: bool
+    normalization: Normalization
+    tokenizer: Tokenizer
+    character_coverage: float
+    max_sentences: int
+    seed: int
+
+
+def learn_subword(lines: Iterable[str], spec: SubwordSpec, *, lang: str) -> SubwordModel:
+    """Learn a subword model; the same lines, spec and language give the same bytes.
+
+    Raises:
+        ConfigError: the spec is invalid.
+        DataError: the text is empty, or too small or too large for `spec.vocab_size`.
+    """
+    [model] = learn_joint_subwords([(lang, lines)], spec)
+    return model
+
+
+def learn_joint_subwords(
+    texts: Sequence[tuple[str, Iterable[str]]],
+    spec: SubwordSpec,
+    *,
+    normalizations: Sequence[Normalization] | None = None,
+) -> list[SubwordModel]:
+    """Learn one vocabulary from the lines of several languages; returns a model for each, in the order given.
+
+    The models differ only in the language, whose rules their tokenizer follows, and in the normalization.
+
+    Args:
+        normalizations: one for each text; None: that of `spec` for all.
+
+    Raises:
+        ConfigError: the spec is invalid.
+        DataError: the text is empty, or too small or too large for `spec.vocab_size`.
+    """
+    _check(spec)
+    langs = [lang for lang, _ in texts]
+    rules = normalizations or [spec.normalization] * len(texts)
+    with_words = (
+        (side, line) for side, (_, lines) in enumerate(texts) for line in lines if line and not line.isspace()
+    )
+    sample = _sample(with_words, spec.max_sentences, seed=spec.seed)
+    if spec.tokenizer == Tokenizer.moses:
+        moses = [Moses(lang, knows_curly=rule == Normalization.nfc) for lang, rule in zip(langs, rules, strict=True)]
+        sample = [(side, moses[side].tokenize(line)) for side, line in sample]
+    protos = _train_sides(sample, spec, rules, langs=langs)
+    models = []
+    for side, (lang, rule, proto) in enumerate(zip(langs, rules, protos, strict=True)):
+        header = SubwordHeader(spec.kind, spec.tokenizer, lang, rule if rule == Normalization.nfc else None)
+        models.append(SubwordModel(proto, header))
+        _report(models[-1], [line for of_side, line in sample if of_side == side], rule, spec, lang=lang)
+    return models
+
+
+def _check(spec: SubwordSpec) -> None:
+    problems = []
+    smallest = NUM_SPECIALS + 1 + (_NUM_BYTE_PIECES if spec.byte_fallback else 0)
+    if spec.byte_fallback and spec.kind == SubwordKind.word:
+        problems.append("subword.byte_fallback must be false for subword=word, whose unknown words are <unk>")
+    elif not smallest <= spec.vocab_size <= _MAX_VOCAB_SIZE:
+        problems.append(
+            f"subword.vocab_size must be at least {smallest} and at most {_MAX_VOCAB_SIZE:,}, but is {spec.vocab_size}"
+        )
+    if not 0.98 <= spec.character_coverage <= 1:  # SentencePiece's own limits
+        problems.append(f"subword.character_coverage must be from 0.98 to 1, but is {spec.character_coverage}")
+    if spec.max_sentences < 1:
+        problems.append(f"subword.max_sentences must be at least 1, but is {spec.max_sentences}")
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
+def _sample(lines: Iterable[tuple[int, str]], limit: int, *, seed: int) -> list[tuple[int, str]]:
+    """Choose at most `limit` lines with their sides, each with the same probability (reservoir sampling)."""
+    rng = random.Random(seed)
+    sample: list[tuple[int, str]] = []
+    for num_seen, line in enumerate(lines):
+        if num_seen < limit:
+            sample.append(line)
+        elif (place := int(rng.random() * (num_seen + 1))) < limit:
+            sample[place] = line
+    return sample
+
+
+def _train_sides(
+    sample: list[tuple[int, str]], spec: SubwordSpec, rules: Sequence[Normalization], *, langs: Sequence[str]
+) -> list[bytes]:
+    """Return a serialized SentencePiece model for each side, all with one vocabulary."""
+    lang = " and ".join(langs)
+    if len(set(rules)) == 1:
+        lines = [nfc(line) if rules[0] == Normalization.nfc else line for _, line in sample]
+        return [_train(lines, spec, rules[0], lang=lang)] * len(rules)
+    # the vocabulary holds the characters of both sides, each normalized by its own rule
+    normalizers = [NormalizedAlone(rule, one_space=_has_single_spaces(rule, spec)) for rule in rules]
+    lines = [normalizers[side](line) for side, line in sample]
+    proto = _train(lines, spec, Normalization.identity, lang=lang)
+    return [normalizer.put_into(proto) for normalizer in normalizers]
+
+
+def _train(sample: list[str], spec: SubwordSpec, normalization: Normalization, *, lang: str) -> bytes:
+    from sentencepiece import SentencePieceTrainer
+
+    if not sample:
+        raise _no_words(lang)
+    model = io.BytesIO()
+    try:
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(sample),
+            model_writer=model,
+            model_type=str(spec.kind),
+            vocab_size=spec.vocab_size,
+            character_coverage=spec.character_coverage,
+            byte_fallback=spec.byte_fallback,
+            normalization_rule_name=rule_name(normalization),
+            remove_extra_whitespaces=_has_single_spaces(normalization, spec),
+            pad_id=PAD_ID,
+            unk_id=UNK_ID,
+            bos_id=BOS_ID,
+            eos_id=EOS_ID,
+            unk_surface=f" {_UNK_SURFACE}" if spec.kind == SubwordKind.word else _UNK_SURFACE,
+            max_sentence_length=_MAX_LINE_BYTES,
+            num_threads=_NUM_LEARNING_THREADS,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise _explained(error, spec, lang=lang) from None
+    return model.getvalue()
+
+
+def _has_single_spaces(normalization: Normalization, spec: SubwordSpec) -> bool:
+    return normalization != Normalization.identity or spec.kind == SubwordKind.word
+
+
+def _explained(error: RuntimeError, spec: SubwordSpec, *, lang: str) -> DataError:
+    """Translate SentencePiece's message about a vocabulary that the text does not allow into what to do."""
+    message = " ".join(str(error).split())
+    size = f"subword.vocab_size={spec.vocab_size}"
+    if too_high := re.search(r"Please set it to a value <= (\d+)", message):
+        return DataError(
+            f"{size} is more than the {lang} text allows: set it to at most {too_high[1]}, or give more text"
+        )
+    if too_low := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
+        return DataError(
+            f"{size} is less than the characters of the {lang} text need: "
+            f"set it to at least {too_low[1]}, or lower subword.character_coverage"
+        )
+    if "sentences_.empty()" in message or "all_chars_count" in message:
+        return _no_words(lang)
+    return DataError(f"{size} cannot be learned from the {lang} text: {message}")
+
+
+def _no_words(lang: str) -> DataError:
+    return DataError(f"the {lang} text to learn subwords from has no words: give training text")
+
+
+def _report(model: SubwordModel, lines: Sequence[str], rule: Normalization, spec: SubwordSpec, *, lang: str) -> None:
+    """Log how normalization and vocabulary change the characters of the lines that a model was learned from.
+
+    Of very many lines only every second, third or so is examined.
+    """
+    found = report_normalization(lines[:: 1 + len(lines) // _NUM_LINES_REPORTED], model.normalize_tokens)
+    log.info(
+        "subwords: normalization %s changes %s of %s characters of the %s text learned from (%.3f%%)",
+        rule,
+        f"{found.num_changed:,}",
+        f"{found.num_characters:,}",
+        lang,
+        100 * found.num_changed / max(1, found.num_characters),
+    )
+    if spec.kind == SubwordKind.word or spec.character_coverage < 1:  # unknown characters are intended
+        return
+    characters = sorted(found.characters)
+    unknown = [text for text, ids in zip(characters, model.encode_batch(characters), strict=True) if UNK_ID in ids]
+    if unknown:
+        named = ", ".join(f"{text if text.isprintable() else ''} U+{ord(text):04X}".strip() for text in unknown[:10])
+        log.warning(
+            "subwords: %s of %s characters of the %s text learned from are unknown to the vocabulary: %s%s",
+            f"{len(unknown):,}",
+            f"{len(characters):,}",
+            lang,
+            named,
+            ", …" if len(unknown) > 10 else "",
+        )

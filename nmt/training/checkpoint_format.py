@@ -1,0 +1,194 @@
+"""What a checkpoint says about itself: checkpoint.json and config.yaml, in every format that there has been.
+
+Format 2 added hashes of all files. An older format is migrated when it is read, by one function per step in
+`MIGRATIONS`. A setting that was added later needs no migration, only a default in its dataclass that means "as before".
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from nmt.errors import CheckpointError, ConfigError, DamagedCheckpointError
+from nmt.plain import PlainError, flatten, from_plain, problems, shown
+from nmt.saved_config import saved_config
+from nmt.training.checkpoint_files import check_hash, load_json, load_yaml
+
+FORMAT_VERSION = 2
+INFO_FILE, CONFIG_FILE = "checkpoint.json", "config.yaml"
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a checkpoint says about itself.
+
+    Attributes:
+        corpus_fingerprint: of the prepared corpus that it was trained on.
+        scores: of the validation at this update: `nats_per_token`, `perplexity`, and `bleu` if it was measured.
+        wall_s: seconds that the run had taken when it was validated; 0 if it was not.
+    """
+
+    update: int
+    epochs: float
+    corpus_fingerprint: str
+    src_subword_fingerprint: str
+    tgt_subword_fingerprint: str
+    scores: dict[str, float] = field(default_factory=dict)
+    wall_s: float = 0.0
+
+
+@dataclass
+class Description:
+    """What checkpoint.json and config.yaml hold, as plain values; migrations change it in place."""
+
+    info: dict[str, Any]
+    config: dict[str, Any]
+
+
+def _from_1(_: Description) -> None:
+    """Only the hashes are new in format 2."""
+
+
+MIGRATIONS: dict[int, Callable[[Description], None]] = {1: _from_1}
+
+
+@dataclass(frozen=True)
+class OpenedCheckpoint:
+    """A checkpoint whose description has been read and checked; its other files have not.
+
+    Attributes:
+        config: the configuration of the run; settings that it lacked have their defaults.
+        new_settings: these settings, by key.
+        hashes: of the files by name; None in format 1.
+    """
+
+    folder: Path
+    info: CheckpointInfo
+    config: dict[str, Any]
+    new_settings: dict[str, Any]
+    hashes: dict[str, str] | None
+
+    def check(self, name: str) -> Path:
+        """Return the path of a file after comparing it with its hash.
+
+        Raises:
+            DamagedCheckpointError: the file is missing, or is not as it was written.
+        """
+        check_hash(self.folder, name, self.hashes)
+        return self.folder / name
+
+
+@dataclass(frozen=True)
+class _Envelope:
+    """checkpoint.json of any format: the info as it was written, and what is around it."""
+
+    version: int
+    info: dict[str, Any]
+    hashes: dict[str, str] | None  # None in format 1
+
+
+def open_checkpoint(path: Path, folder: Path) -> OpenedCheckpoint:
+    """Read and check the description of the checkpoint in a folder that the user calls `path`.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged or of a newer format.
+    """
+    file = folder / INFO_FILE
+    if not file.is_file():
+        raise CheckpointError(_explain_missing(path))
+    envelope = _read_envelope(file)
+    check_hash(folder, CONFIG_FILE, envelope.hashes)
+    config = load_yaml(folder / CONFIG_FILE)
+    if not isinstance(config, dict):
+        raise damaged(folder / CONFIG_FILE, "it holds no settings")
+    description = Description(envelope.info, config)
+    for version in range(envelope.version, FORMAT_VERSION):
+        MIGRATIONS[version](description)
+    try:
+        info = from_plain(CheckpointInfo, description.info)
+    except PlainError as error:
+        raise damaged(file, error) from error
+    try:
+        config = saved_config(description.config)
+    except ConfigError as error:
+        raise CheckpointError(f"{folder / CONFIG_FILE} cannot be used: {error}") from error
+    before = flatten(description.config)
+    new_settings = {key: value for key, value in flatten(config).items() if key not in before}
+    return OpenedCheckpoint(folder, info, config, new_settings, envelope.hashes)
+
+
+def describe(info: CheckpointInfo, hashes: dict[str, str]) -> bytes:
+    """Write checkpoint.json in the newest format."""
+    return _write_envelope(_Envelope(FORMAT_VERSION, asdict(info), hashes))
+
+
+def describe_with_scores(file: Path, *, scores: Mapping[str, float], wall_s: float) -> bytes:
+    """Write an existing checkpoint.json with the scores of a validation, in its own format.
+
+    An older checkpoint is not migrated here: config.yaml beside it would have to be migrated in the same step, and no
+    file system replaces two files at once.
+    """
+    envelope = _read_envelope(file)
+    info = {**envelope.info, "scores": dict(scores), "wall_s": wall_s}
+    return _write_envelope(_Envelope(envelope.version, info, envelope.hashes))
+
+
+def hash_of(values: Mapping[str, Any]) -> str:
+    """Hash what a JSON file holds, whatever its layout."""
+    return xxhash.xxh3_128_hexdigest(json.dumps(values, sort_keys=True).encode())
+
+
+def to_json(value: Mapping[str, Any]) -> bytes:
+    """Write a JSON file of a checkpoint."""
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def damaged(file: Path, problem: object) -> DamagedCheckpointError:
+    """Say that a file of a checkpoint can be read, but does not hold what it must."""
+    return DamagedCheckpointError(f"{file} is damaged ({problem}): use another checkpoint of the run")
+
+
+def _read_envelope(file: Path) -> _Envelope:
+    """Read checkpoint.json: its format, its hash of itself, and the hashes of the other files."""
+    values = load_json(file)
+    if not isinstance(values, dict) or "format_version" not in values:
+        raise damaged(file, "it names no format_version")
+    version = values["format_version"]
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        raise CheckpointError(
+            f"{file.parent} has checkpoint format {shown(version)}, but this nmt reads formats 1 to {FORMAT_VERSION}: "
+            "install a newer nmt"
+        )
+    hashes = None
+    if version >= 2:
+        if values.pop("hash", None) != hash_of(values):
+            raise damaged(file, "its hash is not that of its contents")
+        hashes = values.pop("files", None)
+        if wrong := next(problems(dict[str, str], hashes, "files"), None):
+            raise damaged(file, wrong.text)
+    del values["format_version"]
+    return _Envelope(version, values, hashes)
+
+
+def _write_envelope(envelope: _Envelope) -> bytes:
+    content = {"format_version": envelope.version, **envelope.info}
+    if envelope.version >= 2:
+        content["files"] = envelope.hashes
+        content["hash"] = hash_of(content)
+    return to_json(content)
+
+
+def _explain_missing(path: Path) -> str:
+    if not path.exists():
+        if path.parent.is_dir() and path.name in ("best", "last"):
+            return f"{path} does not exist: training has not written its first checkpoint yet"
+        return f"{path} does not exist: name a checkpoint such as RUN_DIR/checkpoints/best"
+    if not path.is_dir():
+        return f"{path} must be the folder of a checkpoint, but is a file: name RUN_DIR/checkpoints/best or the like"
+    for below in (path / "checkpoints" / "best", path / "best"):
+        if below.exists():
+            return f"{path} is not a checkpoint, but holds some: name one of them, such as {below}"
+    return f"{path} is not a checkpoint: it has no checkpoint.json; name one such as RUN_DIR/checkpoints/best"

@@ -1,0 +1,114 @@
+"""A run: from settings and a prepared corpus to a trainer, which is new, fine-tunes, or resumes."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from nmt.config import TrainCommand
+from nmt.corpus.batching import TrainingBatches
+from nmt.corpus.prepare import PreparedCorpus
+from nmt.device import choose_tf32, resolve_device, resolve_precision
+from nmt.errors import ConfigError
+from nmt.model.seq2seq import Seq2Seq, initialize
+from nmt.training.checkpoint import read_info
+from nmt.training.checkpoint_links import resolve_checkpoint
+from nmt.training.dev_set import DevSet
+from nmt.training.resume import load_parameters, load_start
+from nmt.training.saver import RunFiles
+from nmt.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+
+def use_subwords_of_start(settings: TrainCommand, last: Path | None) -> None:
+    """Let fine-tuning use the subword models of the checkpoint that it starts from.
+
+    Args:
+        last: the checkpoint that the run resumes from, which has the same ones.
+
+    Raises:
+        ConfigError: the settings name other subword models.
+        CheckpointError: there is no such checkpoint.
+    """
+    if settings.training.init_from is None:
+        return
+    start = last or resolve_checkpoint(Path(settings.training.init_from))
+    if settings.subword.src_model is not None or settings.subword.tgt_model is not None:
+        raise ConfigError("training.init_from brings its own subwords: leave out subword.src_model and tgt_model")
+    read_info(start)  # explains what is no checkpoint
+    settings.subword.src_model = str(start / "src.subword")
+    settings.subword.tgt_model = str(start / "tgt.subword")
+
+
+def run_files(settings: TrainCommand, corpus: PreparedCorpus, *, config_yaml: str) -> RunFiles:
+    """Say what all checkpoints of a run have in common."""
+    return RunFiles(Path(settings.run_dir), config_yaml, corpus.fingerprint, *corpus.subwords())
+
+
+def build_trainer(
+    settings: TrainCommand,
+    corpus: PreparedCorpus,
+    files: RunFiles,
+    *,
+    dev_bleu: Callable[[Seq2Seq], float] | None,
+    last: Path | None,
+) -> Trainer:
+    """Make the trainer of a run.
+
+    Args:
+        dev_bleu: translates the development set with the model and returns BLEU; None: BLEU is not measured.
+        last: the checkpoint to resume from; None for a new run.
+
+    Raises:
+        CheckpointError: a checkpoint is damaged, or was trained on other text.
+        ConfigError: the model of `training.init_from` is a different one.
+    """
+    trainer = _new_trainer(settings, corpus, files, dev_bleu)
+    if last is not None:
+        load_parameters(
+            trainer.model,
+            last,
+            corpus_fingerprint=corpus.fingerprint,
+            corpus=corpus.directory,
+            subwords=(files.src_subword, files.tgt_subword),
+        )
+        trainer.resume(last)
+        log.info("resuming %s at update %d", files.run_dir, trainer.state.update)
+    elif settings.training.init_from is not None:
+        load_start(trainer.model, Path(settings.training.init_from))
+    return trainer
+
+
+def _new_trainer(
+    settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles, dev_bleu: Callable[[Seq2Seq], float] | None
+) -> Trainer:
+    device = resolve_device(settings.device)
+    precision = resolve_precision(settings.training.precision, device)
+    choose_tf32(precision, device)
+    model = Seq2Seq(
+        settings.model, src_vocab_size=files.src_subword.vocab_size, tgt_vocab_size=files.tgt_subword.vocab_size
+    )
+    model.implementation = settings.implementation
+    initialize(model, generator=torch.Generator().manual_seed(settings.seed))
+    torch.manual_seed(settings.seed)  # only dropout uses the global generator
+    log.info(
+        "%s, %s: %s parameters on %s in %s, %d CPU threads",
+        settings.model.name,
+        settings.data.name,
+        f"{model.num_parameters():,}",
+        device,
+        precision,
+        torch.get_num_threads(),
+    )
+    return Trainer(
+        model,
+        TrainingBatches(corpus.open("train"), settings.batching, seed=settings.seed),
+        dev=DevSet(corpus.open("dev"), settings.batching, dev_bleu),
+        training=settings.training,
+        optimizer=settings.optimizer,
+        precision=precision,
+        device=device,
+        files=files,
+    )

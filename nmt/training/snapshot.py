@@ -1,0 +1,59 @@
+"""What resuming needs besides the parameters: optimizer tensors, random states, and the counters of training."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class TrainingSnapshot(NamedTuple):
+    """The state of training at one update.
+
+    Attributes:
+        optimizer: tensors by name of the parameter, "/" and name in the optimizer.
+        random: torch's generator on the CPU, and on the GPU if training uses one.
+        state: `TrainState.to_json`.
+    """
+
+    optimizer: dict[str, Tensor]
+    random: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+def take_snapshot(
+    model: nn.Module, optimizer: torch.optim.Optimizer, *, device: torch.device, state: dict[str, Any]
+) -> TrainingSnapshot:
+    """Copy the optimizer's tensors and the random states to the CPU."""
+    tensors = {
+        f"{name}/{key}": copy_to_cpu(value)
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state[parameter].items()
+    }
+    random = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        random["cuda"] = torch.cuda.get_rng_state(device)
+    return TrainingSnapshot(tensors, random, state)
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimizer the tensors of a snapshot."""
+    saved = optimizer.state_dict()
+    for index, (name, _) in enumerate(model.named_parameters()):
+        prefix = f"{name}/"
+        entries = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        if entries:
+            saved["state"][index] = entries
+    optimizer.load_state_dict(saved)
+
+
+def restore_random(random: Mapping[str, Tensor], *, device: torch.device) -> None:
+    """Give torch's generators the states of a snapshot."""
+    torch.set_rng_state(random["cpu"])
+    if device.type == "cuda" and "cuda" in random:
+        torch.cuda.set_rng_state(random["cuda"], device)
+
+
+def copy_to_cpu(tensor: Tensor) -> Tensor:
+    """Copy a tensor, so that later updates do not change it."""
+    return tensor.detach().to("cpu", copy=True).contiguous()
