@@ -24,7 +24,7 @@ MAX_DEPTH = 32
 _LONGEST_SHOWN = 80  # characters of a value in a message
 _WHOLE_NUMBERS = range(-(2**63), 2**64)  # what numpy and torch can hold
 _TYPE_NAMES = {NoneType: "null", int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-_YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
+_YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if PyYAML was built with it
 
 
 class Dataclass(Protocol):

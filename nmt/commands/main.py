@@ -20,7 +20,7 @@ nmt: sequence-to-sequence translation with stacked LSTMs (Sutskever, Vinyals & L
 
 usage: nmt COMMAND [KEY=VALUE ...]
 
-  nmt prepare    aligned text -> subword models and a binarized corpus (nmt train does it where needed)
+  nmt prepare    aligned text -> subword models and a binarized corpus (nmt train does it if needed)
                    nmt prepare data=phrasebook
   nmt train      trains; leaves a run directory with config, log, metrics and checkpoints
                    nmt train                        experiment=quickstart: a small model, in minutes
