@@ -7,19 +7,15 @@ without oneDNN, or an environment variable (`ONEDNN_MAX_CPU_ISA`), then withhold
 import logging
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Literal
 
 import torch
 from torch import nn
 
-from nmt.config import Implementation
+from nmt.config import Implementation, SearchPrecision, TrainingPrecision
 from nmt.errors import ConfigError
 from nmt.model.fast.linear import Int8Linear, dense_linear
 
 log = logging.getLogger(__name__)
-
-Precision = Literal["fp32", "bf16"]
-InferencePrecision = Literal["fp32", "bf16", "int8"]
 
 
 def resolve_device(name: str) -> torch.device:
@@ -127,15 +123,41 @@ def _cpu_capabilities() -> Mapping[str, object]:
 # --- in which precision it computes ---
 
 
-def resolve_precision(name: str, device: torch.device, *, setting: str = "training.precision") -> Precision:
-    """Turn `auto`, `fp32` or `bf16` into a precision; `auto` takes bf16 where the processor has it.
+def resolve_training_precision(precision: TrainingPrecision, device: torch.device) -> TrainingPrecision:
+    """Turn `auto`, `fp32` or `bf16` into a precision; `auto` takes bf16 if the processor has it.
 
     Raises:
-        ConfigError: if bf16 is asked for and torch cannot compute it on this device.
+        ConfigError: bf16 is asked for, and torch cannot compute it on this device.
     """
-    if name == "auto":
+    return TrainingPrecision(_resolve(precision, device, setting="training.precision"))
+
+
+def resolve_search_precision(
+    precision: SearchPrecision, device: torch.device, implementation: Implementation = Implementation.fast
+) -> SearchPrecision:
+    """Turn `auto`, `fp32`, `bf16` or `int8` into a precision; `auto` never takes int8, which rounds most.
+
+    Raises:
+        ConfigError: bf16 or int8 is asked for, and torch, or the implementation, cannot compute it on this device.
+    """
+    if precision != SearchPrecision.int8:
+        return SearchPrecision(_resolve(precision, device, setting="search.precision"))
+    if implementation == Implementation.reference:
+        raise ConfigError(
+            "search.precision=int8 needs implementation=fast, but it is reference: use auto, fp32 or bf16"
+        )
+    if failure := int8_failure(device):
+        raise ConfigError(
+            "search.precision=int8 needs a CPU with VNNI or AMX instructions and a torch with oneDNN, but on this "
+            f"{device} it fails ({failure}): use auto, fp32 or bf16"
+        )
+    return SearchPrecision.int8
+
+
+def _resolve(precision: TrainingPrecision | SearchPrecision, device: torch.device, *, setting: str) -> str:
+    if precision == TrainingPrecision.auto:
         return "bf16" if has_fast_bf16(device) else "fp32"
-    if name != "bf16":
+    if precision != TrainingPrecision.bf16:
         return "fp32"
     if failure := bf16_failure(device):
         raise ConfigError(
@@ -152,29 +174,7 @@ def _warn_of_slow_bf16(device: torch.device) -> None:
     log.warning("torch knows of no bf16 instructions on %s: bf16 may well be slower than fp32 (auto)", device)
 
 
-def resolve_inference_precision(
-    name: str, device: torch.device, implementation: Implementation = Implementation.fast
-) -> InferencePrecision:
-    """Turn `auto`, `fp32`, `bf16` or `int8` into a precision; `auto` never takes int8, which rounds most.
-
-    Raises:
-        ConfigError: if bf16 or int8 is asked for and torch, or the implementation, cannot compute it on this device.
-    """
-    if name != "int8":
-        return resolve_precision(name, device, setting="search.precision")
-    if implementation == Implementation.reference:
-        raise ConfigError(
-            "search.precision=int8 needs implementation=fast, but it is reference: use auto, fp32 or bf16"
-        )
-    if failure := int8_failure(device):
-        raise ConfigError(
-            "search.precision=int8 needs a CPU with VNNI or AMX instructions and a torch with oneDNN, but on this "
-            f"{device} it fails ({failure}): use auto, fp32 or bf16"
-        )
-    return "int8"
-
-
-def choose_tf32(precision: Precision | InferencePrecision, device: torch.device) -> None:
+def choose_tf32(precision: TrainingPrecision | SearchPrecision, device: torch.device) -> None:
     """Decide how a GPU multiplies float32 in this process, and log it.
 
     In fp32 matmuls are exact. In bf16, which keeps 8 bits of a number, what stays in float32 (cuDNN's LSTMs in
@@ -182,7 +182,7 @@ def choose_tf32(precision: Precision | InferencePrecision, device: torch.device)
     """
     if device.type != "cuda":
         return
-    allow_tf32 = precision == "bf16"
+    allow_tf32 = precision == TrainingPrecision.bf16
     if hasattr(torch.backends.cuda.matmul, "fp32_precision"):  # torch 2.9; mixing both ways of setting it is an error
         name = "tf32" if allow_tf32 else "ieee"
         torch.backends.cuda.matmul.fp32_precision = name

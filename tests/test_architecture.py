@@ -57,6 +57,7 @@ ORDER = [
     "model.decoder",
     "model.seq2seq",
     "model.fast.inference",
+    "training.fast_loss",
     "training.loss",
     "training.optimizer",
     "training.dev_set",

@@ -11,9 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import Implementation
+from nmt.config import Implementation, SearchPrecision, TrainingPrecision
 from nmt.device import (
-    Precision,
     _cpu_capabilities,
     _warn_of_slow_bf16,
     bf16_failure,
@@ -23,8 +22,8 @@ from nmt.device import (
     int8_failure,
     is_intel_cpu,
     resolve_device,
-    resolve_inference_precision,
-    resolve_precision,
+    resolve_search_precision,
+    resolve_training_precision,
 )
 from nmt.errors import ConfigError
 from nmt.model.fast.linear import PlainLinear
@@ -76,29 +75,32 @@ def test_auto_takes_bf16_where_the_processor_multiplies_it(
 ) -> None:
     monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: capabilities)
     monkeypatch.setattr("nmt.device._compute_bf16", lambda _device: None)
-    assert resolve_precision("auto", CPU) == resolve_inference_precision("auto", CPU) == expected
+    assert resolve_training_precision(TrainingPrecision.auto, CPU) == expected
+    assert resolve_search_precision(SearchPrecision.auto, CPU) == expected
 
 
 @pytest.mark.usefixtures("_an_older_processor")
 def test_auto_does_not_take_bf16_that_fails_whatever_the_features(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: {"avx512_bf16": True})
-    assert resolve_precision("auto", CPU) == resolve_inference_precision("auto", CPU) == "fp32"
+    assert resolve_training_precision(TrainingPrecision.auto, CPU) == "fp32"
+    assert resolve_search_precision(SearchPrecision.auto, CPU) == "fp32"
 
 
 @pytest.mark.usefixtures("_an_older_processor")
 @pytest.mark.parametrize(
     ("setting", "resolve"),
-    [("training.precision", resolve_precision), ("search.precision", resolve_inference_precision)],
+    [
+        ("training.precision", lambda: resolve_training_precision(TrainingPrecision.bf16, CPU)),
+        ("search.precision", lambda: resolve_search_precision(SearchPrecision.bf16, CPU)),
+    ],
 )
-def test_bf16_that_fails_is_refused_where_it_is_asked_for(
-    setting: str, resolve: Callable[[str, torch.device], str]
-) -> None:
+def test_bf16_that_fails_is_refused_if_it_is_asked_for(setting: str, resolve: Callable[[], object]) -> None:
     message = (
         f"{setting}=bf16 needs a processor on which torch computes bf16, but on this cpu it fails "
         "(could not create a primitive descriptor for the LSTM primitive): use auto or fp32"
     )
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
-        resolve("bf16", CPU)
+        resolve()
 
 
 @pytest.mark.usefixtures("_an_older_processor")
@@ -111,28 +113,28 @@ def test_int8_that_is_inexact_or_on_a_gpu_is_refused(device: str, why: str) -> N
         f"{device} it fails ({why}): use auto, fp32 or bf16"
     )
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
-        resolve_inference_precision("int8", torch.device(device))
+        resolve_search_precision(SearchPrecision.int8, torch.device(device))
 
 
 def test_int8_is_refused_for_the_reference_implementation() -> None:
     message = "search.precision=int8 needs implementation=fast, but it is reference: use auto, fp32 or bf16"
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
-        resolve_inference_precision("int8", CPU, Implementation.reference)
+        resolve_search_precision(SearchPrecision.int8, CPU, Implementation.reference)
 
 
 @pytest.mark.usefixtures("without_onednn")
 def test_int8_without_onednn_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"a torch with oneDNN, but on this cpu it fails \(.*qlinear_prepack.*\): "):
-        resolve_inference_precision("int8", CPU)
+        resolve_search_precision(SearchPrecision.int8, CPU)
 
 
 def test_int8_is_taken_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     for attempt in ("_compute_int8", "_compute_bf16"):
         monkeypatch.setattr(f"nmt.device.{attempt}", lambda *_: None)
     monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: {"avx512_vnni": True})
-    assert resolve_inference_precision("int8", CPU) == "int8"
-    assert resolve_inference_precision("auto", CPU) == "fp32"
-    assert resolve_inference_precision("bf16", CPU) == "bf16"
+    assert resolve_search_precision(SearchPrecision.int8, CPU) == "int8"
+    assert resolve_search_precision(SearchPrecision.auto, CPU) == "fp32"
+    assert resolve_search_precision(SearchPrecision.bf16, CPU) == "bf16"
 
 
 @pytest.mark.skipif("ONEDNN_MAX_CPU_ISA" in os.environ, reason="ONEDNN_MAX_CPU_ISA withholds features")
@@ -165,7 +167,7 @@ def test_a_precision_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nmt.device._compute_bf16", lambda _device: attempts.append("bf16"))
     monkeypatch.setattr("nmt.device._compute_int8", lambda: attempts.append("int8"))
     for name in ("bf16", "int8", "bf16", "int8"):
-        resolve_inference_precision(name, CPU)
+        resolve_search_precision(SearchPrecision(name), CPU)
     assert sorted(attempts) == ["bf16", "int8"]
 
 
@@ -184,8 +186,10 @@ def test_a_precision_that_is_asked_for_is_taken(
 ) -> None:
     monkeypatch.setattr("nmt.device._compute_bf16", lambda _device: None)
     monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: {"avx512_bf16": fast})
-    assert resolve_precision("bf16", CPU) == resolve_inference_precision("bf16", CPU) == "bf16"
-    assert resolve_precision("fp32", CPU) == resolve_inference_precision("fp32", CPU) == "fp32"
+    assert resolve_training_precision(TrainingPrecision.bf16, CPU) == "bf16"
+    assert resolve_search_precision(SearchPrecision.bf16, CPU) == "bf16"
+    assert resolve_training_precision(TrainingPrecision.fp32, CPU) == "fp32"
+    assert resolve_search_precision(SearchPrecision.fp32, CPU) == "fp32"
     assert caplog.text.count("no bf16 instructions on cpu: bf16 may well be slower than fp32") == (not fast)
 
 
@@ -209,9 +213,11 @@ needs_torch_2_9 = pytest.mark.skipif(
 
 @needs_torch_2_9
 @pytest.mark.usefixtures("_as_torch_was")
-@pytest.mark.parametrize(("precision", "expected"), [("fp32", "ieee"), ("bf16", "tf32")])
+@pytest.mark.parametrize(
+    ("precision", "expected"), [(TrainingPrecision.fp32, "ieee"), (TrainingPrecision.bf16, "tf32")]
+)
 def test_tf32_is_for_what_bf16_leaves_in_float32(
-    precision: Precision, expected: str, caplog: pytest.LogCaptureFixture
+    precision: TrainingPrecision, expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "nmt.device"):
         choose_tf32(precision, torch.device("cuda"))
@@ -220,9 +226,9 @@ def test_tf32_is_for_what_bf16_leaves_in_float32(
     assert [record.getMessage() for record in caplog.records] == [f"float32 matmuls on cuda are {rounded}"]
 
 
-@pytest.mark.parametrize(("precision", "expected"), [("fp32", False), ("bf16", True)])
+@pytest.mark.parametrize(("precision", "expected"), [(TrainingPrecision.fp32, False), (TrainingPrecision.bf16, True)])
 def test_tf32_is_chosen_in_the_way_of_torch_before_2_9(
-    precision: Precision, expected: bool, monkeypatch: pytest.MonkeyPatch
+    precision: TrainingPrecision, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     older = SimpleNamespace(cudnn=SimpleNamespace(), cuda=SimpleNamespace(matmul=SimpleNamespace()))
     monkeypatch.setattr(torch, "backends", older)
@@ -234,7 +240,7 @@ def test_tf32_is_chosen_in_the_way_of_torch_before_2_9(
 def test_a_cpu_has_no_tf32_to_choose(caplog: pytest.LogCaptureFixture) -> None:
     before = float32_matmuls()
     with caplog.at_level(logging.INFO, "nmt.device"):
-        choose_tf32("bf16", CPU)
+        choose_tf32(TrainingPrecision.bf16, CPU)
     assert (float32_matmuls(), caplog.text) == (before, "")
 
 

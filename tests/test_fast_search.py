@@ -16,8 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import EnsembleAverage, SearchConfig, SourceOrder
-from nmt.device import InferencePrecision
+from nmt.config import EnsembleAverage, SearchConfig, SearchPrecision, SourceOrder
 from nmt.model.fast.inference import FastModel
 from nmt.model.fast.linear import onednn_packs
 from nmt.model.seq2seq import Seq2Seq
@@ -61,12 +60,12 @@ def exact(model: Seq2Seq) -> Seq2Seq:
     return copy.deepcopy(model).double()
 
 
-def scorer_of(model: Seq2Seq, *, precision: InferencePrecision = "fp32") -> ModelScorer:
+def scorer_of(model: Seq2Seq, *, precision: SearchPrecision = SearchPrecision.fp32) -> ModelScorer:
     subword = tiny_subword()
     return ModelScorer(model, src_subword=subword, tgt_subword=subword, device=CPU, precision=precision)
 
 
-def fast_scorer(model: Seq2Seq, *, precision: InferencePrecision = "fp32") -> ModelScorer:
+def fast_scorer(model: Seq2Seq, *, precision: SearchPrecision = SearchPrecision.fp32) -> ModelScorer:
     scorer = scorer_of(model, precision=precision)
     assert isinstance(scorer.inference_model, FastModel)
     return scorer
@@ -181,11 +180,14 @@ def test_text_is_translated_like_the_plain_model_in_float64(num_searches: int) -
     assert len({one.text for translation in fast for one in translation.hypotheses}) > 5
 
 
-@pytest.mark.parametrize("precision", [pytest.param("bf16", marks=needs_bf16), pytest.param("int8", marks=needs_int8)])
+@pytest.mark.parametrize(
+    "precision",
+    [pytest.param(SearchPrecision.bf16, marks=needs_bf16), pytest.param(SearchPrecision.int8, marks=needs_int8)],
+)
 @LENGTHS
 @ORDERS
 def test_a_lower_precision_is_close_to_the_equations(
-    source_order: SourceOrder, sources: list[Ids], precision: InferencePrecision
+    source_order: SourceOrder, sources: list[Ids], precision: SearchPrecision
 ) -> None:
     model = model_of(2, source_order)
     for src, n_best in zip(

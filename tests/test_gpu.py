@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from nmt.config import SearchPrecision, TrainingPrecision
 from nmt.corpus.batching import collate
-from nmt.device import InferencePrecision, bf16_failure, choose_tf32, resolve_precision
+from nmt.device import bf16_failure, choose_tf32, resolve_training_precision
 from nmt.search.scorer import ModelScorer
 from nmt.search.translator import Translation, Translator
 from nmt.training.loss import token_loss
@@ -30,7 +31,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 @pytest.fixture(autouse=True)
 def _no_tf32() -> None:
-    choose_tf32("fp32", GPU)
+    choose_tf32(TrainingPrecision.fp32, GPU)
 
 
 def _product_error() -> float:
@@ -43,7 +44,7 @@ def _product_error() -> float:
 
 def test_products_are_exact_in_fp32_and_may_be_rounded_in_bf16() -> None:
     assert _product_error() < 1e-6
-    choose_tf32("bf16", GPU)
+    choose_tf32(TrainingPrecision.bf16, GPU)
     if torch.cuda.get_device_capability() >= (8, 0):
         assert 1e-5 < _product_error() < 1e-2
 
@@ -52,7 +53,7 @@ def test_bf16_works_where_the_gpu_has_it() -> None:
     if torch.cuda.get_device_capability() < (8, 0):
         pytest.skip("the GPU has no bf16")
     assert bf16_failure(GPU) is None
-    assert resolve_precision("auto", GPU) == "bf16"
+    assert resolve_training_precision(TrainingPrecision.auto, GPU) == TrainingPrecision.bf16
 
 
 def test_a_factor_on_the_objective_multiplies_all_gradients() -> None:
@@ -92,7 +93,9 @@ def test_gradients_are_clipped_as_on_the_cpu(max_norm: float) -> None:
     torch.testing.assert_close(clipped[1], clipped[0])
 
 
-def _translations(device: torch.device, *, beam_size: int, precision: InferencePrecision = "fp32") -> list[Translation]:
+def _translations(
+    device: torch.device, *, beam_size: int, precision: SearchPrecision = SearchPrecision.fp32
+) -> list[Translation]:
     subword = tiny_subword()
     config = replace(MODEL, init_range=1.5)  # far from uniform, so that rounding decides nothing
     size = subword.vocab_size
@@ -113,7 +116,7 @@ def test_search_finds_the_translations_of_the_cpu(beam_size: int) -> None:
 def test_a_search_in_bf16_comes_near_that_of_the_cpu() -> None:
     if bf16_failure(GPU):
         pytest.skip("the GPU has no bf16")
-    on_cpu, on_gpu = _translations(CPU, beam_size=1), _translations(GPU, beam_size=1, precision="bf16")
+    on_cpu, on_gpu = _translations(CPU, beam_size=1), _translations(GPU, beam_size=1, precision=SearchPrecision.bf16)
     for expected, found in zip(on_cpu, on_gpu, strict=True):
         if found.text == expected.text:
             tolerance = 0.05 * expected.hypotheses[0].num_tokens

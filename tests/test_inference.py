@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nmt.config import Implementation, SourceOrder
+from nmt.config import Implementation, SearchPrecision, SourceOrder
 from nmt.corpus.batching import collate, pad_source
 from nmt.model.decoder import DecoderState
 from nmt.model.fast.inference import FastDecoder, FastEncoder, FastModel, prepare_for_inference
@@ -35,7 +35,7 @@ def test_a_fast_fp32_step_is_a_step(num_layers: int) -> None:
     model = make_model(num_layers=num_layers, hidden_dim=32).eval()
     prev_N, state = torch.tensor([2, 5, 7, 5]), state_of(model, 4)
     logits_NV, after = model.decoder.step(prev_N, state)
-    fast_logits_NV, fast_after = FastDecoder(model.decoder, "fp32").step(prev_N, state)
+    fast_logits_NV, fast_after = FastDecoder(model.decoder, SearchPrecision.fp32).step(prev_N, state)
     torch.testing.assert_close(fast_logits_NV, logits_NV, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(fast_after.recurrent, after.recurrent, rtol=1e-5, atol=1e-5)
 
@@ -52,7 +52,7 @@ def test_steps_from_the_source_on_are_the_whole_sequence(
     model, exact = (tiny_model(config, dtype=dtype).eval() for dtype in (torch.float32, torch.float64))
     batch = collate([src for src, _ in pairs], [tgt for _, tgt in pairs])
     hidden_TBH = exact.decoder(batch.tgt_in_BT, exact.decoder.start(exact.encode(batch.src_BS, batch.src_len_B)))
-    fast = prepare_for_inference(model, device=CPU, precision="fp32")
+    fast = prepare_for_inference(model, device=CPU, precision=SearchPrecision.fp32)
     assert isinstance(fast, FastModel)
     state = fast.decoder.start(fast.encode(batch.src_BS, batch.src_len_B))
     for prev_B, expected_BV in zip(batch.tgt_in_BT.t(), exact.decoder.output(hidden_TBH), strict=True):
@@ -64,9 +64,9 @@ def test_steps_from_the_source_on_are_the_whole_sequence(
 def test_without_room_for_a_table_the_input_gates_are_computed_at_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model().eval()
     prev_N, state = torch.tensor([4, 6]), state_of(model, 2)
-    with_table, _ = FastDecoder(model.decoder, "fp32").step(prev_N, state)
+    with_table, _ = FastDecoder(model.decoder, SearchPrecision.fp32).step(prev_N, state)
     monkeypatch.setattr("nmt.model.fast.linear.TABLE_BYTES", 0)
-    without_table, _ = FastDecoder(model.decoder, "fp32").step(prev_N, state)
+    without_table, _ = FastDecoder(model.decoder, SearchPrecision.fp32).step(prev_N, state)
     torch.testing.assert_close(with_table, without_table, rtol=1e-5, atol=1e-5)
 
 
@@ -75,7 +75,7 @@ def test_without_room_for_a_table_the_input_gates_are_computed_at_each_step(monk
 def test_int8_rounds_states_to_127ths_and_weights_per_output() -> None:
     model = make_model(num_layers=1, hidden_dim=32).eval()
     prev_N, state = torch.tensor([2, 5, 7, 5]), state_of(model, 4)
-    _, after = FastDecoder(model.decoder, "int8").step(prev_N, state)
+    _, after = FastDecoder(model.decoder, SearchPrecision.int8).step(prev_N, state)
     weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G = model.decoder.rnn.lstm.all_weights[0]
     scale_G1 = weight_hh_GH.abs().amax(1, keepdim=True) / 127
     rounded_hh_GH = (weight_hh_GH / scale_G1).round() * scale_G1
@@ -91,7 +91,7 @@ def test_int8_rounds_states_to_127ths_and_weights_per_output() -> None:
 @torch.no_grad()
 def test_in_int8_batch_mates_change_no_row() -> None:
     model = make_model(num_layers=2, hidden_dim=32).eval()
-    decoder = FastDecoder(model.decoder, "int8")
+    decoder = FastDecoder(model.decoder, SearchPrecision.int8)
     prev_N, state = torch.tensor([2, 5, 7, 9, 8]), state_of(model, 5)
     together, _ = decoder.step(prev_N, state)
     for row in range(5):
@@ -101,18 +101,18 @@ def test_in_int8_batch_mates_change_no_row() -> None:
 
 def test_a_float64_model_is_searched_as_it_is() -> None:
     model = make_model().double().eval()
-    assert prepare_for_inference(model, device=CPU, precision="fp32") is model
+    assert prepare_for_inference(model, device=CPU, precision=SearchPrecision.fp32) is model
 
 
 def test_a_float32_model_is_laid_out_for_speed_on_a_cpu() -> None:
-    assert isinstance(prepare_for_inference(make_model().eval(), device=CPU, precision="fp32"), FastModel)
+    assert isinstance(prepare_for_inference(make_model().eval(), device=CPU, precision=SearchPrecision.fp32), FastModel)
 
 
 def test_the_reference_implementation_is_the_model_itself() -> None:
     model = make_model().eval()
     model.implementation = Implementation.reference
-    assert prepare_for_inference(model, device=CPU, precision="fp32") is model
-    in_bf16 = prepare_for_inference(model, device=CPU, precision="bf16")
+    assert prepare_for_inference(model, device=CPU, precision=SearchPrecision.fp32) is model
+    in_bf16 = prepare_for_inference(model, device=CPU, precision=SearchPrecision.bf16)
     assert isinstance(in_bf16, Seq2Seq)
     assert in_bf16.implementation == Implementation.reference
     assert in_bf16.decoder.output.weight.dtype == torch.bfloat16
@@ -126,7 +126,10 @@ def test_the_int8_encoder_reads_like_the_encoder_up_to_its_rounding(lengths: lis
     src_BS, lengths_B = pad_source(
         [[4 + (3 * row + column) % 7 for column in range(n - 1)] for row, n in enumerate(lengths)]
     )
-    exact, fast = model.encode(src_BS, lengths_B), FastEncoder(model.encoder, "int8").encode(src_BS, lengths_B)
+    exact, fast = (
+        model.encode(src_BS, lengths_B),
+        FastEncoder(model.encoder, SearchPrecision.int8).encode(src_BS, lengths_B),
+    )
     torch.testing.assert_close(fast.final, exact.final, rtol=0, atol=0.03)
     torch.testing.assert_close(fast.output_SBH, exact.output_SBH, rtol=0, atol=0.03)
     assert not torch.equal(fast.final.h_LNH, exact.final.h_LNH)

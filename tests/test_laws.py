@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import Implementation, ModelConfig, SearchConfig, SourceOrder
-from nmt.device import InferencePrecision, has_fast_int8
+from nmt.config import Implementation, ModelConfig, SearchConfig, SearchPrecision, SourceOrder
+from nmt.device import has_fast_int8
 from nmt.model.cell import CellState, LSTMCell
 from nmt.model.fast.inference import FastModel
 from nmt.search.scorer import ModelScorer
@@ -33,7 +33,7 @@ def scorer_of(
     order: SourceOrder,
     *,
     dtype: torch.dtype,
-    precision: InferencePrecision = "fp32",
+    precision: SearchPrecision = SearchPrecision.fp32,
     implementation: Implementation = Implementation.fast,
 ) -> ModelScorer:
     config: ModelConfig = replace(MODEL, hidden_dim=16, source_order=order, init_range=2.0)
@@ -112,7 +112,10 @@ def test_the_fast_model_translates_like_the_plain_one(order: SourceOrder, lines:
 @LINES
 @ORDERS
 def test_in_int8_log_probs_are_those_of_the_plain_model_up_to_rounding(order: SourceOrder, lines: list[str]) -> None:
-    plain, fast = scorer_of(order, dtype=torch.float64), scorer_of(order, dtype=torch.float32, precision="int8")
+    plain, fast = (
+        scorer_of(order, dtype=torch.float64),
+        scorer_of(order, dtype=torch.float32, precision=SearchPrecision.int8),
+    )
     other = scorer_of(next(one for one in SourceOrder if one != order), dtype=torch.float64)
     sources = plain.encode_sources([line for line in lines if line.strip()])
     prev_N = torch.full((len(sources),), 7)

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 def test_one_checkpoint_is_a_model_and_several_are_an_ensemble(checkpoint: Path) -> None:
     def load(paths: list[Path]) -> ModelScorer | EnsembleScorer:
-        return load_scorer(paths, device=CPU, precision="fp32", average=EnsembleAverage.log_prob)
+        return load_scorer(paths, device=CPU, precision=SearchPrecision.fp32, average=EnsembleAverage.log_prob)
 
     one = load([checkpoint])
     assert isinstance(one, ModelScorer)

@@ -10,13 +10,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from nmt.config import Implementation
 from nmt.corpus.batching import collate
-from nmt.training import loss as loss_module
+from nmt.training import fast_loss
 from nmt.training.loss import token_loss
 from tests.models import MODEL, PAIRS, tiny_model
 
 M, H, V = 23, 6, 11
 ChunkOf = Callable[[int], None]
+IMPLEMENTATIONS = pytest.mark.parametrize("implementation", list(Implementation))
 SMOOTHINGS = pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 
 
@@ -25,7 +27,7 @@ def chunk_of(monkeypatch: pytest.MonkeyPatch) -> ChunkOf:
     """Set the number of tokens in a chunk."""
 
     def set_tokens(num_tokens: int) -> None:
-        monkeypatch.setitem(loss_module.CHUNK_LOGITS, "cpu", num_tokens * V)
+        monkeypatch.setitem(fast_loss.CHUNK_LOGITS, "cpu", num_tokens * V)
 
     return set_tokens
 
@@ -42,23 +44,27 @@ def case(dtype: torch.dtype = torch.float64, *, spread: float = 1.0) -> tuple[Te
     return hidden_MH.requires_grad_(), output, token_M
 
 
-def test_the_loss_of_a_uniform_model_is_log_v_a_token() -> None:
+@IMPLEMENTATIONS
+def test_the_loss_of_a_uniform_model_is_log_v_a_token(implementation: Implementation) -> None:
     hidden_MH, output, token_M = case()
     nn.init.zeros_(output.weight)
     nn.init.zeros_(output.bias)
     for label_smoothing in (0.0, 0.1):
-        loss = token_loss(hidden_MH, output, token_M, label_smoothing=label_smoothing, scale=1 / M)
+        loss = token_loss(
+            hidden_MH, output, token_M, label_smoothing=label_smoothing, scale=1 / M, implementation=implementation
+        )
         assert float(loss.objective.detach()) == pytest.approx(math.log(V), rel=1e-12)
         assert float(loss.nll) == pytest.approx(M * math.log(V), rel=1e-12)
 
 
-def test_a_loss_by_hand() -> None:
+@IMPLEMENTATIONS
+def test_a_loss_by_hand(implementation: Implementation) -> None:
     output = nn.Linear(1, 2, dtype=torch.float64)
     with torch.no_grad():
         output.weight.zero_()
         output.bias.copy_(torch.tensor([math.log(3), 0.0], dtype=torch.float64))  # p = 3/4, 1/4
     hidden_MH, token_M = torch.ones(2, 1, dtype=torch.float64, requires_grad=True), torch.tensor([0, 0])
-    loss = token_loss(hidden_MH, output, token_M, label_smoothing=0.2, scale=0.5)
+    loss = token_loss(hidden_MH, output, token_M, label_smoothing=0.2, scale=0.5, implementation=implementation)
     assert float(loss.nll) == pytest.approx(2 * math.log(4 / 3), rel=1e-12)
     # the target is 0.9 and 0.1: 1 - ε on the token, ε/2 on each word
     expected = 0.5 * 2 * (0.9 * math.log(4 / 3) + 0.1 * math.log(4))
@@ -69,16 +75,24 @@ def test_a_loss_by_hand() -> None:
     assert output.bias.grad.tolist() == pytest.approx([-0.15, 0.15], rel=1e-12)
 
 
+@IMPLEMENTATIONS
 @SMOOTHINGS
 @pytest.mark.parametrize("num_tokens", [1, 5, M, 10 * M], ids=lambda n: f"chunks of {n}")
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=["f64", "f32"])
 def test_it_is_torchs_cross_entropy_with_all_gradients(
-    label_smoothing: float, num_tokens: int, dtype: torch.dtype, tolerance: float, chunk_of: ChunkOf
+    implementation: Implementation,
+    label_smoothing: float,
+    num_tokens: int,
+    dtype: torch.dtype,
+    tolerance: float,
+    chunk_of: ChunkOf,
 ) -> None:
     chunk_of(num_tokens)
     hidden_MH, output, token_M = case(dtype)
     parameters = (hidden_MH, output.weight, output.bias)
-    loss = token_loss(hidden_MH, output, token_M, label_smoothing=label_smoothing, scale=0.3)
+    loss = token_loss(
+        hidden_MH, output, token_M, label_smoothing=label_smoothing, scale=0.3, implementation=implementation
+    )
     gradients = torch.autograd.grad(loss.objective, parameters)
     logits_MV = output(hidden_MH)
     expected = 0.3 * F.cross_entropy(logits_MV, token_M, reduction="sum", label_smoothing=label_smoothing)
@@ -92,13 +106,18 @@ def test_it_is_torchs_cross_entropy_with_all_gradients(
         torch.testing.assert_close(gradient, expected_gradient, rtol=tolerance, atol=tolerance)
 
 
+@IMPLEMENTATIONS
 @SMOOTHINGS
-def test_bf16_stays_within_its_precision(label_smoothing: float, chunk_of: ChunkOf) -> None:
+def test_bf16_stays_within_its_precision(
+    implementation: Implementation, label_smoothing: float, chunk_of: ChunkOf
+) -> None:
     chunk_of(5)
     hidden_MH, output, token_M = case(torch.float32)
     parameters = (hidden_MH, output.weight, output.bias)
     with torch.autocast("cpu", torch.bfloat16):
-        loss = token_loss(hidden_MH, output, token_M, label_smoothing=label_smoothing, scale=1 / M)
+        loss = token_loss(
+            hidden_MH, output, token_M, label_smoothing=label_smoothing, scale=1 / M, implementation=implementation
+        )
     gradients = torch.autograd.grad(loss.objective, parameters)
     expected = F.cross_entropy(output(hidden_MH), token_M, label_smoothing=label_smoothing)
     torch.testing.assert_close(loss.objective.float(), expected, rtol=0.01, atol=0)  # bf16 has 8 bits
@@ -107,11 +126,14 @@ def test_bf16_stays_within_its_precision(label_smoothing: float, chunk_of: Chunk
         assert (gradient - expected_gradient).norm() < 0.02 * expected_gradient.norm()
 
 
+@IMPLEMENTATIONS
 @SMOOTHINGS
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
-def test_extreme_logits_stay_finite(label_smoothing: float, dtype: torch.dtype) -> None:
+def test_extreme_logits_stay_finite(implementation: Implementation, label_smoothing: float, dtype: torch.dtype) -> None:
     hidden_MH, output, token_M = case(dtype, spread=1e4)
-    loss = token_loss(hidden_MH, output, token_M, label_smoothing=label_smoothing, scale=1.0)
+    loss = token_loss(
+        hidden_MH, output, token_M, label_smoothing=label_smoothing, scale=1.0, implementation=implementation
+    )
     loss.objective.backward()  # type: ignore[no-untyped-call]
     expected = F.cross_entropy(
         output(hidden_MH).double(), token_M, reduction="sum", label_smoothing=label_smoothing
@@ -191,7 +213,7 @@ def test_without_gradients_it_computes_the_same() -> None:
 
 def test_without_gradients_none_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Validation costs only the forward pass, although the output layer's parameters require gradients."""
-    monkeypatch.setattr(loss_module, "_to_gradient", lambda *_args, **_settings: pytest.fail("a gradient is computed"))
+    monkeypatch.setattr(fast_loss, "_to_gradient", lambda *_args, **_settings: pytest.fail("a gradient is computed"))
     hidden_MH, output, token_M = case()
     with torch.no_grad():
         token_loss(hidden_MH, output, token_M, label_smoothing=0.0, scale=1.0)
@@ -240,9 +262,9 @@ def test_the_gradient_of_a_factor_is_that_of_finite_differences() -> None:
 
 def test_a_gpu_is_not_waited_for_and_copies_no_gradient() -> None:
     """A tensor on the device `meta` has no value to read; reading that of a GPU would wait."""
-    gradients = loss_module._Gradients(*(torch.empty(size, device="meta") for size in ((M, H), (V, H), (V,))))
+    gradients = fast_loss._Gradients(*(torch.empty(size, device="meta") for size in ((M, H), (V, H), (V,))))
     context = SimpleNamespace(gradients=gradients)
-    returned = loss_module._LinearCrossEntropy.backward(context, torch.empty((), device="meta"), torch.empty(()))
+    returned = fast_loss._LinearCrossEntropy.backward(context, torch.empty((), device="meta"), torch.empty(()))
     assert all(one is other for one, other in zip(returned, gradients, strict=False))
 
 

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from nmt.config import EnsembleAverage, ModelConfig, Normalization, SourceOrder, SubwordKind, Tokenizer
+from nmt.config import EnsembleAverage, ModelConfig, Normalization, SearchPrecision, SourceOrder, SubwordKind, Tokenizer
 from nmt.corpus.batching import collate
-from nmt.device import InferencePrecision
 from nmt.errors import CheckpointError
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.search.beam import beam_search
@@ -67,7 +66,7 @@ def tiny_scorer(
     src_vocab_size: int = 24,
     source_order: SourceOrder = SourceOrder.reversed,
     dtype: torch.dtype = torch.float64,
-    precision: InferencePrecision = "fp32",
+    precision: SearchPrecision = SearchPrecision.fp32,
     tgt_subword: SubwordModel | None = None,
 ) -> ModelScorer:
     return ModelScorer(
@@ -243,7 +242,7 @@ def test_log_probabilities_never_exceed_zero() -> None:
 
 @needs_bf16
 def test_bf16_scores_are_close_to_fp32_and_the_model_is_unchanged() -> None:
-    exact, rounded = tiny_scorer(dtype=torch.float32), tiny_scorer(dtype=torch.float32, precision="bf16")
+    exact, rounded = tiny_scorer(dtype=torch.float32), tiny_scorer(dtype=torch.float32, precision=SearchPrecision.bf16)
     assert {parameter.dtype for parameter in rounded.model.parameters()} == {torch.float32}
     prev_N = torch.full((len(LINES),), BOS_ID)
     logits = [scorer.logits(prev_N, scorer.start(scorer.encode_sources(LINES)))[0] for scorer in (exact, rounded)]
@@ -256,7 +255,7 @@ def test_bf16_scores_are_close_to_fp32_and_the_model_is_unchanged() -> None:
 @needs_bf16
 @pytest.mark.parametrize("average", list(EnsembleAverage))
 def test_an_ensemble_averages_logits_of_bf16_in_float32(average: EnsembleAverage) -> None:
-    one = tiny_scorer(dtype=torch.float32, precision="bf16")
+    one = tiny_scorer(dtype=torch.float32, precision=SearchPrecision.bf16)
     twins = EnsembleScorer([one, one], average=average)
     prev_N, state = torch.full((len(LINES),), BOS_ID), one.start(one.encode_sources(LINES))
     expected, found = one.step(prev_N, state, 3), twins.step(prev_N, (state, state), 3)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from nmt.config import Implementation
+from nmt.config import Implementation, SearchPrecision
 from nmt.errors import TrainingError
 from nmt.evaluation import dev_bleu
 from nmt.search.scorer import ModelScorer
@@ -528,7 +528,7 @@ def test_development_text_is_translated_in_the_precision_of_search(
     class Spy(ModelScorer):
         def __init__(self, *args: Any, precision: Any, **others: Any) -> None:
             seen.append(precision)
-            super().__init__(*args, precision="fp32", **others)
+            super().__init__(*args, precision=SearchPrecision.fp32, **others)
 
     monkeypatch.setattr(dev_bleu, "ModelScorer", Spy)
     monkeypatch.setattr("nmt.device.bf16_failure", lambda _device: None)  # on whatever processor

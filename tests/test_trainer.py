@@ -127,7 +127,7 @@ def build(
         dev=DevSet(dev, BATCHING, dev_bleu),
         training=training,
         optimizer=optimizer,
-        precision="fp32",
+        precision=TrainingPrecision.fp32,
         device=CPU,
         files=RunFiles(run_dir, json.dumps({"model": asdict(model.config)}), "c0ffee", SUBWORD, SUBWORD),
     )
@@ -977,7 +977,7 @@ def test_a_perplexity_too_large_for_a_float_is_infinite() -> None:
 @needs_bf16
 def test_bf16_trains(tmp_path: Path) -> None:
     trainer = build(tmp_path)
-    trainer.precision = "bf16"
+    trainer.precision = TrainingPrecision.bf16
     trainer.run()
     assert all(parameter.dtype == torch.float32 for parameter in trainer.model.parameters())
     reference = build(tmp_path / "fp32")

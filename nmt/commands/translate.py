@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from nmt.commands.output import check_output, open_output, read_files, read_stdin
 from nmt.config import OutputFormat, TranslateCommand
-from nmt.device import resolve_device, resolve_inference_precision
+from nmt.device import resolve_device, resolve_search_precision
 from nmt.search.translator import Translation, Translator
 from nmt.text.parallel import decode_lines, read_lines
 
@@ -57,7 +57,7 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
 def computed_in(settings: TranslateCommand) -> str:
     """Say what `auto` has resolved to: precision, device and, on a CPU, threads."""
     device = resolve_device(settings.device)
-    precision = resolve_inference_precision(settings.search.precision, device, settings.implementation)
+    precision = resolve_search_precision(settings.search.precision, device, settings.implementation)
     threads = torch.get_num_threads()
     on_cpu = f" with {threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else ""
     return f"{precision} on {device}{on_cpu}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nmt.config import TrainCommand
 from nmt.corpus.prepare import split_files
-from nmt.device import resolve_device, resolve_inference_precision
+from nmt.device import resolve_device, resolve_search_precision
 from nmt.evaluation.metrics import MetricOptions, bleu_signature, corpus_bleu
 from nmt.evaluation.plain_text import warn_of_odd_text
 from nmt.evaluation.tokenizer import AUTO, is_tokenizer, resolve_tokenizer
@@ -55,7 +55,7 @@ def build_dev_bleu(settings: TrainCommand, files: RunFiles) -> Callable[[Seq2Seq
     warn_of_odd_text(references, name="the development set", tokenizer=tokenizer, setting=setting)
     log.info("BLEU of %d development sentences: %s", len(pairs), bleu_signature([references], options=options))
     device = resolve_device(settings.device)
-    precision = resolve_inference_precision(settings.search.precision, device, settings.implementation)
+    precision = resolve_search_precision(settings.search.precision, device, settings.implementation)
 
     def measure(model: Seq2Seq) -> float:
         scorer = ModelScorer(

@@ -6,8 +6,7 @@ from pathlib import Path
 import torch
 
 from nmt.conf_files import conf_dir
-from nmt.config import EnsembleAverage, Implementation, SearchConfig
-from nmt.device import InferencePrecision
+from nmt.config import EnsembleAverage, Implementation, SearchConfig, SearchPrecision
 from nmt.errors import ConfigError
 from nmt.plain import PlainError, from_plain, read_yaml, to_plain
 from nmt.search.scorer import EnsembleScorer, ModelScorer
@@ -36,7 +35,7 @@ def load_scorer(
     checkpoints: Sequence[str | Path],
     *,
     device: torch.device,
-    precision: InferencePrecision,
+    precision: SearchPrecision,
     average: EnsembleAverage,
     implementation: Implementation = Implementation.fast,
 ) -> ModelScorer | EnsembleScorer:

@@ -12,9 +12,8 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from nmt.config import EnsembleAverage, Implementation
+from nmt.config import EnsembleAverage, Implementation, SearchPrecision
 from nmt.corpus.batching import pad_source
-from nmt.device import InferencePrecision
 from nmt.errors import CheckpointError
 from nmt.model.decoder import DecoderState
 from nmt.model.fast.inference import prepare_for_inference
@@ -85,7 +84,7 @@ class ModelScorer:
         src_subword: SubwordModel,
         tgt_subword: SubwordModel,
         device: torch.device,
-        precision: InferencePrecision,
+        precision: SearchPrecision,
         name: str = "the model",
     ) -> None:
         """Prepare `model`, which must be in evaluation mode whenever the scorer is used.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, overload
 import torch
 
 from nmt.config import THREADS, Device, Implementation, SearchConfig
-from nmt.device import choose_tf32, resolve_device, resolve_inference_precision
+from nmt.device import choose_tf32, resolve_device, resolve_search_precision
 from nmt.errors import ConfigError
 from nmt.search.beam import beam_search, check_search_config
 from nmt.search.hypothesis import Hypothesis
@@ -138,7 +138,7 @@ class Translator:
             torch.set_num_threads(threads)
         found_device = resolve_device(device)
         found_implementation = Implementation(implementation)
-        found_precision = resolve_inference_precision(config.precision, found_device, found_implementation)
+        found_precision = resolve_search_precision(config.precision, found_device, found_implementation)
         choose_tf32(found_precision, found_device)
         scorer = load_scorer(
             paths,

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
-from nmt.config import BatchingConfig
+from nmt.config import BatchingConfig, TrainingPrecision
 from nmt.corpus.batching import validation_batches
 from nmt.corpus.binarized import BinarizedCorpus
-from nmt.device import Precision
 from nmt.model.seq2seq import Seq2Seq
 from nmt.training.loss import batch_loss
 
@@ -26,7 +25,7 @@ class DevSet:
     bleu: Callable[[Seq2Seq], float] | None = None
 
     @torch.no_grad()
-    def nats_per_token(self, model: Seq2Seq, *, device: torch.device, precision: Precision) -> float:
+    def nats_per_token(self, model: Seq2Seq, *, device: torch.device, precision: TrainingPrecision) -> float:
         """Return the loss of a model, which must be in evaluation mode: nats per target token, EOS included."""
         nll, num_tokens = 0.0, 0
         for batch in validation_batches(self.corpus, self.batching):

@@ -9,7 +9,7 @@ import torch
 from nmt.config import TrainCommand
 from nmt.corpus.batching import TrainingBatches
 from nmt.corpus.prepare import PreparedCorpus
-from nmt.device import choose_tf32, resolve_device, resolve_precision
+from nmt.device import choose_tf32, resolve_device, resolve_training_precision
 from nmt.errors import ConfigError
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.training.checkpoint import read_info
@@ -85,7 +85,7 @@ def _new_trainer(
     settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles, dev_bleu: Callable[[Seq2Seq], float] | None
 ) -> Trainer:
     device = resolve_device(settings.device)
-    precision = resolve_precision(settings.training.precision, device)
+    precision = resolve_training_precision(settings.training.precision, device)
     choose_tf32(precision, device)
     model = Seq2Seq(
         settings.model, src_vocab_size=files.src_subword.vocab_size, tgt_vocab_size=files.tgt_subword.vocab_size

@@ -12,9 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nmt.config import LossPer, OptimizerConfig, TrainingConfig
+from nmt.config import LossPer, OptimizerConfig, TrainingConfig, TrainingPrecision
 from nmt.corpus.batching import Batch, TrainingBatches
-from nmt.device import Precision
 from nmt.errors import CheckpointError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.training.checkpoint import read_info
@@ -50,7 +49,7 @@ class Trainer:
         dev: DevSet,
         training: TrainingConfig,
         optimizer: OptimizerConfig,
-        precision: Precision,
+        precision: TrainingPrecision,
         device: torch.device,
         files: RunFiles,
     ) -> None:

@@ -10,8 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from nmt.config import Implementation
-from nmt.device import InferencePrecision
+from nmt.config import Implementation, SearchPrecision
 from nmt.model.cell import LinearMap
 from nmt.model.decoder import Decoder, DecoderWiring
 from nmt.model.encoder import Encoder, EncoderWiring, Encoding
@@ -30,7 +29,7 @@ class InferenceModel(Protocol):
     def encode(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding: ...
 
 
-def prepare_for_inference(model: Seq2Seq, *, device: torch.device, precision: InferencePrecision) -> InferenceModel:
+def prepare_for_inference(model: Seq2Seq, *, device: torch.device, precision: SearchPrecision) -> InferenceModel:
     """Return what search steps through; only the plain model follows later changes of its parameters.
 
     On a CPU a float32 model is laid out for speed. On a GPU, or with `implementation=reference`, bf16 is a copy whose
@@ -38,7 +37,7 @@ def prepare_for_inference(model: Seq2Seq, *, device: torch.device, precision: In
     """
     model = model.to(device)
     is_reference = model.implementation == Implementation.reference
-    assert not (is_reference and precision == "int8"), "resolve_inference_precision refuses int8"
+    assert not (is_reference and precision == SearchPrecision.int8), "resolve_search_precision refuses int8"
     if not is_reference and device.type == "cpu" and model.decoder.output.weight.dtype == torch.float32:
         return FastModel(model, precision)
     if precision == "bf16":
@@ -50,10 +49,10 @@ class FastModel:
     """Encodes and steps with copies of a model's parameters, on a CPU."""
 
     @torch.no_grad()
-    def __init__(self, model: Seq2Seq, precision: InferencePrecision) -> None:
-        self._use_bf16 = precision == "bf16"
+    def __init__(self, model: Seq2Seq, precision: SearchPrecision) -> None:
+        self._use_bf16 = precision == SearchPrecision.bf16
         # in other precisions than int8 torch's own layers are as fast
-        self._encoder = FastEncoder(model.encoder, precision) if precision == "int8" else model.encoder
+        self._encoder = FastEncoder(model.encoder, precision) if precision == SearchPrecision.int8 else model.encoder
         self.decoder = FastDecoder(model.decoder, precision)
 
     def encode(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
@@ -64,7 +63,7 @@ class FastModel:
 
 
 class FastEncoder(EncoderWiring):
-    def __init__(self, encoder: Encoder, precision: InferencePrecision) -> None:
+    def __init__(self, encoder: Encoder, precision: SearchPrecision) -> None:
         self.source_order = encoder.source_order
         self.rnn = fast_stack(encoder.embedding, encoder.rnn, precision)
 
@@ -73,7 +72,7 @@ class FastEncoder(EncoderWiring):
 
 
 class FastDecoder(DecoderWiring):
-    def __init__(self, decoder: Decoder, precision: InferencePrecision) -> None:
+    def __init__(self, decoder: Decoder, precision: SearchPrecision) -> None:
         self.rnn = fast_stack(decoder.embedding, decoder.rnn, precision)
         output = decoder.output
         self.output = fast_linear(output.weight.detach(), output.bias.detach(), precision)
@@ -82,7 +81,7 @@ class FastDecoder(DecoderWiring):
         return prev_N  # the lowest layer reads tokens
 
 
-def fast_stack(embedding: nn.Embedding, rnn: StackedLSTM, precision: InferencePrecision) -> CellStack:
+def fast_stack(embedding: nn.Embedding, rnn: StackedLSTM, precision: SearchPrecision) -> CellStack:
     """Lay out a stack whose input is tokens: the embedding belongs to the lowest layer's input map."""
     cells: list[FastLSTMCell] = []
     for weights in rnn.lstm.all_weights:
@@ -97,8 +96,8 @@ def fast_stack(embedding: nn.Embedding, rnn: StackedLSTM, precision: InferencePr
     return CellStack(cells)
 
 
-def fast_linear(weight_OI: Tensor, bias_O: Tensor | None, precision: InferencePrecision) -> FastLinear:
+def fast_linear(weight_OI: Tensor, bias_O: Tensor | None, precision: SearchPrecision) -> FastLinear:
     """Make the linear map for a precision."""
     if precision == "int8":
         return Int8Linear(weight_OI, bias_O)
-    return dense_linear(weight_OI, bias_O, torch.bfloat16 if precision == "bf16" else torch.float32)
+    return dense_linear(weight_OI, bias_O, torch.bfloat16 if precision == SearchPrecision.bf16 else torch.float32)
