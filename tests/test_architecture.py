@@ -89,6 +89,7 @@ ORDER = [
     "evaluation.plain_text",
     "evaluation.metrics",
     "evaluation.significance",
+    "evaluation.conflicts",
     "evaluation.groups",
     "evaluation.report",
     "evaluation.texts",

@@ -34,7 +34,6 @@ from nmt.config import (
     TrainingPrecision,
 )
 from nmt.corpus.batching import Batch, TrainingBatches, collate, pad_source
-from nmt.corpus.binarized import BinarizedCorpus
 from nmt.errors import CheckpointError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.text.subword import BOS_ID, EOS_ID
@@ -110,7 +109,6 @@ def build(
     model: Seq2Seq | None = None,
     model_config: ModelConfig = DROPPING,
     batches: TrainingBatches | None = None,
-    dev: BinarizedCorpus = DEV,
     training: TrainingConfig = TRAINING,
     optimizer: OptimizerConfig = ADAM,
     dev_bleu: Callable[[Seq2Seq], float] | None = None,
@@ -124,7 +122,7 @@ def build(
     return Trainer(
         model,
         batches or TrainingBatches(TRAIN, BATCHING, seed=1),
-        dev=DevSet(dev, BATCHING, dev_bleu),
+        dev=DevSet(DEV, BATCHING, dev_bleu),
         training=training,
         optimizer=optimizer,
         precision=TrainingPrecision.fp32,

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Sequence
 
 from nmt.commands.output import check_output, open_output, read_files
-from nmt.config import EvaluateCommand, PairedTest
-from nmt.errors import ConfigError
+from nmt.config import EvaluateCommand
+from nmt.evaluation.conflicts import check_conflicts
 from nmt.evaluation.groups import read_groups, read_lengths
-from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, MetricOptions, check_metrics
+from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, MetricOptions
 from nmt.evaluation.plain_text import warn_of_blank_references, warn_of_blank_translations, warn_of_odd_text
 from nmt.evaluation.report import as_json, as_text, build_report, printable
 from nmt.evaluation.texts import find_test_set, find_tgt_lang, read_sources, read_text
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
-    _check(settings)
+    check_conflicts(settings)
     if settings.checkpoints and settings.source is None:
         settings.source, reference = find_test_set(settings.checkpoints)
         settings.reference = [reference]
@@ -41,37 +41,6 @@ def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     with open_output(None) as stream:
         stream.write((as_json(report) if settings.json else as_text(report)).encode())
     return 0
-
-
-def _check(settings: EvaluateCommand) -> None:
-    """Report everything that is wrong with the settings in one line, before anything is translated."""
-    problems = []
-    if bool(settings.hypothesis) == bool(settings.checkpoints):
-        problems.append("hypothesis or checkpoints must be given, and not both")
-    if settings.checkpoints and not settings.hypothesis and bool(settings.reference) != (settings.source is not None):
-        problems.append("checkpoints need source=FILE and reference=FILE, or neither for the test set of their run")
-    if not settings.reference and not settings.checkpoints:
-        problems.append("reference must name at least one file")
-    if settings.by_length and settings.source is None and not settings.checkpoints:
-        problems.append("by_length=true needs source=FILE, whose words it counts")
-    if len(set(settings.hypothesis)) < len(settings.hypothesis):
-        problems.append("hypothesis names a file twice")
-    if settings.paired_test != PairedTest.none and len(settings.hypothesis) < 2:
-        problems.append(f"paired_test={settings.paired_test} needs two hypothesis files or more")
-    if settings.paired_test != PairedTest.none and settings.bootstrap_samples == 0:
-        problems.append(f"paired_test={settings.paired_test} needs bootstrap_samples, which is 0")
-    if settings.output is not None and not settings.checkpoints:
-        problems.append("output is the file for translations by checkpoints: it needs checkpoints")
-    for check in (
-        lambda: check_metrics(settings.metrics, SACREBLEU_DEFAULTS, bootstrap_samples=settings.bootstrap_samples),
-        lambda: resolve_tokenizer(settings.bleu_tokenize, lang=settings.tgt_lang),
-    ):
-        try:
-            check()
-        except ConfigError as error:
-            problems.append(str(error))
-    if problems:
-        raise ConfigError("; ".join(problems))
 
 
 def _check_outputs(settings: EvaluateCommand) -> None:

@@ -84,7 +84,7 @@ def prepare(data: DataConfig, subword: SubwordConfig) -> PreparedCorpus:
     fingerprint = _fingerprint(data, subword, given, {split: of_split.sha256 for split, of_split in found.items()})
     directory = Path(data.prepared_dir) / f"{data.name}-{subword.kind}-{fingerprint[:12]}"
     corpus = PreparedCorpus(directory, fingerprint)
-    if _is_up_to_date(corpus):  # asked before locking, since a folder prepared by others may be read-only
+    if _is_up_to_date(corpus):  # checked before locking, since a folder prepared by others may be read-only
         log.info("corpus: %s is up to date", corpus.directory)
         return corpus
     with sole_writer(directory.parent, f".{directory.name}.lock", setting="data.prepared_dir"):

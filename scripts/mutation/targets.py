@@ -32,6 +32,7 @@ OTHER_TESTS: dict[str, tuple[str, ...]] = {
     "training.snapshot": ("trainer",),
     "corpus.binarizer": ("binarized",),
     "corpus.manifest": ("binarized",),
+    "evaluation.conflicts": ("evaluate",),
     "evaluation.dev_bleu": ("train",),
     "evaluation.report": ("evaluate",),
     "evaluation.texts": ("evaluate",),

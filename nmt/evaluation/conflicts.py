@@ -1,0 +1,51 @@
+"""Conflicts between the settings of `nmt evaluate`, found before anything is translated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nmt.config import EvaluateCommand, PairedTest
+from nmt.errors import ConfigError
+from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, check_metrics
+from nmt.evaluation.tokenizer import resolve_tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def check_conflicts(settings: EvaluateCommand) -> None:
+    """Check all settings that types and ranges do not cover.
+
+    Raises:
+        ConfigError: it lists all problems.
+    """
+    problems = list(_conflicts(settings))
+    for check in (
+        lambda: check_metrics(settings.metrics, SACREBLEU_DEFAULTS, bootstrap_samples=settings.bootstrap_samples),
+        lambda: resolve_tokenizer(settings.bleu_tokenize, lang=settings.tgt_lang),
+    ):
+        try:
+            check()
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
+def _conflicts(settings: EvaluateCommand) -> Iterator[str]:
+    if bool(settings.hypothesis) == bool(settings.checkpoints):
+        yield "hypothesis or checkpoints must be given, and not both"
+    if settings.checkpoints and not settings.hypothesis and bool(settings.reference) != (settings.source is not None):
+        yield "checkpoints need source=FILE and reference=FILE, or neither for the test set of their run"
+    if not settings.reference and not settings.checkpoints:
+        yield "reference must name at least one file"
+    if settings.by_length and settings.source is None and not settings.checkpoints:
+        yield "by_length=true needs source=FILE, whose words it counts"
+    if len(set(settings.hypothesis)) < len(settings.hypothesis):
+        yield "hypothesis names a file twice"
+    if settings.paired_test != PairedTest.none and len(settings.hypothesis) < 2:
+        yield f"paired_test={settings.paired_test} needs two hypothesis files or more"
+    if settings.paired_test != PairedTest.none and settings.bootstrap_samples == 0:
+        yield f"paired_test={settings.paired_test} needs bootstrap_samples, which is 0"
+    if settings.output is not None and not settings.checkpoints:
+        yield "output is the file for translations by checkpoints: it needs checkpoints"
