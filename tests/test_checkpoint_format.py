@@ -34,7 +34,7 @@ def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)
 
 
-@pytest.mark.parametrize(("version", "said"), [(0, "0"), (3, "3"), ("1.0", "'1.0'"), (True, "True"), (None, "None")])
+@pytest.mark.parametrize(("version", "said"), [(0, "0"), (3, "3"), ("1.0", "'1.0'"), (True, "true"), (None, "null")])
 def test_another_format_version_is_refused(saved: Path, version: object, said: str) -> None:
     edit_json(saved / "checkpoint.json", lambda values: values.update(format_version=version))
     with pytest.raises(
@@ -65,7 +65,7 @@ def test_a_json_whose_values_have_changed_is_refused(saved: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
-        ("epochs", None, r"epochs must be a number, but is None"),
+        ("epochs", None, r"epochs must be a number, but is null"),
         ("update", 7.5, r"update must be a whole number, but is 7\.5"),
         ("update", "7", r"update must be a whole number, but is '7'"),
         ("scores", [1], r"scores must be keys with values, but is \[1\]"),
@@ -107,7 +107,7 @@ def test_a_json_of_odd_hashes_is_refused(saved: Path, files: object) -> None:
             "seed: 1",
             r"config\.yaml must hold the model's settings, but does not: model must be keys with values, but is",
         ),
-        ("model:", r"config\.yaml cannot be used: model must be keys with values, but is None"),
+        ("model:", r"config\.yaml cannot be used: model must be keys with values, but is null"),
         ("model: 3", r"config\.yaml cannot be used: model must be keys with values, but is 3"),
         ("model: [lstm]", r"config\.yaml cannot be used: model must be keys with values, but is \['lstm'\]"),
         (
@@ -122,10 +122,10 @@ def test_a_json_of_odd_hashes_is_refused(saved: Path, files: object) -> None:
         ),
         ("model: {hidden_dim: '8'}", r"cannot be used: model\.hidden_dim must be a whole number, but is '8'"),
         ("model: {hidden_dim: 1.5}", r"cannot be used: model\.hidden_dim must be a whole number, but is 1\.5"),
-        ("model: {num_layers: true}", r"cannot be used: model\.num_layers must be a whole number, but is True"),
+        ("model: {num_layers: true}", r"cannot be used: model\.num_layers must be a whole number, but is true"),
         ("model: {dropout: high}", r"cannot be used: model\.dropout must be a number, but is 'high'"),
         ("data: {test: 3}", r"cannot be used: data\.test must be keys with values, but is 3"),
-        ("data: {test: {src: 3}}", r"cannot be used: data\.test\.src must be a list of text, but is 3"),
+        ("data: {test: {src: 3}}", r"cannot be used: data\.test\.src must be a list such as \[a,b\], but is 3"),
         ("data: text", r"cannot be used: data must be keys with values, but is 'text'"),
         ("model: {source_order: sideways}", r"source_order must be one of reversed, forward, but is 'sideways'"),
     ],

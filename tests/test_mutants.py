@@ -76,8 +76,14 @@ def test_every_module_has_tests_and_every_rule_a_module() -> None:
 def test_modules_are_chosen_by_name_or_by_package() -> None:
     assert chosen_modules(["search.beam", "evaluation"], ROOT) == [
         "search.beam",
+        "evaluation.conflicts",
+        "evaluation.dev_bleu",
+        "evaluation.groups",
         "evaluation.metrics",
         "evaluation.plain_text",
+        "evaluation.report",
+        "evaluation.significance",
+        "evaluation.texts",
         "evaluation.tokenizer",
     ]
     everything = chosen_modules([], ROOT)

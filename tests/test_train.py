@@ -706,7 +706,7 @@ def test_a_failed_member_does_not_stop_the_others(digits: Path, tmp_path: Path) 
     (tmp_path / "a 1" / "config.yaml").write_text("")
     done = nmt("train", "-m", *train_settings(digits), "seed=1,2", run_dirs, "training.max_updates=1")
     assert (done.status, done.last_line) == (1, "nmt: 1 of 2 jobs failed")
-    assert "this job failed, the others go on: " in done.err
+    assert "this job failed, the others continue: " in done.err
     assert "a 1 holds a run already" in done.err
     assert (tmp_path / "a 2" / "checkpoints" / "last").exists()
 

@@ -34,6 +34,7 @@ from nmt.config import (
     TrainingPrecision,
 )
 from nmt.corpus.batching import Batch, TrainingBatches, collate, pad_source
+from nmt.corpus.binarized import BinarizedCorpus
 from nmt.errors import CheckpointError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.text.subword import BOS_ID, EOS_ID
@@ -103,26 +104,29 @@ def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)
 
 
+def model_of(config: ModelConfig, *, seed: int = 1) -> Seq2Seq:
+    size = SUBWORD.vocab_size
+    return tiny_model(config, seed=seed, src_vocab_size=size, tgt_vocab_size=size, dtype=torch.float32)
+
+
 def build(
     run_dir: Path,
     *,
     model: Seq2Seq | None = None,
-    model_config: ModelConfig = DROPPING,
     batches: TrainingBatches | None = None,
+    dev: BinarizedCorpus = DEV,
     training: TrainingConfig = TRAINING,
     optimizer: OptimizerConfig = ADAM,
     dev_bleu: Callable[[Seq2Seq], float] | None = None,
     seed: int = 1,
 ) -> Trainer:
     run_dir.mkdir(exist_ok=True)
-    if model is None:
-        size = SUBWORD.vocab_size
-        model = tiny_model(model_config, seed=seed, src_vocab_size=size, tgt_vocab_size=size, dtype=torch.float32)
+    model = model or model_of(DROPPING, seed=seed)
     torch.manual_seed(seed)  # as for a real run: dropout uses the global generator
     return Trainer(
         model,
         batches or TrainingBatches(TRAIN, BATCHING, seed=1),
-        dev=DevSet(DEV, BATCHING, dev_bleu),
+        dev=DevSet(dev, BATCHING, dev_bleu),
         training=training,
         optimizer=optimizer,
         precision=TrainingPrecision.fp32,
@@ -932,7 +936,7 @@ def test_metrics_have_the_documented_fields(tmp_path: Path) -> None:
 def test_a_uniform_model_is_reported_at_log_v(tmp_path: Path) -> None:
     uniform = replace(MODEL, init_range=0.0)
     training = replace(TRAINING, max_updates=1, log_every=1)
-    build(tmp_path, model_config=uniform, training=training, optimizer=replace(SGD, lr=1e-30)).run()
+    build(tmp_path, model=model_of(uniform), training=training, optimizer=replace(SGD, lr=1e-30)).run()
     log_v = math.log(SUBWORD.vocab_size)
     assert [record["nats_per_token"] for record in records_of(tmp_path)] == pytest.approx([log_v, log_v], rel=1e-6)
 

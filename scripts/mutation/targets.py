@@ -28,6 +28,7 @@ OTHER_TESTS: dict[str, tuple[str, ...]] = {
     "training.saver": ("trainer",),
     "training.train_state": ("trainer",),
     "training.dev_set": ("trainer",),
+    "training.fast_loss": ("loss",),
     "training.run": ("train",),
     "training.snapshot": ("trainer",),
     "corpus.binarizer": ("binarized",),
