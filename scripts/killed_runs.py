@@ -152,16 +152,20 @@ def differences(run_dir: Path, expected_dir: Path) -> Iterator[str]:
     if names[0] != names[1]:
         yield f"checkpoints are {names[0]}, but must be {names[1]}"
     for name in set(names[0]) & set(names[1]):
-        for file in ("model.safetensors", "training/optimizer.safetensors", "training/random.safetensors"):
-            if (folders[0] / name / file).read_bytes() != (folders[1] / name / file).read_bytes():
-                yield f"{name}/{file} differs"
-        for file in ("checkpoint.json", "training/state.json"):
-            if _without_times(folders[0] / name / file) != _without_times(folders[1] / name / file):
-                yield f"{name}/{file} differs"
+        yield from _checkpoint_differences(folders[0] / name, folders[1] / name)
     if _without_times(run_dir / "metrics.jsonl") != _without_times(expected_dir / "metrics.jsonl"):
         yield "metrics.jsonl differs"
     if leftovers := sorted(str(path.relative_to(run_dir)) for path in run_dir.rglob(".*.tmp")):
         yield f"leftovers: {', '.join(leftovers)}"
+
+
+def _checkpoint_differences(checkpoint: Path, expected: Path) -> Iterator[str]:
+    for file in ("model.safetensors", "training/optimizer.safetensors", "training/random.safetensors"):
+        if (checkpoint / file).read_bytes() != (expected / file).read_bytes():
+            yield f"{checkpoint.name}/{file} differs"
+    for file in ("checkpoint.json", "training/state.json"):
+        if _without_times(checkpoint / file) != _without_times(expected / file):
+            yield f"{checkpoint.name}/{file} differs"
 
 
 def _without_times(file: Path) -> list[Any]:
