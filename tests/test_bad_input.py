@@ -270,7 +270,7 @@ COMMAND_LINES: dict[str, str] = {
     "evaluate hypothesis=a reference=a metrics=[meteor]": r"metrics must name some of bleu, .*meteor",
     "evaluate hypothesis=a reference=a metrics=[null]": r"metrics",
     "evaluate hypothesis=a reference=a bootstrap_samples=1": r"bootstrap_samples must be 0 .*from 2 to .*is 1",
-    "evaluate hypothesis=a reference=a output=x": r"output is the file for translations by checkpoints: it needs checkpoints",
+    "evaluate hypothesis=a reference=a output=x": r"output is the file for translations .* it needs checkpoints",
     "evaluate checkpoints=[{checkpoint}] source=a": r"checkpoints need source=FILE and reference=FILE",
     # interpolations
     "train seed=${seed}": r"seed: Recursive interpolation",
