@@ -19,6 +19,7 @@ from nmt.commands import translate
 from nmt.commands.compose import compose_settings, to_settings
 from nmt.commands.paths import quote_paths
 from nmt.model.decoder import DecoderState
+from nmt.model.fast.cell import FastLSTMCell
 from nmt.search.scorer import EncodedSource, ModelScorer
 from tests.commands import data_settings, error, nmt, train_settings, write_digits
 
@@ -244,3 +245,17 @@ def test_a_pipe_is_read_only_once(checkpoint: Path, tmp_path: Path, monkeypatch:
 
 def test_data_settings_name_no_checkpoint(digits: Path) -> None:
     assert "there is no setting 'data' for nmt translate" in error("translate", *data_settings(digits)[:1])
+
+
+def test_the_reference_implementation_translates_the_same(
+    checkpoint: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = f"input={digits / 'dev.en'}"
+    expected = _translate(checkpoint, source)
+    monkeypatch.setattr(FastLSTMCell, "step", None)
+    assert _translate(checkpoint, source, "implementation=reference") == expected
+
+
+def test_the_reference_implementation_has_no_int8(checkpoint: Path) -> None:
+    message = error("translate", f"checkpoints={checkpoint}", "implementation=reference", "search.precision=int8")
+    assert "search.precision=int8 needs implementation=fast" in message
