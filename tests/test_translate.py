@@ -100,7 +100,9 @@ def test_files_and_pipes_give_the_same_text(checkpoint: Path, digits: Path, tmp_
 
 def test_the_log_gives_lines_speed_and_precision(checkpoint: Path) -> None:
     done = nmt("translate", f"checkpoints={checkpoint}", "threads=1", "search=greedy", "device=cpu", stdin=b"one\n\n")
-    assert re.search(r" 2 lines translated in \d+\.\d s, \d+ a second, in (fp32|bf16) on cpu with 1 thread$", done.err)
+    assert re.search(
+        r" 2 lines translated in \d+\.\d s, \d+ per second, in (fp32|bf16) on cpu with 1 thread$", done.err
+    )
 
 
 @pytest.mark.parametrize(("threads", "expected"), [(1, [1]), (2, [1, 1]), (5, [2, 3])])
@@ -164,7 +166,7 @@ def test_a_path_that_is_no_checkpoint_is_explained(run_dir: Path, digits: Path, 
         return error("translate", f"checkpoints={checkpoints}")
 
     best = run_dir / "checkpoints" / "best"
-    assert f"{run_dir} is not a checkpoint, but holds some: name one of them, such as {best}" in refusal(run_dir)
+    assert f"{run_dir} is not a checkpoint, but contains some: name one of them, such as {best}" in refusal(run_dir)
     assert f"holds some: name one of them, such as {best}" in refusal(run_dir / "checkpoints")
     assert f"{digits} is not a checkpoint: it has no checkpoint.json" in refusal(digits)
     assert "does not exist: name a checkpoint such as RUN_DIR/checkpoints/best" in refusal(tmp_path / "nothing")

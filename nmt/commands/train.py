@@ -1,4 +1,4 @@
-"""`nmt train`: trains a model; leaves a run directory."""
+"""`nmt train`: trains a model and writes a run directory."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
     run_dir = Path(settings.run_dir)
     with claim_run_dir(run_dir) as directory:
         last, notes = find_start(run_dir, resume=settings.resume)
-        if notes:  # logged at once: the repairs have happened, whether or not the run goes on
+        if notes:  # logged at once: the repairs have been made, whether or not the run continues
             with log_file(run_dir / "train.log"):
                 for note in notes:
                     log.warning("%s", note)
@@ -43,12 +43,12 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
 
 
 def _check(settings: TrainCommand) -> None:
-    """Report everything that is wrong with the settings, in one line."""
+    """Report everything that is wrong with the settings in one line."""
     training = settings.training
     problems = data_problems(settings.data, settings.subword)
     if not is_file_name(settings.model.name):  # run_dir is named after it
         problems.append(
-            f"model.name must be a name without slashes that can be part of a file's, but is {settings.model.name!r}"
+            f"model.name must be usable in a file name (no slashes, not too long), but is {settings.model.name!r}"
         )
     if not settings.run_dir:
         problems.append("run_dir must name a folder, but is empty")
@@ -65,7 +65,7 @@ def _check(settings: TrainCommand) -> None:
 
 
 def _typed_settings() -> set[str]:
-    """Return the keys of the command line."""
+    """Return the keys given on the command line."""
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     return {override.lstrip("+~").partition("=")[0] for override in overrides}
 
@@ -90,7 +90,7 @@ def _train(resumed: ResumedSettings, directory: RunDirectory, last: Path | None)
         trainer = build_trainer(settings, corpus, files, dev_bleu=dev_bleu, last=last)
         trainer.stop_requested = stop_requested.is_set
         for change in changes:
-            log.info("resuming with another setting: %s", change)
+            log.info("resuming with a changed setting: %s", change)
         with atomic_write(files.run_dir / "config.yaml") as stream:  # from here on the directory is a run
             stream.write(config_yaml.encode())
         try:
@@ -98,7 +98,7 @@ def _train(resumed: ResumedSettings, directory: RunDirectory, last: Path | None)
         finally:
             directory.num_updates = trainer.state.update
     if reason == "stopped":
-        log.info("training stopped at update %d: add resume=true to go on", trainer.state.update)
+        log.info("training stopped at update %d: add resume=true to continue", trainer.state.update)
         return 128 + stop_requested.signal_number
     log.info("training ended (%s) at update %d: %s", reason, trainer.state.update, files.checkpoints_dir)
     return 0
