@@ -5,12 +5,12 @@
     translator = Translator.load("runs/first/checkpoints/best", beam_size=5)
     translator("A dog runs.")
 
-Names are imported when they are first used: `import nmt` alone loads neither torch nor sacreBLEU.
+Names are imported on first use: `import nmt` by itself loads neither torch nor sacreBLEU.
 
     Translator          translates strings, lists and iterables, with a checkpoint or an ensemble
     load_checkpoint     the model, the subword models and the configuration of a checkpoint
     score_corpus        BLEU, chrF and TER with signatures
-    NmtError            what all errors that a user can fix are
+    NmtError            base class of all errors that a user can fix
 """
 
 from importlib import import_module
@@ -32,7 +32,7 @@ _MODULES = {
     "score_corpus": "nmt.evaluation.metrics",
 }
 
-if not TYPE_CHECKING:  # a type checker would take every name for one of this module
+if not TYPE_CHECKING:  # a type checker would accept every name as part of this module
 
     def __getattr__(name: str) -> object:
         if name not in _MODULES:

@@ -1,4 +1,4 @@
-"""The files of conf/: where they are, the options of a group, and the comment that says what a file is for."""
+"""The files of conf/: their location, the options of a group, and the comment that describes each file."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ def conf_dir() -> Path:
     """Find conf/: inside the package (an installed wheel), else beside it (a checkout, an editable install).
 
     Raises:
-        ConfigError: neither exists.
+        ConfigError: if neither exists.
     """
     package = Path(__file__).resolve().parent
     for candidate in (package / "conf", package.parent / "conf"):

@@ -167,8 +167,8 @@ class DataConfig:
     name: str = setting("name of the corpus, part of the names of runs and prepared corpora")
     src_lang: str = setting("source language code, such as en")
     tgt_lang: str = setting("target language code, such as fr")
-    dir: str = setting("folder at which relative names of text files start", is_path=True)
-    prepared_dir: str = setting("folder of prepared corpora, each in a subfolder of its own", is_path=True)
+    dir: str = setting("folder that relative names of text files start from", is_path=True)
+    prepared_dir: str = setting("folder of prepared corpora, one subfolder each", is_path=True)
     train: FilesConfig = MISSING
     dev: FilesConfig = MISSING
     test: FilesConfig = MISSING
@@ -187,7 +187,7 @@ class SubwordConfig:
     src_vocab_size: int = setting("number of source subwords, if joint is false", VOCABULARY)
     tgt_vocab_size: int = setting("number of target subwords, if joint is false", VOCABULARY)
     joint: bool = setting("one vocabulary for both sides, learned from both")
-    byte_fallback: bool = setting("spell characters outside the vocabulary in bytes instead of as unknown")
+    byte_fallback: bool = setting("spell characters outside the vocabulary as bytes instead of as unknown")
     normalization: Normalization | None = setting(
         "normalization of both sides: nmt_nfkc unifies similar characters and spaces, nfc only their encoding, "
         "identity changes nothing; null: each side has its own"
@@ -230,7 +230,7 @@ class ModelConfig:
 
 @dataclass
 class ScheduleConfig:
-    kind: ScheduleKind = setting("course of the learning rate over training")
+    kind: ScheduleKind = setting("how the learning rate changes during training")
     halve_from_epoch: float = setting("halving: epoch of the first halving", Range(at_least=0, limit=10**9))
     halve_every_epochs: float = setting("halving: epochs between halvings", Range(above=0, limit=10**9))
     warmup_updates: int = setting("updates in which the rate rises from 0 to lr", COUNT_OR_NONE)
@@ -241,13 +241,13 @@ class ScheduleConfig:
 @dataclass
 class OptimizerConfig:
     kind: OptimizerKind = setting("optimization algorithm")
-    lr: float = setting("learning rate at its highest", POSITIVE)
+    lr: float = setting("highest learning rate", POSITIVE)
     momentum: float = setting("sgd: momentum", SHARE)
     beta1: float = setting("adam, adamw: decay rate of the mean of gradients", SHARE)
     beta2: float = setting("adam, adamw, rmsprop: decay rate of the mean of squared gradients", SHARE)
     eps: float = setting("adam, adamw, rmsprop: term in the denominator for numerical stability", POSITIVE)
     weight_decay: float = setting(
-        "L2 penalty on the parameters; adamw: decay apart from the gradient", Range(at_least=0, below=inf)
+        "L2 penalty on the parameters; adamw: decay separate from the gradient", Range(at_least=0, below=inf)
     )
     schedule: ScheduleConfig = MISSING
 
@@ -257,7 +257,7 @@ class BatchingConfig:
     unit: BatchUnit = setting("unit of batching.size")
     size: int = setting("size of a batch; tokens: sentences × longest side of a pair, EOS included", COUNT)
     min_sentences: int = setting(
-        "fewest sentences of one source length in a batch of their own; fewer join neighbouring lengths", COUNT
+        "fewest sentences of one source length that form a batch; fewer join neighbouring lengths", COUNT
     )
 
 
@@ -319,7 +319,7 @@ class SearchConfig:
         "mean of an ensemble: of probabilities (prob) or of their logarithms (log_prob)"
     )
     batch_rows: int = setting(
-        "sentences × beam searched at a time; on a CPU, each 256 of them run in a thread of their own",
+        "sentences × beam searched at a time; on a CPU, every 256 of them run in a separate thread",
         Range(at_least=1, limit=1_000_000),
     )
     window_lines: int = setting("number of lines read ahead and sorted by length", COUNT)
@@ -331,7 +331,7 @@ class SearchConfig:
 THREADS = Range(at_least=1, limit=1_024)
 ABOUT_THREADS = "number of CPU threads; null: as many as torch uses by default"
 ABOUT_DEVICE = "device to compute on; auto: a GPU if there is one"
-ABOUT_IMPLEMENTATION = "modules that compute; reference: plain ones everywhere, without those laid out for speed"
+ABOUT_IMPLEMENTATION = "which modules compute; reference: the plain ones everywhere, not those optimized for speed"
 
 
 @dataclass
@@ -358,7 +358,9 @@ class TranslateCommand:
     output: str | None = setting(
         "file for the translations, compressed if it ends in .gz, .bz2 or .xz; null: stdout", is_path=True
     )
-    format: OutputFormat = setting("output format; text: search.n_best lines a sentence; jsonl: an object with scores")
+    format: OutputFormat = setting(
+        "output format; text: search.n_best lines per sentence; jsonl: an object with scores"
+    )
     search: SearchConfig = MISSING
     device: Device = setting(ABOUT_DEVICE)
     threads: int | None = setting(ABOUT_THREADS, THREADS)
@@ -385,7 +387,7 @@ class EvaluateCommand:
     tgt_lang: str | None = setting(
         "target language code, for bleu_tokenize=auto; null: that of the checkpoints' run, or unknown (13a)"
     )
-    lowercase: bool = setting("BLEU and chrF without regard to case; TER never regards it")
+    lowercase: bool = setting("ignore case in BLEU and chrF; TER always ignores it")
     bootstrap_samples: int = setting(
         "number of samples for 95% intervals; 0: no intervals", Range(at_least=0, limit=MAX_SAMPLES)
     )

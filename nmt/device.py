@@ -1,7 +1,7 @@
-"""Which device computes, and in which precision.
+"""Which device computes, and with which precision.
 
-What a processor, and torch as it was built, can compute is found out by trying: lists of features promise what a torch
-without oneDNN, or an environment variable (`ONEDNN_MAX_CPU_ISA`), then withholds. The lists only say what is fast.
+What a processor and a build of torch can compute is found out by trying: feature lists promise what a torch without
+oneDNN, or an environment variable (`ONEDNN_MAX_CPU_ISA`), may not deliver. The lists only show what is fast.
 """
 
 import logging
@@ -22,7 +22,7 @@ def resolve_device(name: str) -> torch.device:
     """Turn `auto`, `cpu` or `cuda` into a device; `auto` takes a GPU if there is one.
 
     Raises:
-        ConfigError: if a GPU is asked for and there is none.
+        ConfigError: if a GPU is requested and there is none.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device=cuda needs a GPU, but torch finds none: set device=cpu or device=auto")
@@ -35,7 +35,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Tell whether the processor multiplies bf16 in hardware; without that, bf16 is slower than fp32 if it works."""
+    """Return whether the processor multiplies bf16 in hardware; otherwise bf16 is slower than fp32, if it works."""
     if device.type == "cuda":
         claims = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
@@ -44,21 +44,21 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def has_fast_int8(device: torch.device) -> bool:
-    """Tell whether the device multiplies int8 with exact sums, for which a CPU needs VNNI or AMX instructions."""
+    """Return whether the device multiplies int8 with exact sums, for which a CPU needs VNNI or AMX instructions."""
     return int8_failure(device) is None
 
 
 @cache
 def bf16_failure(device: torch.device) -> str | None:
-    """Compute a little in bf16, as training and search do; return why that fails, None if it does not."""
+    """Try to compute in bf16, as training and search do; return why it fails, None if it works."""
     return _failure_of(lambda: _compute_bf16(device))
 
 
 @cache
 def int8_failure(device: torch.device) -> str | None:
-    """Compute a little in int8, as search does; return why that fails, None if it does not."""
+    """Try to compute in int8, as search does; return why it fails, None if it works."""
     if device.type != "cpu":
-        return "only a CPU is used for int8"
+        return "int8 runs only on a CPU"
     return _failure_of(_compute_int8)
 
 
@@ -71,12 +71,12 @@ def _failure_of(attempt: Callable[[], None]) -> str | None:
 
 
 def _compute_bf16(device: torch.device) -> None:
-    """Train an LSTM and an output layer for a step, and run them as search does.
+    """Train an LSTM and an output layer for one update, and run them as search does.
 
     Raises:
         RuntimeError: if torch cannot.
     """
-    with torch.random.fork_rng(devices=[]):  # the weights must not use up random numbers that training draws
+    with torch.random.fork_rng(devices=[]):  # the weights must not consume random numbers of training
         lstm, output = nn.LSTM(16, 16), nn.Linear(16, 16)
     lstm, output = lstm.to(device), output.to(device)
     input_TBE = torch.zeros(2, 3, 16, device=device)
@@ -95,11 +95,11 @@ def _compute_bf16(device: torch.device) -> None:
 def _compute_int8() -> None:
     """Multiply the largest numbers.
 
-    Without VNNI oneDNN adds pairs of products in 16 bits, in which large ones overflow.
+    Without VNNI, oneDNN adds pairs of int8 products in 16 bits, where large ones overflow.
 
     Raises:
         AttributeError: if torch comes without oneDNN.
-        RuntimeError: if the result is wrong, or there is none.
+        RuntimeError: if the result is wrong, or torch fails.
     """
     linear, largest_NI = Int8Linear(torch.ones(64, 64), None), torch.ones(4, 64)
     result_NO = linear.add_to(linear(largest_NI), largest_NI)
@@ -113,21 +113,21 @@ def is_intel_cpu() -> bool:
 
 @cache
 def _cpu_capabilities() -> Mapping[str, object]:
-    """Ask torch what the processor can do; a torch too old to tell knows of nothing."""
+    """Ask torch what the processor can do; nothing if torch is too old to tell."""
     if not hasattr(torch.cpu, "get_capabilities"):
         return {}
     capabilities: Mapping[str, object] = torch.cpu.get_capabilities()
     return capabilities
 
 
-# --- in which precision it computes ---
+# --- with which precision it computes ---
 
 
 def resolve_training_precision(precision: TrainingPrecision, device: torch.device) -> TrainingPrecision:
     """Turn `auto`, `fp32` or `bf16` into a precision; `auto` takes bf16 if the processor has it.
 
     Raises:
-        ConfigError: bf16 is asked for, and torch cannot compute it on this device.
+        ConfigError: if bf16 is requested, and torch cannot compute it on this device.
     """
     return TrainingPrecision(_resolve(precision, device, setting="training.precision"))
 
@@ -138,7 +138,7 @@ def resolve_search_precision(
     """Turn `auto`, `fp32`, `bf16` or `int8` into a precision; `auto` never takes int8, which rounds most.
 
     Raises:
-        ConfigError: bf16 or int8 is asked for, and torch, or the implementation, cannot compute it on this device.
+        ConfigError: if bf16 or int8 is requested, and torch, or the implementation, cannot compute it on this device.
     """
     if precision != SearchPrecision.int8:
         return SearchPrecision(_resolve(precision, device, setting="search.precision"))
@@ -171,13 +171,13 @@ def _resolve(precision: TrainingPrecision | SearchPrecision, device: torch.devic
 
 @cache
 def _warn_of_slow_bf16(device: torch.device) -> None:
-    log.warning("torch knows of no bf16 instructions on %s: bf16 may well be slower than fp32 (auto)", device)
+    log.warning("torch finds no bf16 instructions on %s: bf16 is probably slower than fp32 (auto)", device)
 
 
 def choose_tf32(precision: TrainingPrecision | SearchPrecision, device: torch.device) -> None:
     """Decide how a GPU multiplies float32 in this process, and log it.
 
-    In fp32 matmuls are exact. In bf16, which keeps 8 bits of a number, what stays in float32 (cuDNN's LSTMs in
+    With fp32, matmuls are exact. With bf16, which keeps 8 bits of a number, what stays in float32 (cuDNN's LSTMs in
     training) may be rounded to the 11 bits of TF32, which is faster. torch's defaults differ between matmuls and cuDNN.
     """
     if device.type != "cuda":

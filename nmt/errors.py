@@ -1,6 +1,6 @@
-"""What a user can cause and fix.
+"""Errors that a user can cause and fix.
 
-Every message is one line that says what must be, what is, where, and what to do about it. The command line
+Every message is one line: what is required, what was found and where, and what to do about it. The command line
 (`nmt.commands.main`) prints it without a traceback and exits with status 1.
 """
 
@@ -14,7 +14,7 @@ class ConfigError(NmtError):
 
 
 class DataError(NmtError):
-    """A text, corpus or subword model that cannot be used as it is."""
+    """A text, corpus or subword model that is invalid or unreadable."""
 
 
 class CheckpointError(NmtError):
@@ -22,8 +22,8 @@ class CheckpointError(NmtError):
 
 
 class DamagedCheckpointError(CheckpointError):
-    """A checkpoint whose files are not as they were written; another one of the same run may be whole."""
+    """A checkpoint whose files have changed since they were written; others of the same run may be intact."""
 
 
 class TrainingError(NmtError):
-    """A training run that cannot go on."""
+    """A training run that cannot continue."""

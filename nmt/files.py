@@ -1,11 +1,11 @@
 """Files and folders that are either complete or absent, and files that grow by whole records.
 
-The former are written under a temporary name beside their place, synced to the disk and renamed, so that neither a kill
-nor a power cut nor a full disk leaves half of one, or loses what was there before. Permissions follow the umask; a file
-that is replaced keeps those that it had.
+The former are written under a temporary name in the same folder, synced to disk and renamed, so that no kill, power cut
+or full disk leaves half of one, or loses what was there before. Permissions follow the umask; a replaced file keeps its
+own.
 
-Whoever writes a temporary file holds a lock on it until it has its name, so that what killed processes have left is
-known from what living ones write.
+A process holds a lock on its temporary file until the file is renamed, so that files abandoned by killed processes can
+be told from those still being written.
 """
 
 import errno
@@ -27,14 +27,14 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that takes the place of `path` if the block ends without an exception.
+    """Open a temporary file that replaces `path` if the block ends without an exception.
 
     A symbolic link stays a link: the file that it points to is replaced.
 
     Raises:
-        OSError: the file cannot be written; it names `path`.
+        OSError: if the file cannot be written; it names `path`.
     """
-    target = Path(os.path.realpath(path))  # unlike Path.resolve, leaves links that lead in a circle to the system
+    target = Path(os.path.realpath(path))  # unlike Path.resolve, leaves circular links to the system
     temporary, stream = _open_temporary(target, path)
     try:
         with naming(path, instead_of=temporary), stream:
@@ -43,7 +43,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             with suppress(FileNotFoundError):
                 os.fchmod(stream.fileno(), stat.S_IMODE(target.stat().st_mode))
             os.fsync(stream.fileno())
-            temporary.replace(target)  # before closing, which gives the lock back
+            temporary.replace(target)  # before closing, which releases the lock
             sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
@@ -51,10 +51,10 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def temporary_folder(path: Path) -> Iterator[Path]:
-    """Make a folder beside `path` that is gone after the block, unless the block has renamed it.
+    """Create a folder beside `path` and delete it after the block, unless the block has renamed it.
 
     Raises:
-        OSError: the folder cannot be made; it names `path`.
+        OSError: if the folder cannot be created; it names `path`.
     """
     temporary = _temporary_name(path)
     try:
@@ -67,14 +67,14 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path, *, may_replace: bool = False) -> Iterator[Path]:
-    """Make a temporary folder that is renamed to `path` if the block ends without an exception.
+    """Create a temporary folder that is renamed to `path` if the block ends without an exception.
 
     Args:
-        may_replace: what is at `path` already gives way. For a moment neither is there: until then the old one is kept
-            beside it, where `find_folder` finds it and `restore_folder` brings it back after a kill.
+        may_replace: replace what is already at `path`. For a moment neither folder is there; the old one is then
+            beside it, where `find_folder` finds it and from where `restore_folder` moves it back after a kill.
 
     Raises:
-        OSError: the folder cannot be made or renamed; a `path` that exists must be an empty folder, unless it
+        OSError: if the folder cannot be created or renamed; a `path` that exists must be an empty folder, unless it
             may be replaced.
     """
     try:
@@ -93,13 +93,13 @@ def atomic_folder(path: Path, *, may_replace: bool = False) -> Iterator[Path]:
 
 
 def find_folder(path: Path) -> Path:
-    """Return where the folder `path` can be read while `atomic_folder` replaces it, or after it was killed there."""
+    """Return where to read the folder `path` while `atomic_folder` replaces it, or after a kill in between."""
     old = _old_name(path)
     return old if old.is_dir() and not path.exists() else path
 
 
 def restore_folder(path: Path) -> None:
-    """Bring back what `atomic_folder` had moved from `path`, or remove it where the new folder is complete."""
+    """Move back what `atomic_folder` had moved from `path`, or delete it if the new folder is complete."""
     old = _old_name(path)
     if not os.path.lexists(old):
         return
@@ -110,10 +110,10 @@ def restore_folder(path: Path) -> None:
 
 
 def atomic_link(path: Path, target: str) -> None:
-    """Let `path` become a symbolic link to `target` in one step; a link or file that was there is replaced.
+    """Make `path` a symbolic link to `target` in one step; an existing link or file is replaced.
 
     Raises:
-        OSError: the link cannot be made, or `path` is a folder; it names `path`.
+        OSError: if the link cannot be created, or `path` is a folder; it names `path`.
     """
     temporary = _temporary_name(path)
     try:
@@ -126,10 +126,10 @@ def atomic_link(path: Path, target: str) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Delete a folder so that a kill leaves it whole, or as a temporary name that `remove_temporaries` finds.
+    """Delete a folder so that a kill leaves it intact, or under a temporary name that `remove_temporaries` finds.
 
     Raises:
-        OSError: the folder cannot be renamed or deleted.
+        OSError: if the folder cannot be renamed or deleted.
     """
     temporary = _temporary_name(path)
     with naming(path, instead_of=temporary):
@@ -139,7 +139,7 @@ def remove_folder(path: Path) -> None:
 
 
 def remove_temporaries(folder: Path, name: str) -> None:
-    """Remove what killed processes left in `folder` while they wrote `name`; no other process may be writing it.
+    """Remove what killed processes left in `folder` when writing `name`; no other process may be writing it.
 
     Args:
         name: a file or folder name, with `*` and `?` as in a shell.
@@ -149,7 +149,7 @@ def remove_temporaries(folder: Path, name: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link or a folder as far as possible; what a link points to stays."""
+    """Remove a file, a link or a folder as far as possible; the target of a link stays."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -158,9 +158,9 @@ def remove(path: Path) -> None:
 
 
 def remove_abandoned(path: Path) -> list[Path]:
-    """Remove the temporary files that killed processes left while they wrote `path`; return their names.
+    """Remove the temporary files that killed processes left when writing `path`; return their names.
 
-    Those of living processes are locked, and stay.
+    Those of running processes are locked and stay.
     """
     target, removed = path.resolve(), []
     for temporary in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 8}.tmp"):
@@ -174,25 +174,25 @@ def remove_abandoned(path: Path) -> list[Path]:
 
 
 def is_stream(path: Path) -> bool:
-    """Tell whether a path is a device, a pipe, or a file that the shell has opened, which no new file may replace."""
+    """Return whether a path is a device, a pipe, or a file that the shell has opened, which no new file may replace."""
     opened_by_shell = os.fspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/"))
     return path.exists() and (opened_by_shell or not path.is_file())
 
 
 def is_file_name(name: str) -> bool:
-    """Tell whether a name can be part of that of a file: it has no slash, nothing invisible, and is not too long."""
+    """Return whether a name can be part of a file name: no slash, nothing invisible, not too long."""
     return name.isprintable() and "/" not in name and name not in ("", ".", "..") and len(name.encode()) <= 200
 
 
 def sync_below(folder: Path) -> None:
-    """Bring a folder and all that it holds to the disk."""
+    """Sync a folder and everything in it to disk."""
     for below in folder.rglob("*"):
         sync(below)
     sync(folder)
 
 
 def sync(path: Path) -> None:
-    """Bring a file, or the list of names in a folder, to the disk."""
+    """Sync a file, or the list of names in a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -205,7 +205,7 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def naming(path: Path, *, instead_of: Path | None = None) -> Iterator[None]:
-    """Let an OSError of the block name `path` where it names no file (as failed writes do) or `instead_of`."""
+    """Let an OSError of the block name `path` if it names no file (as from failed writes) or `instead_of`."""
     try:
         yield
     except OSError as error:
@@ -217,7 +217,7 @@ def naming(path: Path, *, instead_of: Path | None = None) -> Iterator[None]:
 class RecordFile:
     """A file that grows record by record. A record that the disk refuses is lost as a whole, with one warning.
 
-    Nothing is raised: such a file tells of work that is worth more than what is told.
+    Nothing is raised: the work that the file reports on is worth more than the report.
     """
 
     def __init__(self, path: Path) -> None:
@@ -227,14 +227,14 @@ class RecordFile:
         self.append(b"")
 
     def append(self, record: bytes) -> None:
-        """Write a record behind the others, or nothing at all."""
+        """Append a record, or nothing at all."""
         try:
             self._write(record)
         except OSError as error:
             if not self._has_warned:
-                self._has_warned = True  # first: the log may be written to this very file
+                self._has_warned = True  # before logging, which may write to this very file
                 logger.warning(
-                    "%s cannot be written (%s): what is not written there is lost, the rest goes on; free some space",
+                    "%s cannot be written (%s): its new records are lost, everything else continues; free some space",
                     self.path,
                     error.strerror,
                 )
@@ -273,12 +273,12 @@ def _open_temporary(target: Path, path: Path) -> tuple[Path, BinaryIO]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             taken = not temporary.exists()
         except OSError as error:
-            taken = isinstance(error, BlockingIOError)  # else a file system without locks
+            taken = isinstance(error, BlockingIOError)  # otherwise a file system without locks
         if not taken:
             return temporary, stream
-        stream.close()  # another process took it for abandoned before it was locked
+        stream.close()  # another process considered it abandoned before it was locked
 
 
 def _temporary_name(path: Path) -> Path:
-    # a name that nobody can foresee: never a link that somebody has put there
+    # an unpredictable name, so that nobody can have put a link there
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")

@@ -1,4 +1,4 @@
-"""Folders that several jobs may want to write to at the same time."""
+"""Locks on folders that several jobs may write to at the same time."""
 
 import errno
 import logging
@@ -18,23 +18,23 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextmanager
 def sole_writer(folder: Path, lock_name: str, *, setting: str) -> Iterator[None]:
-    """Make a folder and keep other jobs from what is written in the block; wait for the one that is at it.
+    """Create a folder and lock it for the block; wait if another job holds the lock.
 
     Args:
-        setting: names the folder; for messages.
+        setting: the setting that names the folder, for messages.
 
     Raises:
-        DataError: the folder cannot be written, or an OSError of the block that names its file.
+        DataError: if the folder cannot be written, or the block raises an OSError; it names the file.
     """
     lock = FileLock(folder / lock_name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # filelock would wait for ever where its file cannot be made
+        # filelock would wait for ever if it cannot create its file
         os.close(os.open(folder / lock_name, os.O_RDWR | os.O_CREAT, 0o666))
         with suppress(Timeout):
             lock.acquire(blocking=False)
         if not lock.is_locked:
-            logger.info("another job prepares this corpus in %s: waiting for it", folder)
+            logger.info("another job is preparing this corpus in %s: waiting for it", folder)
             lock.acquire()
     except OSError as error:
         raise DataError(
@@ -45,7 +45,7 @@ def sole_writer(folder: Path, lock_name: str, *, setting: str) -> Iterator[None]
     except BrokenPipeError:
         raise
     except OSError as error:
-        if error.filename is None:  # no file of the folder, but a terminal that has gone, for example
+        if error.filename is None:  # not a file of the folder; a closed terminal, for example
             raise
         advice = f"free some space, or name another {setting}" if error.errno in _FULL else f"name another {setting}"
         raise DataError(f"{error.filename} cannot be written ({error.strerror}): {advice}") from error

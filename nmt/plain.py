@@ -1,7 +1,7 @@
-"""Plain values: what JSON and YAML files hold, read within limits, and checked against the types of a dataclass.
+"""Plain values, as in JSON and YAML files: read within limits, and checked against the types of a dataclass.
 
-The files may come from strangers or from a failing disk: neither their size nor their depth nor the type of a single
-value is taken for granted.
+The files may come from strangers or from a failing disk: their size, their depth and the type of every value are
+checked.
 """
 
 import json
@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, Union,
 import yaml
 
 MISSING: Any = "???"  # OmegaConf's mark of a value that must be given
-MAX_BYTES = 1 << 20  # of a file; a configuration has some 2,000
+MAX_BYTES = 1 << 20  # of a file; a configuration has about 2,000
 MAX_DEPTH = 32
 _LONGEST_SHOWN = 80  # characters of a value in a message
 _WHOLE_NUMBERS = range(-(2**63), 2**64)  # what numpy and torch can hold
@@ -47,8 +47,8 @@ def check_regular(file: Path) -> None:
     """Refuse a file that would block or never end, such as a pipe or a device.
 
     Raises:
-        OSError: there is no such file.
-        PlainError: it is something else.
+        OSError: if there is no such file.
+        PlainError: if it is not a regular file.
     """
     if not stat.S_ISREG(os.stat(file).st_mode):  # noqa: PTH116
         raise PlainError("not a regular file")
@@ -58,7 +58,7 @@ def read_json(file: Path) -> object:
     """Read a small JSON file.
 
     Raises:
-        OSError, PlainError: it cannot be read, or is not JSON.
+        OSError, PlainError: if it cannot be read, or is not JSON.
     """
     try:
         return json.loads(_read(file))
@@ -67,10 +67,10 @@ def read_json(file: Path) -> object:
 
 
 def read_yaml(file: Path) -> object:
-    """Read a small YAML file of plain values: no tags, and no aliases, which can unfold without end.
+    """Read a small YAML file of plain values: no tags, and no aliases, which can expand without end.
 
     Raises:
-        OSError, PlainError: it cannot be read, or is not such YAML.
+        OSError, PlainError: if it cannot be read, or is not such YAML.
     """
     return parse_yaml(_read(file))
 
@@ -79,7 +79,7 @@ def parse_yaml(text: str) -> object:
     """Read plain values from YAML: see `read_yaml`.
 
     Raises:
-        PlainError: the text is not such YAML.
+        PlainError: if the text is not such YAML.
     """
     try:
         _check_events(text)
@@ -113,13 +113,13 @@ def _check_events(text: str) -> None:
 
 
 def from_plain(kind: type[T], values: object, name: str = "") -> T:
-    """Make a dataclass from plain values; a field that is missing takes its default.
+    """Make a dataclass from plain values; a missing field gets its default.
 
     Args:
         name: the name of the values in messages.
 
     Raises:
-        PlainError: a key is unknown or missing, or a value is not of its type; it lists all of them.
+        PlainError: if keys are unknown or missing, or values are not of their types; it lists all of them.
     """
     if found := [problem.text for problem in problems(kind, values, name)]:
         raise PlainError("; ".join(found))
@@ -182,7 +182,7 @@ def without_none(kind: Any) -> Any:
 
 
 def describe_type(kind: Any) -> str:
-    """Say what a value of a type must be."""
+    """Describe a type as messages do: "must be …"."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return " or ".join(describe_type(one) for one in arguments)
@@ -194,7 +194,7 @@ def describe_type(kind: Any) -> str:
 
 
 def shown(value: object) -> str:
-    """Write a value for a message, as YAML has it: one line, and not too long."""
+    """Format a value for a message, as in YAML: one line, and not too long."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return shorten(hex(value) if isinstance(value, int) and abs(value) > 10**_LONGEST_SHOWN else repr(value))
@@ -211,7 +211,7 @@ def _types(kind: type[Dataclass]) -> dict[str, Any]:
 
 
 def _fits(kind: Any, value: object) -> bool:
-    """Tell whether a plain value is of a type without dataclasses inside."""
+    """Return whether a plain value is of a type without dataclasses inside."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return any(_fits(one, value) for one in arguments)

@@ -25,7 +25,7 @@ class Source(NamedTuple):
 
 
 def why_unwritable(output: str) -> str | None:
-    """Say why a file cannot be written, and what to do."""
+    """Return why a file cannot be written, and what to do; None if it can."""
     if not output:
         return "is empty: name a file"
     path = Path(output)
@@ -52,11 +52,11 @@ def why_unwritable(output: str) -> str | None:
 
 
 def why_protected(output: Path, *, read: Sequence[Source], checkpoints: Sequence[str]) -> str | None:
-    """Say what would be lost if a file were overwritten.
+    """Return what overwriting a file would destroy; None if nothing.
 
     Args:
         read: the inputs of the command.
-        checkpoints: those that it loads; the text of their runs is protected, too.
+        checkpoints: those that it loads; the text files of their runs are protected, too.
     """
     for source in read:
         if same_file(source.file, output):

@@ -1,4 +1,4 @@
-"""The configuration that a run or checkpoint has saved, perhaps by another version of nmt."""
+"""The configuration saved in a run or checkpoint, possibly by another version of nmt."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def model_config(values: object) -> ModelConfig:
     """Read a model's settings from the plain values of a saved configuration.
 
     Raises:
-        ConfigError: a setting is unknown, missing or invalid; it lists all of them.
+        ConfigError: if settings are unknown, missing or invalid; it lists all of them.
     """
     try:
         config = from_plain(ModelConfig, values, "model")
@@ -23,10 +23,10 @@ def model_config(values: object) -> ModelConfig:
 
 
 def saved_config(values: dict[str, Any]) -> dict[str, Any]:
-    """Complete the configuration that a run has saved: a setting that it lacks has the default of its dataclass.
+    """Complete the saved configuration of a run: a setting that it lacks gets the default of its dataclass.
 
     Raises:
-        ConfigError: a setting is unknown, such as one of a newer version, or of the wrong type.
+        ConfigError: if a setting is unknown, such as one of a newer version, or of the wrong type.
     """
     found = list(problems(TrainCommand, values))
     if unknown := [problem.text for problem in found if problem.kind == "unknown"]:
@@ -37,5 +37,5 @@ def saved_config(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def missing_settings(values: dict[str, Any]) -> list[str]:
-    """Say what a saved configuration lacks that resuming needs; translation needs only the settings of the model."""
+    """List the settings that a saved configuration lacks for resuming; translation needs only those of the model."""
     return [problem.text for problem in problems(TrainCommand, values) if problem.kind == "missing"]

@@ -1,8 +1,8 @@
-"""Settings: type, range, default and description of each are declared together, and one check covers them all.
+"""Settings: the type, range, default and description of each are declared together; one check covers them all.
 
     lr: float = setting("learning rate", Range(above=0, below=inf))
 
-The check is independent of Hydra: it serves the saved settings of a checkpoint as well as a command line.
+The check does not depend on Hydra: it serves the saved settings of a checkpoint as well as a command line.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Range:
 
     Attributes:
         below: `inf` means finite.
-        limit: the largest sensible value, if the bounds do not say it. A message names it only if it is exceeded.
+        limit: the largest sensible value, if the bounds do not give one. A message names it only if it is exceeded.
             None: 2^31 - 1, or no limit if there is an upper bound. `inf` allows inf itself.
     """
 
@@ -40,7 +40,7 @@ class Range:
         return min(bounds, default=_LARGEST_INT)
 
     def wanted(self, value: float) -> str | None:
-        """Say what `value` must be; None if it is in the range."""
+        """Return what `value` must be; None if it is in the range."""
         within = (
             (self.at_least is None or value >= self.at_least)
             and (self.above is None or value > self.above)
@@ -82,7 +82,7 @@ def setting(
 
 @cache
 def settings_of(schema: type, prefix: str = "") -> dict[str, Setting]:
-    """Map the key of every setting to its declaration, groups of settings included, each before its members."""
+    """Map the key of every setting to its declaration; a group of settings comes before its members."""
     kinds = get_type_hints(schema)
     found: dict[str, Setting] = {}
     for declared in fields(schema):
@@ -97,13 +97,13 @@ def settings_of(schema: type, prefix: str = "") -> dict[str, Setting]:
 
 
 def check_settings(config: object, *, prefix: str = "") -> None:
-    """Check type and range of every setting of a dataclass, inner groups included.
+    """Check the type and range of every setting of a dataclass, inner groups included.
 
     Args:
         prefix: put before the keys in messages, such as `model.` for a `ModelConfig`.
 
     Raises:
-        ConfigError: with every problem in one line.
+        ConfigError: if there are problems; it lists all of them in one line.
     """
     if problems := list(setting_problems(config, prefix=prefix)):
         raise ConfigError("; ".join(problems))
@@ -135,7 +135,7 @@ def _has_type(value: object, kind: Any) -> bool:
 
 
 def _show_number(number: float) -> str:
-    """Write a bound, a large power of two as 2^n."""
+    """Format a bound, a large power of two as 2^n."""
     if isinstance(number, int) and number > _LARGEST_INT and number & (number - 1) == 0:
         return f"2^{number.bit_length() - 1}"
     return str(number)

@@ -447,7 +447,9 @@ def test_a_flipped_bit_is_noticed(corpus_dir: Path, side: str, part: str) -> Non
     content = bytearray(path.read_bytes())
     content[-2] ^= 1
     path.write_bytes(content)
-    message = rf"{side}\.{part} (is not as it was written|holds|does not fit).*: remove .* and run nmt prepare again"
+    message = (
+        rf"{side}\.{part} (has changed since it was written|holds|does not fit).*: remove .* and run nmt prepare again"
+    )
     with pytest.raises(DataError, match=message):
         _open(corpus_dir)
 
@@ -456,7 +458,9 @@ def test_an_id_that_became_another_is_noticed(corpus_dir: Path) -> None:
     ids = np.fromfile(corpus_dir / "train.tgt.ids", "<u2")
     ids[3] ^= 1
     ids.tofile(corpus_dir / "train.tgt.ids")
-    with pytest.raises(DataError, match=r"train\.tgt\.ids is not as it was written: remove .* and run nmt prepare"):
+    with pytest.raises(
+        DataError, match=r"train\.tgt\.ids has changed since it was written: remove .* and run nmt prepare"
+    ):
         _open(corpus_dir)
 
 

@@ -107,26 +107,26 @@ def test_a_json_of_odd_hashes_is_refused(saved: Path, files: object) -> None:
             "seed: 1",
             r"config\.yaml must hold the model's settings, but does not: model must be keys with values, but is",
         ),
-        ("model:", r"config\.yaml cannot be used: model must be keys with values, but is null"),
-        ("model: 3", r"config\.yaml cannot be used: model must be keys with values, but is 3"),
-        ("model: [lstm]", r"config\.yaml cannot be used: model must be keys with values, but is \['lstm'\]"),
+        ("model:", r"config\.yaml is invalid: model must be keys with values, but is null"),
+        ("model: 3", r"config\.yaml is invalid: model must be keys with values, but is 3"),
+        ("model: [lstm]", r"config\.yaml is invalid: model must be keys with values, but is \['lstm'\]"),
         (
             "model: {colour: red}",
-            r"config\.yaml cannot be used: model\.colour is not known: install the newer nmt that",
+            r"config\.yaml is invalid: model\.colour is not known: install the newer nmt that",
         ),
-        ("moon: 1", r"config\.yaml cannot be used: moon is not known: install the newer nmt that wrote it"),
-        ("training: {moon: 1}", r"config\.yaml cannot be used: training\.moon is not known: install the newer nmt"),
+        ("moon: 1", r"config\.yaml is invalid: moon is not known: install the newer nmt that wrote it"),
+        ("training: {moon: 1}", r"config\.yaml is invalid: training\.moon is not known: install the newer nmt"),
         (
             "model: {name: tiny}",
             r"must hold the model's settings, but does not: model\.embedding_dim is missing; model",
         ),
-        ("model: {hidden_dim: '8'}", r"cannot be used: model\.hidden_dim must be a whole number, but is '8'"),
-        ("model: {hidden_dim: 1.5}", r"cannot be used: model\.hidden_dim must be a whole number, but is 1\.5"),
-        ("model: {num_layers: true}", r"cannot be used: model\.num_layers must be a whole number, but is true"),
-        ("model: {dropout: high}", r"cannot be used: model\.dropout must be a number, but is 'high'"),
-        ("data: {test: 3}", r"cannot be used: data\.test must be keys with values, but is 3"),
-        ("data: {test: {src: 3}}", r"cannot be used: data\.test\.src must be a list such as \[a,b\], but is 3"),
-        ("data: text", r"cannot be used: data must be keys with values, but is 'text'"),
+        ("model: {hidden_dim: '8'}", r"is invalid: model\.hidden_dim must be a whole number, but is '8'"),
+        ("model: {hidden_dim: 1.5}", r"is invalid: model\.hidden_dim must be a whole number, but is 1\.5"),
+        ("model: {num_layers: true}", r"is invalid: model\.num_layers must be a whole number, but is true"),
+        ("model: {dropout: high}", r"is invalid: model\.dropout must be a number, but is 'high'"),
+        ("data: {test: 3}", r"is invalid: data\.test must be keys with values, but is 3"),
+        ("data: {test: {src: 3}}", r"is invalid: data\.test\.src must be a list such as \[a,b\], but is 3"),
+        ("data: text", r"is invalid: data must be keys with values, but is 'text'"),
         ("model: {source_order: sideways}", r"source_order must be one of reversed, forward, but is 'sideways'"),
     ],
 )
@@ -235,5 +235,7 @@ def test_anything_but_a_checkpoint_is_explained(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "file")
     (checkpoints / "best").symlink_to(save(checkpoints).name)
     for path in (tmp_path, checkpoints):
-        with pytest.raises(CheckpointError, match=r"is not a checkpoint, but holds some: name one of them, such as .*"):
+        with pytest.raises(
+            CheckpointError, match=r"is not a checkpoint, but contains some: name one of them, such as .*"
+        ):
             load_checkpoint(path)

@@ -137,7 +137,7 @@ def test_a_run_resumes_before_a_damaged_last_checkpoint(tmp_path: Path, file: st
     assert checkpoint == tmp_path / "update_000004"
     [note] = notes
     assert note.startswith(
-        f"{tmp_path / 'update_000006'} is damaged and now called update_000006.damaged, going on from update_000004 ("
+        f"{tmp_path / 'update_000006'} is damaged and now called update_000006.damaged, continuing from update_000004 ("
     )
     assert str(damaged) in note
     store.settle(None)

@@ -315,8 +315,8 @@ def test_a_record_is_written_whole_or_not_at_all(tmp_path: Path, caplog: pytest.
     file.close()
     assert (tmp_path / "folder" / "a").read_bytes() == b"one\nfour\n"
     assert caplog.messages == [
-        f"{tmp_path / 'folder' / 'a'} cannot be written (File too large): what is not written there is lost, "
-        "the rest goes on; free some space"
+        f"{tmp_path / 'folder' / 'a'} cannot be written (File too large): its new records are lost, "
+        "everything else continues; free some space"
     ]
     RecordFile(tmp_path / "folder" / "a").close()
     assert (tmp_path / "folder" / "a").read_bytes() == b"one\nfour\n"

@@ -70,7 +70,7 @@ def test_settings_of_format_1_that_are_cut_short_are_damage(group: str, tmp_path
     file.write_text(content[: content.index(f"\n{group}:") + 1], encoding="utf-8")
     done = nmt("train", *settings(RUNS[0]), *places(folder, folder / RUNS[0]), "resume=true")
     assert done.status == 0, done.err
-    assert "is damaged and now called update_000143.damaged, going on from update_000080 (" in done.err
+    assert "is damaged and now called update_000143.damaged, continuing from update_000080 (" in done.err
     assert f"{group} is missing" in done.err
 
 

@@ -14,7 +14,7 @@ from nmt.training import memory
 from tests.test_trainer import TRAINING, build
 
 WORDS = (
-    r"memory of updates: parameters (\d+) MB, gradients (\d+) MB, optimizer (\d+) MB, activations and all else (\d+) MB"
+    r"memory of updates: parameters (\d+) MB, gradients (\d+) MB, optimizer (\d+) MB, activations and other (\d+) MB"
 )
 
 

@@ -88,7 +88,7 @@ def test_damaged_lines_cost_no_good_one(tmp_path: Path, damage: bytes, caplog: p
     write(tmp_path, record(10), from_update=9)
     assert lines_of(tmp_path) == [record(5), record(7), record(9), record(10)]
     assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == damage + b"\n"
-    assert caplog.messages == [f"{file} has lines that are no records (1): they are now in {file}.damaged"]
+    assert caplog.messages == [f"{file} has invalid lines (1): moved to {file}.damaged"]
 
 
 def test_a_log_with_nothing_to_remove_is_not_rewritten(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_full_disk_costs_records_and_one_warning_for_each_file(
     assert lines_of(tmp_path) == [record(5), record(8)]
     assert scalars_of(tmp_path) == {"train/value": [(5, 0.0), (8, 0.0)]}
     metrics, events = caplog.messages
-    end = " cannot be written (File too large): what is not written there is lost, the rest goes on; free some space"
+    end = " cannot be written (File too large): its new records are lost, everything else continues; free some space"
     assert metrics == f"{tmp_path / 'metrics.jsonl'}{end}"
     assert events.startswith(f"{tmp_path / 'tensorboard'}/events.out.tfevents.")
     assert events.endswith(end)

@@ -139,8 +139,12 @@ def test_no_files_are_no_pairs() -> None:
 @pytest.mark.parametrize(
     ("english", "german", "message"),
     [
-        (b"a\nb\n", b"a\nb\nc\n", "a.en ends at line 2, DIR/a.de goes on: align them so that line n translates line n"),
-        (b"a\nb\n", b"a\n", "a.de ends at line 1, DIR/a.en goes on: align them so that line n translates line n"),
+        (
+            b"a\nb\n",
+            b"a\nb\nc\n",
+            "a.en ends at line 2, DIR/a.de continues: align them so that line n translates line n",
+        ),
+        (b"a\nb\n", b"a\n", "a.de ends at line 1, DIR/a.en continues: align them so that line n translates line n"),
         (b"a\n", b"", "a.de is empty, DIR/a.en is not: align them so that line n translates line n"),
         (b"", b"\n", "a.en is empty, DIR/a.de is not: align them so that line n translates line n"),
     ],
@@ -214,10 +218,12 @@ def test_text_that_has_changed_since_its_fingerprint_is_noticed(tmp_path: Path, 
         before = path.read_bytes()
         # bytes that decompressors ignore are part of the file, too
         path.write_bytes(before + b"\0" if change == "padding" else compress(CHANGES[change](lines)))
-        message = rf"{path.name} has changed while it was read: start again when nothing writes to it|goes on: align"
+        message = (
+            rf"{path.name} changed while it was being read: start again when nothing writes to it|continues: align"
+        )
         with pytest.raises(DataError, match=message):
             list(read_pairs(files, checksums=checksums))
-        with pytest.raises(DataError, match=f"{path.name} has changed while it was read"):
+        with pytest.raises(DataError, match=f"{path.name} changed while it was being read"):
             list(read_lines(path, checksum=checksums[path]))
         path.write_bytes(before)
 
@@ -232,8 +238,8 @@ def test_a_file_of_columns_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptur
             list(read_pairs(files, checksums=fingerprint_files(files).checksums if checked else None))
     assert caplog.messages == (
         [
-            f"{src}: 2 of 3 lines hold tabs, which are read as text: if these are columns, give each side a file "
-            f"of its own (cut -f1 {src} > FILE)"
+            f"{src}: 2 of 3 lines contain tabs, which are read as text: if these are columns, write each side to a "
+            f"separate file (cut -f1 {src} > FILE)"
         ]
         if checked
         else []

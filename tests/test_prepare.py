@@ -60,7 +60,7 @@ def test_prints_where_the_corpus_is_and_logs_what_it_holds(text: Path) -> None:
     [name] = _corpora(text)
     assert done.out == f"{text / 'prepared' / name}\n"
     assert re.search(r"corpus: train: 200 pairs, \d+ \+ \d+ subwords \(0.00% \+ 0.00% unknown\)", done.err)
-    assert done.err.endswith(f"corpus: {text / 'prepared' / name} is prepared\n")
+    assert done.err.endswith(f"corpus: prepared {text / 'prepared' / name}\n")
 
 
 def test_what_is_up_to_date_is_left_alone(text: Path) -> None:
@@ -126,7 +126,7 @@ def test_pairs_of_which_most_are_left_out_are_warned_of(
 def test_a_failure_leaves_no_files(text: Path) -> None:
     with (text / "train.fr").open("a") as tgt:
         tgt.write("un\n")
-    with pytest.raises(DataError, match=r"train.en ends at line 200, .*train.fr goes on: align them"):
+    with pytest.raises(DataError, match=r"train.en ends at line 200, .*train.fr continues: align them"):
         _prepare(text)
     assert _corpora(text) == []
     assert [path.name for path in (text / "prepared").iterdir() if path.name.endswith(".tmp")] == []
@@ -163,7 +163,7 @@ def test_text_that_changes_while_it_is_prepared_is_noticed(
         return as_it_was(*arguments, **options)
 
     monkeypatch.setattr(prepare_module, moment, change_first)
-    with pytest.raises(DataError, match=rf"train\.{lang} has changed while it was read: start again when nothing"):
+    with pytest.raises(DataError, match=rf"train\.{lang} changed while it was being read: start again when nothing"):
         _prepare(text)
     assert _corpora(text) == []
     assert _temporaries(text / "prepared") == []
@@ -183,7 +183,7 @@ def test_text_that_changes_and_changes_back_is_noticed(text: Path, monkeypatch: 
 
     monkeypatch.setattr(prepare_module, "learn_subword", learn_from_other_text)
     monkeypatch.setattr(prepare_module, "write_split", write_as_it_was)
-    with pytest.raises(DataError, match=r"train\.fr has changed while it was read"):
+    with pytest.raises(DataError, match=r"train\.fr changed while it was being read"):
         _prepare(text)
 
 
@@ -323,7 +323,7 @@ def test_a_name_must_not_lead_elsewhere(text: Path, key: str, value: str, comman
     before = sorted(text.parent.rglob("*"))
     typed = value.strip("'").encode().decode("unicode_escape")
     line = error(command, *data_settings(text), f"{key}={value}", *([f"run_dir={text}/run"] * (command == "train")))
-    assert f"{key} must be a name without slashes that can be part of a file's, but is " in line
+    assert f"{key} must be usable in a file name (no slashes, not too long), but is " in line
     assert line.count("must be") == 1
     assert repr(typed) in line
     assert sorted(text.parent.rglob("*")) == before
@@ -471,7 +471,7 @@ def test_two_processes_prepare_the_same_corpus(
             b"caf\xe9",
             r"nmt: .*/train.en, line 42, byte 4: must be UTF-8, but is 0xe9: convert the file first",
         ),
-        ("en", 201, b"one", r"nmt: .*/train.fr ends at line 200, .*/train.en goes on: align them so that line n"),
+        ("en", 201, b"one", r"nmt: .*/train.fr ends at line 200, .*/train.en continues: align them so that line n"),
     ],
 )
 def test_an_error_of_the_text_is_one_line_with_two_processes_too(
@@ -534,7 +534,7 @@ def test_waiting_for_another_job_is_said(text: Path, caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.INFO):
         assert _prepare(text) == directory
     give_up.cancel()
-    assert f"another job prepares this corpus in {text / 'prepared'}: waiting for it" in caplog.messages
+    assert f"another job is preparing this corpus in {text / 'prepared'}: waiting for it" in caplog.messages
     caplog.clear()
     shutil.rmtree(directory)
     with caplog.at_level(logging.INFO):

@@ -50,7 +50,7 @@ def test_a_failure_is_reported_once_and_ends_the_run_if_it_is_the_last(
     assert saver.is_behind(2)
     [message] = caplog.messages
     assert message.startswith("update_000002 ")
-    with pytest.raises(CheckpointError, match=r"^update_000002 .*: free some space, then go on with resume=true$"):
+    with pytest.raises(CheckpointError, match=r"^update_000002 .*: free some space, then continue with resume=true$"):
         saver.finish()
     save(saver, 2)  # the last attempt, at the end of a run
     saver.wait()

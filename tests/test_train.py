@@ -99,7 +99,7 @@ def test_the_same_seed_gives_the_same_run(digits: Path, run_dir: Path, tmp_path:
 def test_an_existing_run_is_refused_and_untouched(digits: Path, run_dir: Path) -> None:
     before = _contents(run_dir)
     line = _refusal(digits, run_dir)
-    assert line == f"nmt: {run_dir} holds a run already: add resume=true to go on with it, or name another run_dir"
+    assert line == f"nmt: {run_dir} already holds a run: add resume=true to continue it, or name another run_dir"
     assert _contents(run_dir) == before
 
 
@@ -155,7 +155,7 @@ def test_a_stopped_and_resumed_run_is_the_uninterrupted_one(
     stopped = _train(digits, tmp_path / "run")
     assert stopped.status == 130
     assert "SIGINT: saving a checkpoint, then stopping" in capfd.readouterr().err  # written past sys.stderr
-    assert "training stopped at update 3: add resume=true to go on" in stopped.err
+    assert "training stopped at update 3: add resume=true to continue" in stopped.err
     assert stopped.last_line == "nmt: stopped by SIGINT"
     assert (tmp_path / "run" / "checkpoints" / "last").resolve().name == "update_000003"
     resumed = _train(digits, tmp_path / "run", "resume=true")
@@ -252,7 +252,7 @@ def test_other_settings_may_not_change_on_resuming(digits: Path, copied_run: Pat
     before = _contents(copied_run)
     line = _refusal(digits, copied_run, "resume=true", "seed=2", "optimizer.eps=0.5", "training.max_updates=9")
     assert line == (
-        f"nmt: {copied_run} cannot be resumed with other settings: "
+        f"nmt: {copied_run} cannot be resumed with different settings: "
         "optimizer.eps was 1e-08 and is 0.5; seed was 1 and is 2 (repeat the settings that it was started with)"
     )
     assert _contents(copied_run) == before
@@ -371,7 +371,7 @@ def test_a_log_that_cannot_be_written_is_one_warning(
     done = _train(digits, tmp_path / "run")
     assert done.status == 0
     assert "Traceback" not in done.err
-    assert done.err.count(f"{tmp_path / 'run' / 'train.log'} cannot be written (File too large): what is not") == 1
+    assert done.err.count(f"{tmp_path / 'run' / 'train.log'} cannot be written (File too large): its new rec") == 1
     log = (tmp_path / "run" / "train.log").read_text()
     assert log.count("a line that is lost") == 10  # of the other updates
     assert "training ended" in log
@@ -407,7 +407,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(digits: Path, tm
     assert done.status == 0, done.err
     assert f"resuming {run_dir} at update 4" in done.err
     for text in (done.err, (run_dir / "train.log").read_text()):
-        assert "is damaged and now called update_000006.damaged, going on from update_000004" in text
+        assert "is damaged and now called update_000006.damaged, continuing from update_000004" in text
     assert _parameters(run_dir) == (run_dir / "checkpoints" / "update_000006" / "model.safetensors").read_bytes()
 
 
@@ -416,7 +416,7 @@ def test_a_damaged_checkpoint_is_reported_also_if_the_run_does_not_go_on(digits:
     assert _train(digits, run_dir, "training.keep_last=2").status == 0
     (run_dir / "checkpoints" / "update_000006" / "model.safetensors").unlink()
     done = _train(digits, run_dir, "training.keep_last=2", "resume=true", "seed=7")
-    assert "cannot be resumed with other settings: seed was 1 and is 7" in done.last_line
+    assert "cannot be resumed with different settings: seed was 1 and is 7" in done.last_line
     for text in (done.err, (run_dir / "train.log").read_text()):
         assert "is damaged and now called update_000006.damaged" in text
 
@@ -425,7 +425,7 @@ def test_a_damaged_checkpoint_is_reported_also_if_the_run_does_not_go_on(digits:
 def test_settings_that_a_checkpoint_lacks_are_named(digits: Path, copied_run: Path, group: str) -> None:
     edit_config(copied_run / "checkpoints" / "last", lambda config: config.pop(group))
     line = _refusal(digits, copied_run, "resume=true", "training.max_updates=9")
-    assert re.search(rf"cannot be resumed with other settings: .*{group}\.\w+ was None and is ", line)
+    assert re.search(rf"cannot be resumed with different settings: .*{group}\.\w+ was None and is ", line)
 
 
 def test_files_of_killed_processes_are_removed_when_a_run_goes_on(digits: Path, copied_run: Path) -> None:
@@ -565,7 +565,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_its_checkpoints(digits
     done = _train(digits, tmp_path / "run", *settings, "model.init_range=100")
     assert done.status == 1
     assert re.match(
-        r"nmt: (the loss or its gradient|a parameter) is not finite at update \d+: go on from the last", done.last_line
+        r"nmt: (the loss or its gradient|a parameter) is not finite at update \d+: continue from the last",
+        done.last_line,
     )
     for path in (tmp_path / "run" / "checkpoints").glob("update_*"):
         load_checkpoint(path)
@@ -674,7 +675,7 @@ def test_fine_tuning_another_model_names_the_settings(digits: Path, checkpoint: 
     settings = [f"training.init_from={checkpoint}", "model.hidden_dim=16", "model.source_order=forward"]
     done = _train(digits, tmp_path / "run", *settings)
     assert done.status == 1
-    assert done.last_line.endswith("is another one: set model.hidden_dim=8 model.source_order=reversed")
+    assert done.last_line.endswith("is different: set model.hidden_dim=8 model.source_order=reversed")
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 

@@ -370,7 +370,7 @@ def test_a_training_state_with_other_fields_is_refused(tmp_path: Path) -> None:
     edit_json(file, lambda values: values.update(moon="full"))
     rehash(file.parents[1])
     with pytest.raises(
-        CheckpointError, match=r"cannot be resumed from \(PlainError: moon is not known\): start a new r"
+        CheckpointError, match=r"cannot resume from \S+/training \(PlainError: moon is not known\): start a new r"
     ):
         build_resumed(tmp_path)
 
@@ -493,7 +493,9 @@ def test_the_precision_is_kept_and_a_change_of_it_is_reported(tmp_path: Path, ca
     rehash(tmp_path / "checkpoints" / "last")
     resumed = build_resumed(tmp_path, training=training)
     [message] = caplog.messages
-    assert message.startswith("this run was trained in bf16 and goes on in fp32: it will not equal one that was never")
+    assert message.startswith(
+        "this run was trained in bf16 and continues in fp32: it will not equal one that was never"
+    )
     assert resumed.state.precision == "fp32"
 
 
@@ -535,7 +537,7 @@ def test_a_checkpoint_that_fails_is_reported_at_once_and_the_run_goes_on(
     assert reported_at == [4, 5]
     assert caplog.messages[0] == (
         "update_000004 could not be written (No space left on device): free some space; "
-        "the next attempt is made with the next checkpoint, and at the end"
+        "the next attempts are at the next checkpoint and at the end"
     )
     assert_same_run(trainer, by_digest)
     assert checkpoints_of(trainer)["last"] == 10
@@ -568,7 +570,7 @@ def test_a_run_whose_last_checkpoint_fails_ends_in_one_line(
     failing_saves(monkeypatch)
     with pytest.raises(
         CheckpointError,
-        match=r"update_0000(07|12) could not be written \(No space .*\): free some space, then go on with resume=true",
+        match=r"update_0000(07|12) could not be written \(No space .*\): free some space, then continue with resume",
     ):
         trainer.run()
     assert checkpoints_of(trainer) == {"best": 2, "last": 2, "update_000002": 2}
@@ -849,7 +851,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_checkpoints_intact(tm
         return False
 
     trainer.stop_requested = poison
-    with pytest.raises(TrainingError, match=r"gradient is not finite at update 7: go on from the last"):
+    with pytest.raises(TrainingError, match=r"gradient is not finite at update 7: continue from the last"):
         trainer.run()
     assert trainer.state.update == 6
     checkpoint = load_checkpoint(tmp_path / "checkpoints" / "last")
@@ -879,7 +881,7 @@ def test_parameters_that_are_not_finite_are_not_saved(tmp_path: Path, monkeypatc
             torch.nn.init.constant_(trainer.model.decoder.output.bias, math.inf)
 
     monkeypatch.setattr(trainer, "_update", overflow)
-    with pytest.raises(TrainingError, match="a parameter is not finite at update 5: go on from the last checkpoint"):
+    with pytest.raises(TrainingError, match="a parameter is not finite at update 5: continue from the last checkpoint"):
         trainer.run()
     assert checkpoints_of(trainer) == {"best": 4, "last": 4, "update_000004": 4}
 

@@ -164,7 +164,7 @@ def test_a_path_that_is_no_checkpoint_is_explained(run_dir: Path, digits: Path, 
         return error("translate", f"checkpoints={checkpoints}")
 
     best = run_dir / "checkpoints" / "best"
-    assert f"{run_dir} is not a checkpoint, but holds some: name one of them, such as {best}" in refusal(run_dir)
+    assert f"{run_dir} is not a checkpoint, but contains some: name one of them, such as {best}" in refusal(run_dir)
     assert f"holds some: name one of them, such as {best}" in refusal(run_dir / "checkpoints")
     assert f"{digits} is not a checkpoint: it has no checkpoint.json" in refusal(digits)
     assert "does not exist: name a checkpoint such as RUN_DIR/checkpoints/best" in refusal(tmp_path / "nothing")

@@ -29,7 +29,7 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
     run_dir = Path(settings.run_dir)
     with claim_run_dir(run_dir) as directory:
         last, notes = find_start(run_dir, resume=settings.resume)
-        if notes:  # logged at once: the repairs have happened, whether or not the run goes on
+        if notes:  # logged at once: the repairs have been made, whether or not the run continues
             with log_file(run_dir / "train.log"):
                 for note in notes:
                     log.warning("%s", note)
@@ -48,7 +48,7 @@ def _check(settings: TrainCommand) -> None:
     problems = data_problems(settings.data, settings.subword)
     if not is_file_name(settings.model.name):  # run_dir is named after it
         problems.append(
-            f"model.name must be a name without slashes that can be part of a file's, but is {settings.model.name!r}"
+            f"model.name must be usable in a file name (no slashes, not too long), but is {settings.model.name!r}"
         )
     if not settings.run_dir:
         problems.append("run_dir must name a folder, but is empty")
@@ -98,7 +98,7 @@ def _train(resumed: ResumedSettings, directory: RunDirectory, last: Path | None)
         finally:
             directory.num_updates = trainer.state.update
     if reason == "stopped":
-        log.info("training stopped at update %d: add resume=true to go on", trainer.state.update)
+        log.info("training stopped at update %d: add resume=true to continue", trainer.state.update)
         return 128 + stop_requested.signal_number
     log.info("training ended (%s) at update %d: %s", reason, trainer.state.update, files.checkpoints_dir)
     return 0

@@ -1,1 +1,1 @@
-"""Subword ids to batches."""
+"""From subword ids to batches."""

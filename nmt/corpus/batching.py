@@ -24,7 +24,7 @@ class Batch(NamedTuple):
 
     Attributes:
         src_BS: source ids in their natural order, then EOS. The encoder reverses them if the model is configured so.
-        src_len_B: source positions, EOS included; always on the CPU, where packing needs them.
+        src_len_B: source positions, EOS included; always on the CPU, as packing needs them.
         tgt_in_BT: BOS y_1 … y_n, the decoder's input.
         tgt_token_M: y_1 … y_n EOS of all sentences, the decoder's output: real tokens only, time step by time step.
         tgt_position_M: the positions of these tokens in a `(T, B)` array read row by row.
@@ -100,7 +100,7 @@ def _cut(order: Indices, costs: Indices, budget: int) -> list[Indices]:
 
 
 def plan_epoch(src_lens: Indices, tgt_lens: Indices, config: BatchingConfig, *, seed: int, epoch: int) -> list[Indices]:
-    """Assign each pair to exactly one batch; the result depends on nothing but the arguments.
+    """Assign each pair to exactly one batch; the result depends only on the arguments.
 
     Pairs of equal source length are sorted by target length (ties in random order) and cut into batches, so that the
     encoder needs no packing. Batches smaller than `min_sentences` are merged with those of neighbouring lengths. The
@@ -166,19 +166,19 @@ class TrainingBatches:
         """Continue from a position of an earlier stream over the same corpus.
 
         Raises:
-            ValueError: no stream over this corpus has such a position.
+            ValueError: if no stream over this corpus has such a position.
         """
         self.position, self._plan = position, None
         self._plan = plan = self._plan_epoch()
         num_pairs = sum(len(indices) for indices in plan[: position.batch])
         if position.batch >= len(plan) or num_pairs != position.pairs:
-            raise ValueError(f"{position.batch} batches of {position.pairs} pairs are no part of this corpus's epochs")
+            raise ValueError(f"no epoch of this corpus begins with {position.batch} batches of {position.pairs} pairs")
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
-        """Return the next batch; `position` moves past it."""
+        """Return the next batch and advance `position` past it."""
         if self._plan is None:
             self._plan = self._plan_epoch()
         indices = self._plan[self.position.batch]

@@ -9,11 +9,11 @@ A prepared corpus is a directory:
     <split>.src.ids      the ids of all source sentences, one after the other: uint16, or uint32 if the
                          vocabulary has more than 65,536 subwords
     <split>.src.lens     the length of each (int32)
-    <split>.src.offsets  where each begins among the ids (int64)
+    <split>.src.offsets  index of the first id of each (int64)
     <split>.tgt.*        the same for the target
 
 Ids are without BOS and EOS. Memory does not grow with the corpus. A split is checked when it is opened: its files must
-have their checksums, and their contents must fit together. Corpora of format 1 (nmt 0.1.0) have no checksums.
+match their checksums, and their contents must be consistent. Corpora of format 1 (nmt 0.1.0) have no checksums.
 """
 
 from dataclasses import dataclass
@@ -68,7 +68,8 @@ def open_split(directory: Path, split: str, *, fingerprint: str | None) -> Binar
     """Map a split of a prepared corpus into memory and check it; `fingerprint=None` accepts any.
 
     Raises:
-        DataError: `directory` is no prepared corpus, was prepared from other text, lacks the split, or is damaged.
+        DataError: if `directory` is not a prepared corpus, was prepared from other text, lacks the split, or is
+            damaged.
     """
     manifest = read_manifest(directory)
     if fingerprint is not None and fingerprint != manifest.fingerprint:
@@ -104,7 +105,7 @@ class _Side(NamedTuple):
 
 
 def _open_side(directory: Path, name: str, report: SplitReport, *, num_ids: int, vocab_size: int) -> _Side:
-    """Map the three files of a side, and check that they are complete and fit together."""
+    """Map the three files of a side, and check that they are complete and consistent."""
     ids = _map(directory / f"{name}.ids", id_dtype(vocab_size), num_ids, report)
     lens = _map(directory / f"{name}.lens", LEN_DTYPE, report.num_kept, report)
     offsets = _map(directory / f"{name}.offsets", OFFSET_DTYPE, report.num_kept, report)
@@ -129,14 +130,14 @@ def _map(path: Path, dtype: np.dtype[Any], length: int, report: SplitReport) -> 
         num_bytes = path.stat().st_size
         if num_bytes != length * dtype.itemsize:
             raise _damaged(path, f"must have {length * dtype.itemsize} bytes, but has {num_bytes}")
-        # a plain array: slices of a memmap object are slow; an empty file cannot be mapped
+        # a plain array, as slices of a memmap object are slow; mmap refuses an empty file
         array = np.asarray(np.memmap(path, dtype, mode="r")) if length else np.empty(0, dtype)
     except FileNotFoundError:
         raise _damaged(path, "is missing") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     if report.checksums and xxh3_128_hexdigest(array.data) != report.checksums[path.name]:
-        raise _damaged(path, "is not as it was written")
+        raise _damaged(path, "has changed since it was written")
     return array
 
 

@@ -1,7 +1,7 @@
-"""Sentence pairs -> the files of a split of a prepared corpus; see `nmt.corpus.binarized` for their layout.
+"""From sentence pairs to the files of a split of a prepared corpus; `nmt.corpus.binarized` describes their layout.
 
 A long text is encoded by two processes if there are two CPUs: this one encodes the source side and a second one the
-target side. Each encodes a whole side since in half of the pairs it would meet nearly all words of both. The result is
+target side. Dividing the pairs instead would make each process look up nearly all words of both sides. The result is
 the same. Memory does not grow with the corpus.
 """
 
@@ -29,7 +29,7 @@ NumProcesses = Literal[1, 2]
 
 _PAIRS_A_BLOCK = 10_000
 _BLOCKS_ALONE = 2  # a process takes as long to start as some 7,000 pairs to encode
-_RATIO_FROM_LEN = 10  # "Yes." may well be five subwords in another language: short pairs are never too unequal
+_RATIO_FROM_LEN = 10  # "Yes." can be five subwords in another language: short pairs are never too unequal
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ def write_split(
 
     Args:
         limits: None: keep every pair, even empty ones.
-        num_processes: the second one is started only for a long text.
+        num_processes: a second one is started only for a long text.
         progress: called with the number of pairs since its last call.
 
     Raises:
-        DataError: there are no pairs, or none is left.
-        OSError: a file cannot be written; it names it.
+        DataError: if there are no pairs, or none is left.
+        OSError: if a file cannot be written; it names the file.
     """
     directory.mkdir(parents=True, exist_ok=True)
     dropped = dict.fromkeys(get_args(DropReason), 0)
@@ -136,7 +136,7 @@ class _ArrayFile:
     def append(self, array: NDArray[Any]) -> None:
         rest = memoryview(array.astype(self._dtype).tobytes())
         self.xxh3.update(rest)
-        with naming(self.path):  # numpy's tofile would not say why it fails
+        with naming(self.path):  # numpy's tofile gives no reason if it fails
             while rest:
                 rest = rest[self._file.write(rest) :]
 
@@ -166,7 +166,7 @@ def _encoded(
 def _blocks(pairs: Iterable[SentencePair]) -> Iterator[tuple[list[str], list[str]]]:
     rest = iter(pairs)
     while True:
-        src_texts, tgt_texts = [], []  # a list of pairs would be traversed by the garbage collector again and again
+        src_texts, tgt_texts = [], []  # the garbage collector would traverse a list of pairs again and again
         for src, tgt in islice(rest, _PAIRS_A_BLOCK):
             src_texts.append(src)
             tgt_texts.append(tgt)
@@ -178,7 +178,7 @@ def _blocks(pairs: Iterable[SentencePair]) -> Iterator[tuple[list[str], list[str
 def _within(
     limits: PairLimits, src_lens: NDArray[np.int32], tgt_lens: NDArray[np.int32], dropped: dict[str, int]
 ) -> NDArray[np.bool_]:
-    """Return which pairs are within the limits, and count the others in `dropped`, each for its first reason."""
+    """Return which pairs are within the limits; count the others in `dropped`, each under its first reason."""
     longer, shorter = np.maximum(src_lens, tgt_lens), np.minimum(src_lens, tgt_lens)
     reasons: dict[DropReason, NDArray[np.bool_]] = {
         "empty": shorter == 0,

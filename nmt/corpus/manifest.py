@@ -1,4 +1,4 @@
-"""The manifest of a prepared corpus: its text and settings by fingerprint, its contents, and checksums of its files."""
+"""The manifest of a prepared corpus: the fingerprint of text and settings, the contents, and checksums of files."""
 
 import json
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _PARTS = ("ids", "lens", "offsets")
 
 @dataclass(frozen=True)
 class SplitReport:
-    """The pairs of a split: how many were read, left out and kept. Subwords of the pairs kept are counted, without EOS.
+    """The pairs of a split: how many were read, left out and kept. Subwords are counted in the kept pairs, without EOS.
 
     Attributes:
         dropped: the number of pairs left out, by reason.
@@ -43,7 +43,7 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a prepared corpus says about itself; `fingerprint` is that of text and settings."""
+    """The description of a prepared corpus; `fingerprint` is that of text and settings."""
 
     fingerprint: str
     src_subword_fingerprint: str
@@ -64,7 +64,7 @@ def write_manifest(
     """Save both subword models and the manifest, which completes the prepared corpus in `directory`.
 
     Raises:
-        OSError: a file cannot be written; it names it.
+        OSError: if a file cannot be written; it names the file.
     """
     src_subword.save(directory / SRC_SUBWORD)
     tgt_subword.save(directory / TGT_SUBWORD)
@@ -86,7 +86,7 @@ def read_manifest(directory: Path) -> Manifest:
     """Read the manifest of a prepared corpus.
 
     Raises:
-        DataError: `directory` is no prepared corpus, is damaged, or has another format version.
+        DataError: if `directory` is not a prepared corpus, is damaged, or has another format version.
     """
     path = directory / _MANIFEST
     try:
@@ -110,7 +110,7 @@ def _parse_manifest(content: dict[str, Any]) -> Manifest:
     """Make a manifest from plain values.
 
     Raises:
-        AttributeError, KeyError, TypeError, ValueError: a key or a value is not as it was written.
+        AttributeError, KeyError, TypeError, ValueError: if a key is missing or a value is invalid.
     """
     version = content["format_version"]
     if version > 1 and content.pop("checksum") != _checksum_of(content):

@@ -1,4 +1,4 @@
-"""Aligned text -> subword models and a binarized corpus, in a folder named after the fingerprint of both."""
+"""From aligned text to subword models and a binarized corpus, in a folder named after its fingerprint."""
 
 import glob
 import hashlib
@@ -46,7 +46,7 @@ class PreparedCorpus:
         """Load the source and the target subword model.
 
         Raises:
-            DataError: they are not those that encoded the corpus.
+            DataError: if they are not those that encoded the corpus.
         """
         manifest = read_manifest(self.directory)
         return (
@@ -64,14 +64,14 @@ class _Text:
 
 
 def prepare(data: DataConfig, subword: SubwordConfig) -> PreparedCorpus:
-    """Prepare a corpus, unless that is done already; several jobs may do so at the same time.
+    """Prepare a corpus, unless it is prepared already; several jobs may do so at the same time.
 
-    It is written to a folder of `data.prepared_dir` that is named after its fingerprint, so that no prepared corpus is
-    ever overwritten. The folder is complete or absent, and holds exactly the text of the fingerprint.
+    It is written to a folder in `data.prepared_dir` that is named after its fingerprint, so that no prepared corpus is
+    ever overwritten. The folder is complete or absent, and contains exactly the text of the fingerprint.
 
     Raises:
-        ConfigError: settings are invalid or contradict each other.
-        DataError: text or subword models cannot be used, or the folder cannot be written.
+        ConfigError: if settings are invalid or contradict each other.
+        DataError: if text or subword models are invalid or unreadable, or the folder cannot be written.
     """
     if problems := data_problems(data, subword):
         raise ConfigError("; ".join(problems))
@@ -91,7 +91,7 @@ def prepare(data: DataConfig, subword: SubwordConfig) -> PreparedCorpus:
         remove_temporaries(directory.parent, glob.escape(directory.name))
         if not _is_up_to_date(corpus):
             _write(corpus, data, subword, given, text)
-    log.info("corpus: %s is prepared", corpus.directory)
+    log.info("corpus: prepared %s", corpus.directory)
     return corpus
 
 
@@ -104,7 +104,7 @@ def split_files(data: DataConfig, files: FilesConfig) -> ParallelFiles:
 def data_problems(data: DataConfig, subword: SubwordConfig) -> list[str]:
     """Return what is wrong with the settings of a corpus."""
     problems = [
-        f"data.{key} must be a name without slashes that can be part of a file's, but is {getattr(data, key)!r}"
+        f"data.{key} must be usable in a file name (no slashes, not too long), but is {getattr(data, key)!r}"
         for key in ("name", "src_lang", "tgt_lang")
         if not is_file_name(getattr(data, key))
     ]
@@ -118,7 +118,7 @@ def data_problems(data: DataConfig, subword: SubwordConfig) -> list[str]:
             problems.append(f"data.{split}.src and data.{split}.tgt must each name at least one file")
         elif len(files.src) != len(files.tgt):
             problems.append(
-                f"data.{split}.src and data.{split}.tgt must name as many files, but are {len(files.src)} and "
+                f"data.{split}.src and data.{split}.tgt must name equally many files, but name {len(files.src)} and "
                 f"{len(files.tgt)}"
             )
     return problems
@@ -140,7 +140,7 @@ def _given_subwords(config: SubwordConfig) -> Subwords | None:
 
 
 def _fingerprint(data: DataConfig, subword: SubwordConfig, given: Subwords | None, text: Mapping[str, str]) -> str:
-    """Hash the text and all settings that affect the corpus; names and places of files do not.
+    """Hash the text and all settings that affect the corpus; names and locations of files do not.
 
     Settings of nmt 0.1.0 have the same fingerprints as in that version.
     """
@@ -199,7 +199,7 @@ def _write(
 
 
 def num_processes() -> NumProcesses:
-    """Return how many processes may encode: two, unless the machine, taskset or Slurm allows only one CPU."""
+    """Return the number of processes for encoding: two, unless the machine, taskset or Slurm allows only one CPU."""
     num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 2 if num_cpus > 1 else 1
 

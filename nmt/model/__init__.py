@@ -1,4 +1,4 @@
-"""Batches to log-probabilities: the papers' equations, one module for each part of the model.
+"""From batches to log-probabilities: the papers' equations, one module for each part of the model.
 
 Read `cell`, `recurrent`, `encoder`, `decoder`, `seq2seq`, in this order. The package `fast` has other implementations
 of the same interfaces, laid out for speed; `implementation=reference` does without them.

@@ -11,7 +11,7 @@ The input x and the previous hidden state h determine four gates of H units each
     h ← o ⊙ tanh(c)                   hidden state, between -1 and 1
 
 (Hochreiter & Schmidhuber 1997; the forget gate is from Gers, Schmidhuber & Cummins 2000.) Along c the gradient is
-multiplied by f alone, not by a matrix at each step: where f is close to 1, it does not vanish.
+multiplied by f only, not by a matrix at each step: while f is close to 1, it does not vanish.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class LSTMCell:
         return zeros_NH, zeros_NH
 
     def step(self, input_gates_NG: Tensor, state: CellState) -> CellState:
-        """Return the state after a time step, from W x + b and the state before."""
+        """Return the state after a time step, given W x + b and the state before."""
         h_NH, c_NH = state
         i, f, g, o = (input_gates_NG + self.hidden_map(h_NH)).chunk(4, dim=1)
         c_NH = torch.sigmoid(f) * c_NH + torch.sigmoid(i) * torch.tanh(g)

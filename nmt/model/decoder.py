@@ -1,4 +1,4 @@
-"""The decoder: one step, and the teacher-forced whole, of the same parameters (Sutskever et al. 2014, §2)."""
+"""The decoder: one step, and a whole sequence with teacher forcing (Sutskever et al. 2014, §2)."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +13,7 @@ from nmt.model.recurrent import RecurrentLayers, RecurrentState, StackedLSTM
 
 
 class DecoderState(NamedTuple):
-    """What the decoder knows between two steps. Search starts it, steps it and selects rows of it, nothing else."""
+    """What the decoder remembers between two steps; search only selects and appends rows of it."""
 
     recurrent: RecurrentState
 
@@ -27,7 +27,7 @@ class DecoderState(NamedTuple):
 
 
 class DecoderWiring:
-    """How the parts of a decoder are connected for one step, whatever their implementation."""
+    """How the parts of a decoder are connected for one step, independent of their implementation."""
 
     rnn: RecurrentLayers
     output: LinearMap
@@ -41,7 +41,7 @@ class DecoderWiring:
         return DecoderState(encoding.final)
 
     def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Read one previous token per row; returns the logits of the next `(N, V)` and the state after it."""
+        """Read the previous token of each row; returns the logits of the next, `(N, V)`, and the new state."""
         hidden_NH, recurrent = self.rnn.step(self.embed(prev_N), state.recurrent)
         return self.output(hidden_NH), DecoderState(recurrent)
 
@@ -67,9 +67,9 @@ class Decoder(DecoderWiring, nn.Module):
         return dropout(self.embedding(prev_N), self.dropout, training=self.training)
 
     def forward(self, tgt_in_BT: Tensor, state: DecoderState) -> Tensor:
-        """Run teacher-forced over `BOS y_1 … y_n`; returns the states before the output layer, `(T, B, H)`.
+        """Run over `BOS y_1 … y_n` (teacher forcing); returns the states before the output layer, `(T, B, H)`.
 
-        The output layer is left to the caller, since only real tokens should pay for it.
+        The output layer is left to the caller, who applies it to real tokens only.
         """
         hidden_TBH, _ = self.rnn(self.embed(tgt_in_BT.t()), state.recurrent)
         return dropout(hidden_TBH, self.dropout, training=self.training)

@@ -1,4 +1,4 @@
-"""The encoder: source ids to states (Sutskever et al. 2014, §2 and §3.3)."""
+"""The encoder: from source ids to states (Sutskever et al. 2014, §2 and §3.3)."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +15,7 @@ class Encoding(NamedTuple):
 
     Attributes:
         final: the state after the last source position, layer by layer.
-        output_SBH: the top layer's output in the order in which the source was read, zero where padded.
+        output_SBH: the top layer's output in the order in which the source was read, zero at padding.
         lengths_B: source positions of each sentence, EOS included, on the CPU.
     """
 
@@ -33,7 +33,7 @@ def reverse_source(src_BS: Tensor, lengths_B: Tensor) -> Tensor:
 
 
 class EncoderWiring:
-    """How the parts of an encoder are connected, whatever their implementation."""
+    """How the parts of an encoder are connected, independent of their implementation."""
 
     source_order: SourceOrder
     rnn: RecurrentLayers
@@ -63,7 +63,8 @@ class Encoder(EncoderWiring, nn.Module):
         super().__init__()
         self.source_order = config.source_order
         self.dropout = config.dropout
-        # from_pretrained draws no random numbers: `initialize` does, and on a meta device drawing imports half of torch
+        # from_pretrained takes no random numbers: `initialize` sets the values, and random numbers on a meta device
+        # would import half of torch
         zeros_VE = torch.zeros(vocab_size, config.embedding_dim)
         self.embedding = nn.Embedding.from_pretrained(zeros_VE, freeze=False)  # type: ignore[no-untyped-call]
         self.rnn = StackedLSTM(

@@ -1,6 +1,6 @@
 """Layers over time: cells become layers, layers become a stack.
 
-Dropout acts on what goes from one layer to the next, never on the recurrent path (Zaremba et al. 2014).
+Dropout is applied between layers, never on the recurrent path (Zaremba et al. 2014).
 """
 
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ class RecurrentLayers(Protocol):
             lengths_B: the time steps of each sentence, on the CPU; None: all of them, which is faster.
 
         Returns:
-            The outputs of the top layer `(T, B, H)`, zero where padded, and the state after each sentence's last step.
+            The outputs of the top layer `(T, B, H)`, zero at padding, and the state after each sentence's last step.
         """
 
     def step(self, input_NE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
@@ -116,7 +116,7 @@ def run_layers(
     lengths_B: Tensor | None,
     dropout_between: float = 0.0,
 ) -> tuple[Tensor, RecurrentState]:
-    """Run layers, one on top of the other, over whole sequences; `RecurrentLayers` says what goes in and out."""
+    """Run layers, one on top of the other, over whole sequences; see `RecurrentLayers` for arguments and result."""
     num_steps, num_rows = input_TBE.shape[:2]
     if lengths_B is None:
         packed, values, batch_sizes = None, input_TBE.flatten(0, 1), [num_rows] * num_steps
@@ -177,7 +177,7 @@ class StackedLSTM(nn.Module):
     def forward(
         self, input_TBE: Tensor, state: RecurrentState | None = None, *, lengths_B: Tensor | None = None
     ) -> tuple[Tensor, RecurrentState]:
-        """Run over whole sequences, as `RecurrentLayers` says, by the fastest means unless `implementation` forbids."""
+        """Run over whole sequences (see `RecurrentLayers`), the fastest way unless `implementation` forbids it."""
         layers: list[Layer]
         if self.implementation == Implementation.reference:
             layers = [partial(run_over_time, cell) for cell in self.cells()]
@@ -202,7 +202,7 @@ class StackedLSTM(nn.Module):
         self, input_TBE: Tensor, state: RecurrentState | None, *, lengths_B: Tensor | None
     ) -> tuple[Tensor, RecurrentState]:
         if input_TBE.device.type == "cuda" and torch.is_autocast_enabled("cuda"):
-            # torch's autocast runs cuDNN's LSTM in fp16, whatever its dtype: small gradients would vanish
+            # torch's autocast runs cuDNN's LSTM in fp16, regardless of its dtype: small gradients would vanish
             with torch.autocast("cuda", enabled=False):
                 float_state = None if state is None else state.float()
                 return self._run_torch(input_TBE.float(), float_state, lengths_B=lengths_B)

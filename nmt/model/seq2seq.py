@@ -22,7 +22,7 @@ class Seq2Seq(nn.Module):
 
     @property
     def implementation(self) -> Implementation:
-        """Which implementation runs: the one laid out for speed, or the plain one, of the same parameters."""
+        """Which implementation runs over the parameters: the one laid out for speed, or the plain one."""
         return self.encoder.rnn.implementation
 
     @implementation.setter
@@ -45,7 +45,7 @@ class Seq2Seq(nn.Module):
         __call__ = forward
 
     def log_probs(self, batch: Batch) -> Tensor:
-        """Score the targets by forced decoding: log p of each real target token in nats, `(M,)`."""
+        """Score the targets with forced decoding: log p of each real target token in nats, `(M,)`."""
         log_prob_MV = torch.log_softmax(self.decoder.output(self(batch)).float(), dim=-1)
         return log_prob_MV.gather(1, batch.tgt_token_M.unsqueeze(1)).squeeze(1)
 

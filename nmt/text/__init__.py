@@ -1,1 +1,1 @@
-"""Files to sentence pairs to subword ids."""
+"""From files to sentence pairs to subword ids."""

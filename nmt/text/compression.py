@@ -1,6 +1,6 @@
 """Decompression of streams, recognized by their first bytes.
 
-gzip, bzip2 and xz are read by Python's standard library, zstd by that of Python 3.14 or the package `zstandard`.
+Python's standard library reads gzip, bzip2 and xz, and zstd from Python 3.14 on; before, the package `zstandard` does.
 """
 
 import bz2
@@ -38,10 +38,10 @@ class _Decompressor(Protocol):
 
 
 class DamagedError(Exception):
-    """Compressed data that no compressor wrote."""
+    """Compressed data is invalid."""
 
 
-# Errors of damaged data; another one is an OSError without an errno.
+# Errors of damaged data; an OSError without an errno is another.
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, DamagedError)
 
 
@@ -53,7 +53,7 @@ def decompressed(stream: io.BufferedReader, magic: bytes, *, name: str) -> Binar
         name: for messages.
 
     Raises:
-        DataError: it is an archive of several files, or zstd, which no installed library reads.
+        DataError: if it is an archive of several files, or zstd without an installed library that reads it.
     """
     for archive, (kind, command) in _ARCHIVES.items():
         if magic.startswith(archive):
@@ -113,8 +113,8 @@ class _Zstd:
 class _Decompressed(io.RawIOBase):
     """The contents of a compressed file: any number of streams, one after the other, and zero padding between them.
 
-    The readers of `bz2` and `lzma` take anything after the first stream for padding, and that of `zstandard` does not
-    notice that a file is truncated.
+    The readers of `bz2` and `lzma` treat anything after the first stream as padding, and that of `zstandard` does not
+    notice a truncated file.
     """
 
     def __init__(self, file: BinaryIO, new_decompressor: Callable[[], _Decompressor]) -> None:
@@ -148,4 +148,4 @@ def _plain_chunks(file: BinaryIO, new_decompressor: Callable[[], _Decompressor])
         if decompressor.eof:
             data, decompressor = decompressor.unused_data, None
     if decompressor is not None:
-        raise EOFError("the compressed data end too early")
+        raise EOFError("compressed data ends too early")

@@ -8,7 +8,7 @@ class Moses:
         """Choose a language's rules.
 
         Args:
-            knows_curly: treat "’" like "'", which Moses itself does not.
+            knows_curly: treat "’" like "'", unlike Moses itself.
         """
         from sacremoses import MosesDetokenizer, MosesTokenizer
 
@@ -36,6 +36,6 @@ class Moses:
 
 
 def _as_in(text: str, spaced: str) -> str:
-    """Return `spaced` with the apostrophes of `text`; the two differ only in these and in spaces."""
+    """Return `spaced` with the apostrophes of `text`; the two differ only in apostrophes and spaces."""
     apostrophes = iter([character for character in text if character in "'’"])
     return "".join(next(apostrophes, "'") if character == "'" else character for character in spaced)

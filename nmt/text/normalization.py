@@ -1,11 +1,11 @@
 """Normalization: how the characters of a text change before it is segmented.
 
     nmt_nfkc  SentencePiece's own rule: NFKC, one kind of space, no control characters. Characters that look alike
-              become equal, which suits a source; a target would lose its `²`, its `…` and its full-width punctuation.
+              become equal, which helps with a source; a target would lose its `²`, `…` and full-width punctuation.
     nfc       Characters as they were written, canonically composed; every run of spaces (U+0020) becomes one.
     identity  Text as it was written.
 
-SentencePiece applies its own rules itself. NFC is applied before, by Python; it leaves composed text unchanged.
+SentencePiece applies its own rules. NFC is applied before, by Python; it leaves composed text unchanged.
 """
 
 import unicodedata
@@ -19,17 +19,17 @@ from nmt.config import Normalization
 
 
 def nfc(text: str) -> str:
-    """Compose canonically (Unicode Standard Annex 15), and replace SentencePiece's mark of the space by a space."""
+    """Compose canonically (Unicode Standard Annex 15), and replace SentencePiece's space marker "▁" by a space."""
     return unicodedata.normalize("NFC", text).replace("▁", " ")
 
 
 def rule_name(normalization: Normalization) -> str:
-    """Return the name of the rule that is left to SentencePiece."""
+    """Return the name of SentencePiece's rule for what it has to do."""
     return str(Normalization.identity if normalization == Normalization.nfc else normalization)
 
 
 class NormalizedAlone:
-    """A normalization without a subword model, which is needed before there is one."""
+    """A normalization without a subword model, for use before there is one."""
 
     def __init__(self, normalization: Normalization, *, one_space: bool) -> None:
         """Choose the rule.

@@ -1,8 +1,7 @@
-"""Two aligned text files -> sentence pairs, checked.
+"""From aligned text files to sentence pairs, with checks.
 
 Line n of a source file and line n of its target file are translations of each other. Only "\\n" or "\\r\\n" ends a
-line: U+2028, vertical tabs and other carriage returns are part of a line, so that two files with the same number of
-lines for `wc -l` have it here, too.
+line: U+2028, vertical tabs and other carriage returns are part of a line, so that lines are counted as by `wc -l`.
 """
 
 import hashlib
@@ -69,10 +68,10 @@ def read_lines(path: Path, *, keep_cr: bool = False, checksum: str | None = None
 
     Args:
         keep_cr: keep the "\\r" of a line end.
-        checksum: that of the file, as in `TextFingerprint`; it is compared at the end.
+        checksum: of the file, as in `TextFingerprint`; compared at the end.
 
     Raises:
-        DataError: the file is missing, a directory, not readable, damaged, not UTF-8, or has changed.
+        DataError: if the file is missing, a directory, unreadable, damaged, not UTF-8, or has changed.
     """
     if checksum is None:
         with _open(path) as file:
@@ -122,10 +121,10 @@ def read_pairs(files: ParallelFiles, *, checksums: Mapping[Path, str] | None = N
     """Yield the sentence pairs of all files, in order.
 
     Args:
-        checksums: of the files; with these, warn of NUL bytes and columns, too.
+        checksums: of the files; if given, NUL bytes and columns are warned of, too.
 
     Raises:
-        DataError: the numbers of files or of lines differ, or a file cannot be read or has changed.
+        DataError: if the numbers of files or of lines differ, or a file cannot be read or has changed.
     """
     if len(files.src) != len(files.tgt):
         raise DataError(
@@ -141,7 +140,7 @@ def fingerprint_files(files: ParallelFiles) -> TextFingerprint:
     """Hash the bytes of all files.
 
     Raises:
-        DataError: a file cannot be read, or cannot be read twice.
+        DataError: if a file cannot be read, or cannot be read twice.
     """
     whole = hashlib.sha256()
     checksums: dict[Path, str] = {}
@@ -156,7 +155,7 @@ def fingerprint_files(files: ParallelFiles) -> TextFingerprint:
 
 
 def has_changed(path: Path) -> DataError:
-    return DataError(f"{path} has changed while it was read: start again when nothing writes to it any more")
+    return DataError(f"{path} changed while it was being read: start again when nothing writes to it any more")
 
 
 def _hash(path: Path) -> tuple[bytes, str]:
@@ -188,7 +187,7 @@ class _HashedFile(io.FileIO):
 
 
 class _LineCounter:
-    """Counts lines that are a sign of another format: with NUL bytes, or with tabs."""
+    """Counts lines that suggest another format: with NUL bytes, or with tabs."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -215,8 +214,8 @@ class _LineCounter:
             )
         if 2 * self.num_with_tab > self.num_lines:
             log.warning(
-                "%s: %s of %s lines hold tabs, which are read as text: if these are columns, give each side a file "
-                "of its own (cut -f1 %s > FILE)",
+                "%s: %s of %s lines contain tabs, which are read as text: if these are columns, write each side to a "
+                "separate file (cut -f1 %s > FILE)",
                 self.path,
                 f"{self.num_with_tab:,}",
                 f"{self.num_lines:,}",
@@ -226,7 +225,7 @@ class _LineCounter:
 
 def _read_file_pair(src_path: Path, tgt_path: Path, checksums: Mapping[Path, str]) -> Iterator[SentencePair]:
     src_counter, tgt_counter = _LineCounter(src_path), _LineCounter(tgt_path)
-    # closing: after an error on one side the file of the other side must not stay open
+    # closing: after an error on one side, the file of the other side must not stay open
     with (
         closing(read_lines(src_path, checksum=checksums.get(src_path))) as src_lines,
         closing(read_lines(tgt_path, checksum=checksums.get(tgt_path))) as tgt_lines,
@@ -247,7 +246,7 @@ def _read_file_pair(src_path: Path, tgt_path: Path, checksums: Mapping[Path, str
 
 def _unequal(*, short: Path, long: Path, num_lines: int) -> DataError:
     return DataError(
-        f"{short} ends at line {num_lines}, {long} goes on: align them so that line n translates line n"
+        f"{short} ends at line {num_lines}, {long} continues: align them so that line n translates line n"
         if num_lines
         else f"{short} is empty, {long} is not: align them so that line n translates line n"
     )

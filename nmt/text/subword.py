@@ -1,4 +1,4 @@
-"""Text <-> subword ids, by SentencePiece.
+"""Text to subword ids and back, by SentencePiece.
 
 A `SubwordModel` is one self-contained file. A plain SentencePiece `.model`, learned elsewhere, loads too. Ids 0 to 3
 are always <pad>, <unk>, <s>, </s>; a model that numbers its pieces differently is renumbered.
@@ -37,7 +37,7 @@ _SPACE = "▁"
 
 
 class SubwordModel:
-    """Text <-> ids of subwords. Load one, or learn it with `nmt.text.subword_learning`."""
+    """Text to subword ids and back. Load a model, or learn one with `nmt.text.subword_learning`."""
 
     def __init__(self, proto: bytes, header: SubwordHeader) -> None:
         """Wrap a serialized SentencePiece model; to read a file use `load` or `from_bytes`."""
@@ -49,7 +49,7 @@ class SubwordModel:
         self._sp.load_from_serialized_proto(proto)
         _check_pieces(self._sp)
         self._ours_of_sp, self._sp_of_ours = _renumber(self._sp)
-        # Pieces of a model from elsewhere may include a space: its texts are segmented as a whole.
+        # Pieces of models learned elsewhere may include a space: their texts are segmented as a whole.
         self._words = None if header.kind is None else WordTable(self._encode_words)
         self._vocabulary: dict[str, int] = {}
         if header.kind == SubwordKind.word:
@@ -65,10 +65,10 @@ class SubwordModel:
         """Load a file that `save` wrote, or a plain SentencePiece model.
 
         Args:
-            fingerprint: what that of the file must be.
+            fingerprint: which the file must have.
 
         Raises:
-            DataError: the file is missing, is neither, or is another model.
+            DataError: if the file is missing, is neither, or is another model.
         """
         try:
             content = path.read_bytes()
@@ -86,7 +86,7 @@ class SubwordModel:
         """Make a model from the result of `to_bytes` or a plain SentencePiece model; `name` is for messages.
 
         Raises:
-            DataError: the content is neither.
+            DataError: if the content is neither.
         """
         try:
             header, proto = unpack(content, name=name)
@@ -104,7 +104,7 @@ class SubwordModel:
         """Write the model to one file, which is complete or absent.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: if it cannot be written.
         """
         with atomic_write(path) as stream:
             stream.write(self.to_bytes())
@@ -133,7 +133,7 @@ class SubwordModel:
         return [ids[end - length : end] for end, length in zip(ends, encoded.lens.tolist(), strict=True)]
 
     def encode_flat(self, texts: Sequence[str]) -> EncodedTexts:
-        """Return the ids of all texts in one array: for many texts several times as fast as lists."""
+        """Return the ids of all texts in one array, which for many texts is several times as fast as lists."""
         if self._moses is not None:
             texts = [self._moses.tokenize(text) for text in texts]
         if self._words is None:
@@ -176,7 +176,7 @@ class SubwordModel:
 
     @cached_property
     def _num_characters(self) -> list[int]:
-        """The number of characters that each subword spells, without the mark of the space."""
+        """The number of characters that each subword spells, without the space marker."""
         return [
             0 if ours <= EOS_ID or self._sp.is_byte(sp_id) else len(self._sp.id_to_piece(sp_id).replace(_SPACE, ""))
             for ours, sp_id in enumerate(self._sp_of_ours)
@@ -221,10 +221,10 @@ def _split(text: str) -> list[str]:
 
 
 def _check_pieces(sp: "SentencePieceProcessor") -> None:
-    """Check at once, not when a text is decoded, that the pieces of a stranger's model are text.
+    """Check now, not when a text is decoded, that the pieces of a stranger's model are text.
 
     Raises:
-        UnicodeDecodeError: they are not.
+        UnicodeDecodeError: if they are not.
     """
     sp.id_to_piece(list(range(sp.get_piece_size())))
     sp.decode([sp.unk_id()])

@@ -16,7 +16,7 @@ _START = b'{"format": "nmt-subword"'
 
 @dataclass(frozen=True)
 class SubwordHeader:
-    """What SentencePiece's own model does not hold.
+    """What SentencePiece's own model does not contain.
 
     Attributes:
         kind: None for a model that was learned elsewhere.
@@ -43,8 +43,8 @@ def unpack(content: bytes, *, name: str) -> tuple[SubwordHeader, bytes]:
     """Return header and serialized model of a file, which may be a plain SentencePiece model.
 
     Raises:
-        DataError: the format is newer than this nmt; it names `name`.
-        KeyError, RecursionError, TypeError, ValueError: the content is damaged.
+        DataError: if the format is newer than this nmt; it names `name`.
+        KeyError, RecursionError, TypeError, ValueError: if the content is damaged.
     """
     header = SubwordHeader(kind=None, tokenizer=Tokenizer.none, lang="")
     proto = content

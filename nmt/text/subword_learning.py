@@ -20,7 +20,7 @@ _UNK_SURFACE = "⁇"
 _NUM_BYTE_PIECES = 256
 _NUM_LINES_REPORTED = 100_000
 _MAX_VOCAB_SIZE = 10_000_000  # near 2^31 SentencePiece takes minutes, or crashes
-# Part of the result, not of the machine: unigram's sums are split by thread, and another number learns other pieces.
+# Fixed, since the result depends on it: unigram's sums are split by thread, and another number learns other pieces.
 _NUM_LEARNING_THREADS = 8
 # SentencePiece skips longer lines; its BPE trainer aborts at a single word of 65,536 characters.
 _MAX_LINE_BYTES = 65_535
@@ -52,8 +52,8 @@ def learn_subword(lines: Iterable[str], spec: SubwordSpec, *, lang: str) -> Subw
     """Learn a subword model; the same lines, spec and language give the same bytes.
 
     Raises:
-        ConfigError: the spec is invalid.
-        DataError: the text is empty, or too small or too large for `spec.vocab_size`.
+        ConfigError: if the spec is invalid.
+        DataError: if the text is empty, or too small or too large for `spec.vocab_size`.
     """
     [model] = learn_joint_subwords([(lang, lines)], spec)
     return model
@@ -73,8 +73,8 @@ def learn_joint_subwords(
         normalizations: one for each text; None: that of `spec` for all.
 
     Raises:
-        ConfigError: the spec is invalid.
-        DataError: the text is empty, or too small or too large for `spec.vocab_size`.
+        ConfigError: if the spec is invalid.
+        DataError: if the text is empty, or too small or too large for `spec.vocab_size`.
     """
     _check(spec)
     langs = [lang for lang, _ in texts]
@@ -174,7 +174,7 @@ def _has_single_spaces(normalization: Normalization, spec: SubwordSpec) -> bool:
 
 
 def _explained(error: RuntimeError, spec: SubwordSpec, *, lang: str) -> DataError:
-    """Translate SentencePiece's message about a vocabulary that the text does not allow into what to do."""
+    """Turn SentencePiece's message about a vocabulary size that the text does not allow into advice."""
     message = " ".join(str(error).split())
     size = f"subword.vocab_size={spec.vocab_size}"
     if too_high := re.search(r"Please set it to a value <= (\d+)", message):
@@ -198,7 +198,7 @@ def _no_words(lang: str) -> DataError:
 def _report(model: SubwordModel, lines: Sequence[str], rule: Normalization, spec: SubwordSpec, *, lang: str) -> None:
     """Log how normalization and vocabulary change the characters of the lines that a model was learned from.
 
-    Of very many lines only every second, third or so is examined.
+    If there are very many lines, only every second, third etc. is examined.
     """
     found = report_normalization(lines[:: 1 + len(lines) // _NUM_LINES_REPORTED], model.normalize_tokens)
     log.info(

@@ -1,11 +1,11 @@
-"""A subword model in a second process: texts go in, ids come back.
+"""A subword model in a second process, which receives texts and returns ids.
 
 The process is a new interpreter on two pipes that imports only what it needs: a fork could inherit locks held by other
 threads, and multiprocessing would run the main module of the program again. It has its own session, so that Ctrl-C
 reaches only the caller, and ends when its pipes are closed, however the caller ended.
 
-Messages are plain bytes after their sizes: first the model's file, then texts, one a line, answered by ids and lengths.
-Nothing is pickled.
+Messages are plain bytes after their sizes: first the model's file, then texts, one per line, answered by ids and
+lengths. Nothing is pickled.
 """
 
 import signal
@@ -28,7 +28,7 @@ _HEADER = struct.Struct("<qq")  # texts: their number and bytes; ids: the number
 
 
 class SubwordProcess:
-    """Encodes texts in parallel to the caller. Each `send` needs a `receive` after it: two `send`s may deadlock."""
+    """Encodes texts in parallel with the caller. Each `send` needs a `receive` after it: two `send`s may deadlock."""
 
     def __init__(self, subword: SubwordModel) -> None:
         self._subword = subword
@@ -54,11 +54,11 @@ class SubwordProcess:
         self._end()
 
     def send(self, texts: Sequence[str]) -> None:
-        """Send texts to be encoded; none may hold a line feed.
+        """Send texts to be encoded; none may contain a line feed.
 
         Raises:
-            DataError: the process is dead.
-            UnicodeEncodeError: a text holds an unpaired surrogate; nothing was sent.
+            DataError: if the process is dead.
+            UnicodeEncodeError: if a text contains an unpaired surrogate; nothing was sent.
         """
         content = "\n".join(texts).encode("utf-8")
         assert content.count(b"\n") == max(0, len(texts) - 1), "a text holds a line feed"
@@ -68,7 +68,7 @@ class SubwordProcess:
         """Wait for the ids of the texts sent.
 
         Raises:
-            DataError: the process is dead.
+            DataError: if the process is dead.
         """
         pipe = self._pipe(self._process.stdout)
         try:
@@ -84,7 +84,7 @@ class SubwordProcess:
             pipe.write(header)
             pipe.write(content)
             pipe.flush()
-        except BrokenPipeError:  # the CLI would take it for a closed standard output
+        except BrokenPipeError:  # the CLI would mistake it for a closed standard output
             raise self._died() from None
 
     def _died(self) -> DataError:
@@ -92,7 +92,7 @@ class SubwordProcess:
         status = self._process.returncode
         how = f"ended with status {status}" if status >= 0 else f"was stopped by {signal.Signals(-status).name}"
         return DataError(
-            f"the second process that encodes text must live, but {how}: free memory if there was too little, "
+            f"the second process that encodes text {how}: free memory if there was too little, "
             "or allow only one CPU (taskset -c 0 nmt …), for which there is no second process"
         )
 
@@ -131,7 +131,7 @@ def _read(pipe: IO[bytes], num_bytes: int) -> bytes:
     """Read exactly this number of bytes.
 
     Raises:
-        EOFError: there are fewer.
+        EOFError: if there are fewer.
     """
     content = pipe.read(num_bytes)
     if len(content) < num_bytes:

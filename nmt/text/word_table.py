@@ -1,4 +1,4 @@
-"""A cache of words and their ids: each word is segmented once and then looked up."""
+"""A cache of words and their ids: each word is segmented once, then looked up."""
 
 from array import array
 from collections.abc import Callable

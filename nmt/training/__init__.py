@@ -1,1 +1,1 @@
-"""Log-probabilities to parameters."""
+"""From log-probabilities to parameters."""

@@ -1,4 +1,4 @@
-"""Model and training state <-> directory.
+"""Saves a model and the training state to a directory, and loads them.
 
 A checkpoint is self-contained:
 
@@ -7,11 +7,11 @@ A checkpoint is self-contained:
       config.yaml              the resolved configuration of the run
       model.safetensors        the parameters
       src.subword tgt.subword  the subword models
-      training/                optimizer.safetensors, random.safetensors, state.json: what resuming needs besides
+      training/                for resuming: optimizer.safetensors, random.safetensors, state.json
 
-It is written to a temporary folder, synced and renamed, so that it is complete or absent. No pickle is ever read. A
+It is written to a temporary folder, synced and renamed, so that it is complete or absent. Pickle is never used. A
 checkpoint may come from anybody: each file is compared with its hash when it is read, and its contents are checked
-before they are used.
+before use.
 """
 
 import hashlib
@@ -63,7 +63,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class CheckpointContent:
-    """All that is written to a checkpoint."""
+    """Everything that is written to a checkpoint."""
 
     info: CheckpointInfo
     parameters: Mapping[str, Tensor]
@@ -91,10 +91,10 @@ def checkpoint_name(update: int) -> str:
 
 
 def save_checkpoint(checkpoints_dir: Path, content: CheckpointContent) -> Path:
-    """Write a checkpoint, replacing one of the same update. Only one process at a time may write to a run.
+    """Write a checkpoint, replacing one of the same update. Only one process may write to a run at a time.
 
     Raises:
-        CheckpointError: the disk is full, or cannot be written.
+        CheckpointError: if the disk is full or not writable.
     """
     target = checkpoints_dir / checkpoint_name(content.info.update)
     try:
@@ -112,7 +112,7 @@ def record_scores(path: Path, scores: Mapping[str, float], *, wall_s: float) -> 
     """Add the scores of a validation to a checkpoint, in one step.
 
     Raises:
-        CheckpointError: the checkpoint is damaged, or the disk is full or cannot be written.
+        CheckpointError: if the checkpoint is damaged, or the disk is full or not writable.
     """
     open_checkpoint(path, path)
     try:
@@ -132,16 +132,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint for translation or fine-tuning.
 
     Raises:
-        CheckpointError: it is missing, damaged, or of a newer format.
+        CheckpointError: if it is missing, damaged, or of a newer format.
     """
     return _read(path, lambda opened: _load(path, opened))
 
 
 def read_info(path: Path) -> CheckpointInfo:
-    """Read what a checkpoint says about itself.
+    """Read the description of a checkpoint.
 
     Raises:
-        CheckpointError: it is missing, damaged, or of a newer format.
+        CheckpointError: if it is missing, damaged, or of a newer format.
     """
     return _read(path, lambda opened: opened.info)
 
@@ -150,31 +150,31 @@ def read_config(path: Path) -> dict[str, Any]:
     """Read the configuration of the run that wrote a checkpoint; settings that it lacks have their defaults.
 
     Raises:
-        CheckpointError: it is missing, damaged, or of a newer format.
+        CheckpointError: if it is missing, damaged, or of a newer format.
     """
     return _read(path, lambda opened: opened.config)
 
 
 def read_new_settings(path: Path) -> dict[str, Any]:
-    """Return the settings that the version that wrote a checkpoint did not have yet: their defaults, by key.
+    """Return the defaults, by key, of the settings that are newer than the version that wrote a checkpoint.
 
     Raises:
-        CheckpointError: it is missing, damaged, or of a newer format.
+        CheckpointError: if it is missing, damaged, or of a newer format.
     """
     return _read(path, lambda opened: opened.new_settings)
 
 
 def load_snapshot(path: Path) -> TrainingSnapshot:
-    """Read what resuming needs besides the parameters.
+    """Read what resuming needs in addition to the parameters.
 
     Raises:
-        CheckpointError: it is missing or damaged.
+        CheckpointError: if it is missing or damaged.
     """
     return _read(path, _load_snapshot)
 
 
 def _read(path: Path, read: Callable[[OpenedCheckpoint], T]) -> T:
-    """Read one checkpoint, even if a run meanwhile replaces it or moves the link `path` to another one."""
+    """Read one checkpoint, even if a run replaces it meanwhile or moves the link `path` to another one."""
     for _ in range(_MAX_TRIES - 1):
         folder = _folder(path)
         before = _identity(folder)

@@ -1,4 +1,4 @@
-"""The files of one checkpoint: read within bounds, and compared with the hashes that were written with them.
+"""The files of one checkpoint: read within limits, and compared with the hashes that were written with them.
 
 No file is trusted: it may be truncated, have flipped bits, or come from a stranger. Any problem is a
 DamagedCheckpointError of one line.
@@ -18,8 +18,8 @@ from torch import Tensor
 from nmt.errors import DamagedCheckpointError
 from nmt.plain import PlainError, check_regular, read_json, read_yaml, shown
 
-_MAX_HEADER_BYTES = 4 << 20  # of a safetensors file: some 30,000 tensors
-# Linux maps all pages at once, which takes a fifth less time than one after the other.
+_MAX_HEADER_BYTES = 4 << 20  # of a safetensors file: about 30,000 tensors
+# Linux then maps all pages at once, which takes a fifth less time than one after the other.
 _MAP_AT_ONCE = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ def load_tensors(file: Path) -> dict[str, Tensor]:
     """Map a safetensors file into memory: its bytes are read when they are used.
 
     Raises:
-        DamagedCheckpointError: it is missing, truncated, or no such file.
+        DamagedCheckpointError: if it is missing, truncated, or not such a file.
     """
     return _read(file, _map_tensors)
 
@@ -46,7 +46,7 @@ def load_json(file: Path) -> object:
     """Read a JSON file.
 
     Raises:
-        DamagedCheckpointError: it is missing or damaged.
+        DamagedCheckpointError: if it is missing or damaged.
     """
     return _read(file, read_json)
 
@@ -55,13 +55,13 @@ def load_yaml(file: Path) -> object:
     """Read a YAML file.
 
     Raises:
-        DamagedCheckpointError: it is missing or damaged.
+        DamagedCheckpointError: if it is missing or damaged.
     """
     return _read(file, read_yaml)
 
 
 def hash_file(file: Path) -> str:
-    """Hash the bytes of a file, by xxh3_128 in hex."""
+    """Return the xxh3_128 of a file in hex."""
     check_regular(file)
     with file.open("rb") as stream:
         if stream.seek(0, 2) == 0:  # an empty file has no pages to map
@@ -77,7 +77,7 @@ def check_hash(folder: Path, name: str, hashes: Mapping[str, str] | None) -> Non
         hashes: of each file by name; None for format 1, which has none.
 
     Raises:
-        DamagedCheckpointError: the file is missing, or is not as it was written.
+        DamagedCheckpointError: if the file is missing, or has changed since it was written.
     """
     file = folder / name
     found = _read(file, hash_file)
@@ -89,10 +89,10 @@ def check_hash(folder: Path, name: str, hashes: Mapping[str, str] | None) -> Non
 
 
 def check_same_layout(file: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Compare names, shapes and dtypes of tensors with those of others.
+    """Check that tensors have the expected names, shapes and dtypes.
 
     Raises:
-        DamagedCheckpointError: they differ; it names the first tensor that does.
+        DamagedCheckpointError: if they differ; it names the first tensor that does.
     """
     for name in sorted(tensors.keys() | expected.keys()):
         if name not in expected:
@@ -113,10 +113,10 @@ def check_finite(file: Path, tensors: Mapping[str, Tensor], *, what: str) -> Non
     """Refuse NaN and infinity.
 
     Args:
-        what: what the tensors are called in the message.
+        what: the name of the tensors in the message.
 
     Raises:
-        DamagedCheckpointError: there are some; it names the first tensor that has them.
+        DamagedCheckpointError: if there are any; it names the first tensor that has them.
     """
     if (name := first_not_finite(tensors)) is not None:
         raise DamagedCheckpointError(

@@ -1,7 +1,7 @@
-"""What a checkpoint says about itself: checkpoint.json and config.yaml, in every format that there has been.
+"""The description of a checkpoint: checkpoint.json and config.yaml, in every format so far.
 
-Format 2 added hashes of all files. An older format is migrated when it is read, by one function per step in
-`MIGRATIONS`. A setting that was added later needs no migration, only a default in its dataclass that means "as before".
+Format 2 added hashes of all files. Older formats are migrated when they are read, by one function per step in
+`MIGRATIONS`. A setting added later needs no migration, only a default in its dataclass that means "as before".
 """
 
 import json
@@ -23,7 +23,7 @@ INFO_FILE, CONFIG_FILE = "checkpoint.json", "config.yaml"
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a checkpoint says about itself.
+    """The description of a checkpoint, without its settings.
 
     Attributes:
         corpus_fingerprint: of the prepared corpus that it was trained on.
@@ -42,7 +42,7 @@ class CheckpointInfo:
 
 @dataclass
 class Description:
-    """What checkpoint.json and config.yaml hold, as plain values; migrations change it in place."""
+    """The contents of checkpoint.json and config.yaml as plain values; migrations change it in place."""
 
     info: dict[str, Any]
     config: dict[str, Any]
@@ -75,7 +75,7 @@ class OpenedCheckpoint:
         """Return the path of a file after comparing it with its hash.
 
         Raises:
-            DamagedCheckpointError: the file is missing, or is not as it was written.
+            DamagedCheckpointError: if the file is missing, or has changed since it was written.
         """
         check_hash(self.folder, name, self.hashes)
         return self.folder / name
@@ -83,7 +83,7 @@ class OpenedCheckpoint:
 
 @dataclass(frozen=True)
 class _Envelope:
-    """checkpoint.json of any format: the info as it was written, and what is around it."""
+    """checkpoint.json of any format: the info as it was written, and the fields around it."""
 
     version: int
     info: dict[str, Any]
@@ -94,7 +94,7 @@ def open_checkpoint(path: Path, folder: Path) -> OpenedCheckpoint:
     """Read and check the description of the checkpoint in a folder that the user calls `path`.
 
     Raises:
-        CheckpointError: there is none, or it is damaged or of a newer format.
+        CheckpointError: if there is none, or it is damaged or of a newer format.
     """
     file = folder / INFO_FILE
     if not file.is_file():
@@ -114,19 +114,19 @@ def open_checkpoint(path: Path, folder: Path) -> OpenedCheckpoint:
     try:
         config = saved_config(description.config)
     except ConfigError as error:
-        raise CheckpointError(f"{folder / CONFIG_FILE} cannot be used: {error}") from error
+        raise CheckpointError(f"{folder / CONFIG_FILE} is invalid: {error}") from error
     before = flatten(description.config)
     new_settings = {key: value for key, value in flatten(config).items() if key not in before}
     return OpenedCheckpoint(folder, info, config, new_settings, envelope.hashes)
 
 
 def describe(info: CheckpointInfo, hashes: dict[str, str]) -> bytes:
-    """Write checkpoint.json in the newest format."""
+    """Return checkpoint.json in the newest format."""
     return _write_envelope(_Envelope(FORMAT_VERSION, asdict(info), hashes))
 
 
 def describe_with_scores(file: Path, *, scores: Mapping[str, float], wall_s: float) -> bytes:
-    """Write an existing checkpoint.json with the scores of a validation, in its own format.
+    """Return an existing checkpoint.json with the scores of a validation added, in its own format.
 
     An older checkpoint is not migrated here: config.yaml beside it would have to be migrated in the same step, and no
     file system replaces two files at once.
@@ -137,17 +137,17 @@ def describe_with_scores(file: Path, *, scores: Mapping[str, float], wall_s: flo
 
 
 def hash_of(values: Mapping[str, Any]) -> str:
-    """Hash what a JSON file holds, whatever its layout."""
+    """Hash the contents of a JSON file, independent of its layout."""
     return xxhash.xxh3_128_hexdigest(json.dumps(values, sort_keys=True).encode())
 
 
 def to_json(value: Mapping[str, Any]) -> bytes:
-    """Write a JSON file of a checkpoint."""
+    """Return the content of a JSON file of a checkpoint."""
     return (json.dumps(value, indent=2) + "\n").encode()
 
 
 def damaged(file: Path, problem: object) -> DamagedCheckpointError:
-    """Say that a file of a checkpoint can be read, but does not hold what it must."""
+    """Make the error for a file of a checkpoint that is readable, but has invalid contents."""
     return DamagedCheckpointError(f"{file} is damaged ({problem}): use another checkpoint of the run")
 
 
@@ -190,5 +190,5 @@ def _explain_missing(path: Path) -> str:
         return f"{path} must be the folder of a checkpoint, but is a file: name RUN_DIR/checkpoints/best or the like"
     for below in (path / "checkpoints" / "best", path / "best"):
         if below.exists():
-            return f"{path} is not a checkpoint, but holds some: name one of them, such as {below}"
+            return f"{path} is not a checkpoint, but contains some: name one of them, such as {below}"
     return f"{path} is not a checkpoint: it has no checkpoint.json; name one such as RUN_DIR/checkpoints/best"

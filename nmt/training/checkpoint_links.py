@@ -1,6 +1,6 @@
 """The checkpoints of a run by name: `update_…` folders, and `best` and `last`, which name two of them.
 
-`best` and `last` are relative links; on a disk without links they are text files that hold the name of a folder.
+`best` and `last` are relative links; on a disk without links they are text files with the name of a folder.
 """
 
 import os
@@ -54,7 +54,7 @@ def resolve_checkpoint(path: Path) -> Path:
     """Find the folder that a name such as RUN_DIR/checkpoints/best currently points to.
 
     Raises:
-        CheckpointError: the name is missing from a run that has checkpoints, or is a link to nothing.
+        CheckpointError: if the name is missing from a run that has checkpoints, or is a broken link.
     """
     place = path
     if path.is_symlink():
@@ -73,7 +73,7 @@ def resolve_checkpoint(path: Path) -> Path:
 def read_checkpoint(path: Path, read: Callable[[Path], T]) -> T:
     """Let `read` read the checkpoint that `path` names, all of it from one folder.
 
-    A run that is training meanwhile may move `best` and delete its former target; the new one is read then.
+    A run that is still training may move `best` and delete its former target; then the new one is read.
     """
     place = resolve_checkpoint(path)
     try:

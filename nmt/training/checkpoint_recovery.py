@@ -1,4 +1,4 @@
-"""Repair of a run's checkpoints after a kill, a copy or a failing disk, before the run goes on."""
+"""Repair of a run's checkpoints after a kill, a copy or a disk failure, before the run continues."""
 
 import filecmp
 import os
@@ -23,12 +23,12 @@ class Recovery(NamedTuple):
 
 
 def recover(folder: Path) -> Recovery:
-    """Repair a run's checkpoints and find the newest one that is intact; damaged ones that are newer are renamed.
+    """Repair a run's checkpoints and find the newest intact one; newer ones, which are damaged, are renamed.
 
     Only the process that holds the run's lock may do this.
 
     Raises:
-        CheckpointError: there are checkpoints, but all of them are damaged.
+        CheckpointError: if there are checkpoints, but all of them are damaged.
     """
     remove_leftovers(folder)
     restore_checkpoints(folder)
@@ -40,7 +40,7 @@ def recover(folder: Path) -> Recovery:
             continue
         for other, problem in damaged:
             name = _rename(other, "damaged").name
-            notes.append(f"{other} is damaged and now called {name}, going on from {path.name} ({problem})")
+            notes.append(f"{other} is damaged and now called {name}, continuing from {path.name} ({problem})")
         return Recovery(path, notes)
     if damaged:
         raise damaged[0][1]
@@ -48,7 +48,7 @@ def recover(folder: Path) -> Recovery:
 
 
 def adopt_copy(link: Path) -> str:
-    """Rename a folder that a copy has put in the place of the link `best` or `last` to the checkpoint's own name.
+    """Give a folder that a copy has put in place of the link `best` or `last` the checkpoint's own name.
 
     Returns:
         What to tell the user; empty if there is nothing to tell.
@@ -81,7 +81,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _damage(path: Path) -> NmtError | None:
-    """Read all of a checkpoint, and return what is wrong with its files."""
+    """Read all of a checkpoint, and return what is wrong with its files, if anything."""
     try:
         load_checkpoint(path)
         load_snapshot(path)

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: which is the best, which the last, and which are no longer needed.
+"""The checkpoints of a run: which is best, which is last, and which are no longer needed.
 
     checkpoints/
       update_000500/ update_001000/   see checkpoint.py
@@ -7,10 +7,10 @@
 
 The folders are the source of truth and links only repeat it, so that a copy without links, or with folders in their
 place, loses nothing. `last` is the newest. `best` has the best score of the scheduled validations and of the last
-checkpoint: a validation that was not scheduled, at the end of a run, counts only until the run goes on. Without any
-score, `best` is the last checkpoint, too.
+checkpoint: an unscheduled validation, at the end of a run, counts only until the run is resumed. Without any score,
+`best` is the last checkpoint, too.
 
-A run owns the folders with such a name and a checkpoint.json, and its temporary files; nothing else is touched.
+A run owns the folders with these names and a checkpoint.json, and its temporary files; nothing else is touched.
 """
 
 import logging
@@ -47,7 +47,7 @@ class CheckpointStore:
         """Write a checkpoint, which becomes the last.
 
         Raises:
-            CheckpointError, OSError: the disk is full or cannot be written; the earlier checkpoints are unchanged.
+            CheckpointError, OSError: if the disk is full or not writable; the earlier checkpoints are unchanged.
         """
         place = self.folder / checkpoint_name(content.info.update)
         if place.is_symlink():
@@ -63,7 +63,7 @@ class CheckpointStore:
         """Add the scores of a validation to the checkpoint of its update.
 
         Raises:
-            CheckpointError, OSError: the disk is full or cannot be written.
+            CheckpointError, OSError: if the disk is full or not writable.
         """
         record_scores(self.folder / checkpoint_name(update), scores, wall_s=wall_s)
         self.settle(best)
@@ -89,7 +89,7 @@ class CheckpointStore:
             _delete(checkpoints[update])
 
     def update_of(self, score: float) -> int | None:
-        """Find the checkpoint that has a score in the measure of `training.best_by`."""
+        """Find the checkpoint with this score in the measure of `training.best_by`."""
         measure = self.training.best_by.value
         for update, path in checkpoints_in(self.folder).items():
             if _scores_of(path).get(measure) == score:

@@ -1,4 +1,4 @@
-"""The development set, on which a model is measured while it trains."""
+"""The development set, on which a model is measured during training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class DevSet:
     """The development set.
 
     Attributes:
-        bleu: translates the set with a model and returns BLEU; None: BLEU is not measured.
+        bleu: translates the set with a model and returns BLEU; None if BLEU is not measured.
     """
 
     corpus: BinarizedCorpus

@@ -1,7 +1,7 @@
 """Cross-entropy over the target vocabulary, without ever holding the logits of a whole batch.
 
-It computes what `nmt.training.loss.token_loss` computes, and its gradient. X is the number of tokens in a chunk of the
-M real target tokens of a batch.
+It computes the same as `nmt.training.loss.token_loss`, and the gradient. X is the number of tokens in a chunk of the M
+real target tokens of a batch.
 """
 
 from typing import Any, NamedTuple
@@ -19,8 +19,8 @@ def chunked_token_loss(
 ) -> tuple[Tensor, Tensor]:
     """Return objective and nll of `nmt.training.loss.TokenLoss`.
 
-    Memory does not grow with M × V. On a CPU a factor is cheaper in `scale` than on the objective. Backward may be
-    called only once.
+    Memory does not grow with M × V. On a CPU, a factor in `scale` is cheaper than one on the objective. Backward may
+    be called only once.
     """
     needs_grad = torch.is_grad_enabled()  # inside `forward` gradients are always off
     objective, nll = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
@@ -85,7 +85,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 target_logit_X = logits_XV.gather(1, token_X1).squeeze(1)
                 mean_logit_X = logits_XV.mean(1) if label_smoothing else target_logit_X
                 prob_XV = torch.softmax(logits_XV, dim=1)
-                # The likeliest token has p >= 1/V, so that its logarithm is safe and yields the normalizer.
+                # The most likely token has p >= 1/V, so that its logarithm is safe and yields the normalizer.
                 logsumexp_X = logits_XV.amax(1) - prob_XV.amax(1).log()
                 nll += (logsumexp_X - target_logit_X).sum(dtype=nll.dtype)
                 uniform_nll += (logsumexp_X - mean_logit_X).sum(dtype=nll.dtype)
@@ -100,7 +100,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients times that of the objective, which is 1 if `backward` is called on the objective."""
+        """Return the gradients times that of the objective, which is 1 if `backward` was called on the objective."""
         grad_objective = grad_outputs[0]
         gradients: _Gradients = ctx.gradients
         # returned only once: a tensor without other references becomes the parameter's gradient without a copy

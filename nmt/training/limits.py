@@ -9,7 +9,7 @@ EndReason = Literal["max_updates", "max_epochs", "max_minutes", "patience", "sto
 
 
 def limit_reached(config: TrainingConfig, state: TrainState, *, epochs: float) -> EndReason | None:
-    """Name the limit that a run has reached; None if it goes on.
+    """Return the limit that a run has reached; None if it continues.
 
     Args:
         epochs: passes over the corpus so far, with their fraction.
@@ -26,7 +26,7 @@ def limit_reached(config: TrainingConfig, state: TrainState, *, epochs: float) -
 
 
 def share_done(config: TrainingConfig, state: TrainState, *, epochs: float) -> float:
-    """Return how much of a run is done, from 0 to 1, as far as its limits tell; patience does not."""
+    """Return how much of a run is done, from 0 to 1, by its limits other than patience."""
     shares = [0.0]
     if config.max_updates:
         shares.append(state.update / config.max_updates)

@@ -40,9 +40,9 @@ def token_loss(
     scale: float,
     implementation: Implementation = Implementation.fast,
 ) -> TokenLoss:
-    """Compute the loss of real target tokens, from the states before the output layer; padding must have been removed.
+    """Compute the loss of real target tokens from the states before the output layer, without those of padding.
 
-    The fast implementation does the same chunk by chunk, in less memory.
+    The fast implementation computes the same chunk by chunk, in less memory.
     """
     if implementation == Implementation.fast:
         return TokenLoss(*chunked_token_loss(hidden_MH, output, token_M, label_smoothing=label_smoothing, scale=scale))

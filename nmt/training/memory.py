@@ -1,4 +1,4 @@
-"""Memory of training, for the log of a run."""
+"""The memory that training takes, for the log of a run."""
 
 import logging
 import resource
@@ -19,8 +19,8 @@ _RESET = Path("/proc/self/clear_refs")
 class MemoryAccount:
     """Measures the memory of updates: parameters, gradients, optimizer state, and everything else.
 
-    On a GPU the peak is that of torch's allocator. On a CPU it is that of the process, minus what the process held when
-    this object was made, which must be before the first update. On systems other than Linux, an earlier peak of the
+    On a GPU the peak is that of torch's allocator. On a CPU it is that of the process, minus what the process used when
+    this object was created, which must be before the first update. On systems other than Linux, an earlier peak of the
     process may hide that of the updates; then everything else is not reported.
     """
 
@@ -41,7 +41,7 @@ class MemoryAccount:
             self._is_logged = True
 
     def describe(self) -> str:
-        """Describe the peak since then in one line; to be called after an update, when the optimizer has its state."""
+        """Describe the peak so far in one line; call it after an update, when the optimizer has its state."""
         parameters = gradients = self._parameter_bytes()
         states = sum(
             value.nbytes
@@ -55,7 +55,7 @@ class MemoryAccount:
             peak = peak_resident_bytes() - self._before
         kinds = [("parameters", parameters), ("gradients", gradients), ("optimizer", states)]
         if (rest := peak - parameters - gradients - states) >= 0:
-            kinds.append(("activations and all else", rest))
+            kinds.append(("activations and other", rest))
         return f"memory of updates: {', '.join(f'{name} {count / _MB:.0f} MB' for name, count in kinds)}"
 
     def _parameter_bytes(self) -> int:
@@ -63,9 +63,9 @@ class MemoryAccount:
 
 
 def peak_resident_bytes() -> int:
-    """Return the most resident memory that the process has had, on Linux since `reset_peak`.
+    """Return the peak of the resident memory of the process, on Linux since `reset_peak`.
 
-    getrusage, used elsewhere, cannot be reset and includes the peak of the parent process.
+    getrusage, used on other systems, has no reset and includes the peak of the parent process.
     """
     if _STATUS.exists():
         for line in _STATUS.read_text(encoding="utf-8").splitlines():
@@ -76,6 +76,6 @@ def peak_resident_bytes() -> int:
 
 
 def reset_peak() -> None:
-    """Reset the peak to what the process holds now; has an effect on Linux only."""
+    """Reset the peak to what the process uses now; has an effect on Linux only."""
     with suppress(OSError):
         _RESET.write_text("5", encoding="utf-8")  # proc(5)

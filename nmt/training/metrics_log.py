@@ -25,13 +25,13 @@ Record = dict[str, int | float | str]
 
 
 class MetricsLog:
-    """Writes records in every form; `close` must be called. A full disk costs records, never the run."""
+    """Writes records in every form; `close` must be called. A full disk loses records, but never ends the run."""
 
     def __init__(self, run_dir: Path, *, from_update: int, with_validation: bool = True) -> None:
-        """Open the logs; records after the update where a run resumes are removed.
+        """Open the logs; records after the update at which a run resumes are removed.
 
         Args:
-            from_update: the update where the run goes on.
+            from_update: the update at which the run resumes.
             with_validation: keep the record of the validation at `from_update`.
         """
         _truncate(run_dir / "metrics.jsonl", from_update, with_validation=with_validation)
@@ -40,7 +40,7 @@ class MetricsLog:
         self._bar: Any = None
         self._redirect: Any = None
         if sys.stderr.isatty():
-            # if a terminal does not tell its size, tqdm would print empty lines
+            # if a terminal does not report its size, tqdm would print empty lines
             size = shutil.get_terminal_size(fallback=(120, 24))
             bar_format = "{percentage:3.0f}%|{bar:10}|{postfix}"
             self._bar = tqdm(total=100, bar_format=bar_format, ncols=size.columns, nrows=size.lines)
@@ -48,10 +48,10 @@ class MetricsLog:
             self._redirect.__enter__()
             for handler in logging.getLogger().handlers:
                 if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
-                    handler.setLevel(logging.INFO)  # the redirection drops the console's level
+                    handler.setLevel(logging.INFO)  # the redirection loses the console's level
 
     def write(self, record: Record) -> None:
-        """Append a record with `kind`, `update` and numbers; infinite ones are left out."""
+        """Append a record with `kind`, `update` and numbers; infinite numbers are left out."""
         record = {name: value for name, value in record.items() if not (isinstance(value, float) and math.isinf(value))}
         self._jsonl.append(f"{json.dumps(record)}\n".encode())
         kind, update = record["kind"], int(record["update"])
@@ -97,7 +97,7 @@ class _EventFile:
     """A file of TensorBoard events. TensorBoard's own writer has a thread that ends with a traceback on a full disk."""
 
     def __init__(self, folder: Path, *, purge_step: int) -> None:
-        """Begin a file; TensorBoard discards the events of earlier files from `purge_step` on."""
+        """Start a file; TensorBoard discards the events of earlier files from `purge_step` on."""
         now = time.time_ns()  # TensorBoard reads files in the order of their names
         name = f"events.out.tfevents.{now // 10**9:010d}.{socket.gethostname()}.{os.getpid()}.{now}"
         self._file = RecordFile(folder / name)
@@ -121,7 +121,7 @@ class _EventFile:
 
 
 def format_duration(seconds: float) -> str:
-    """Write a duration: 45 s, 12 min, 3 h 20 min."""
+    """Format a duration: 45 s, 12 min, 3 h 20 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
@@ -147,7 +147,7 @@ def _truncate(file: Path, from_update: int, *, with_validation: bool) -> None:
         place = file.with_name(f"{file.name}.damaged")
         with naming(place), place.open("ab") as stream:
             stream.write(b"".join(line + b"\n" for line in damaged))
-        log.warning("%s has lines that are no records (%d): they are now in %s", file, len(damaged), place)
+        log.warning("%s has invalid lines (%d): moved to %s", file, len(damaged), place)
     if (new := b"".join(line + b"\n" for line in kept)) != content:
         with atomic_write(file) as stream:
             stream.write(new)

@@ -1,4 +1,4 @@
-"""Gradients -> parameters: the optimizer, gradient clipping and the learning rate."""
+"""From gradients to parameters: the optimizer, gradient clipping and the learning rate."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -40,7 +40,7 @@ def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig)
 
 
 def state_layout(parameters: Mapping[str, Tensor], config: OptimizerConfig) -> dict[str, Tensor]:
-    """Describe what the optimizer of `build_optimizer` keeps for each parameter after an update.
+    """Describe what the optimizer of `build_optimizer` stores for each parameter after an update.
 
     Returns:
         Tensors without values by name of the parameter, "/" and name in the optimizer.
@@ -68,7 +68,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tenso
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-    if norm.device.type == "cpu":  # elsewhere comparing would wait for the device
+    if norm.device.type == "cpu":  # elsewhere, comparing would wait for the device
         if norm > max_norm:
             torch._foreach_mul_(gradients, max_norm / norm)
     else:

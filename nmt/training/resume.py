@@ -1,7 +1,7 @@
-"""Resuming a run: where it goes on, and which settings may differ from before.
+"""Resuming a run: from which checkpoint, and which settings may differ from before.
 
-A run goes on with the settings that it was started with. A setting that is newer than the version that started the run
-keeps its default, which means "as before", whatever conf/ says for new runs.
+A run resumes with the settings that it was started with. A setting that is newer than the version that started the run
+keeps its default, which means "as before", even if conf/ has another value for new runs.
 """
 
 import logging
@@ -27,8 +27,8 @@ from nmt.training.snapshot import TrainingSnapshot
 
 log = logging.getLogger(__name__)
 
-# What may differ when a run goes on: limits, the learning rate, logging, device, and the places of files (fingerprints
-# guard their contents).
+# What may differ when a run resumes: limits, the learning rate, logging, device, and the locations of files
+# (fingerprints protect their contents).
 MAY_CHANGE = (
     "optimizer.lr",
     "optimizer.schedule.",
@@ -47,21 +47,21 @@ MAY_CHANGE = (
     "run_dir",
     "resume",
 )
-# For these conf/ has other values than in version 0.1.0: a run keeps those that it was started with.
+# The values of these in conf/ have changed since version 0.1.0: a run keeps those that it was started with.
 KEPT = ("subword.normalization", "subword.src_normalization", "subword.tgt_normalization")
 
 
 def find_start(run_dir: Path, *, resume: bool) -> Recovery:
-    """Find the checkpoint that a run goes on from, and repair what kills and copies have left.
+    """Find the checkpoint that a run resumes from, and repair the damage of kills and copies.
 
     Raises:
-        CheckpointError: the directory holds a run and `resume` is false, or all of its checkpoints are damaged.
+        CheckpointError: if the directory holds a run and `resume` is false, or all of its checkpoints are damaged.
     """
     checkpoints_dir = run_dir / "checkpoints"
     if not resume:
         if (run_dir / "config.yaml").exists() or find_last(checkpoints_dir) is not None:
             raise CheckpointError(
-                f"{run_dir} holds a run already: add resume=true to go on with it, or name another run_dir"
+                f"{run_dir} already holds a run: add resume=true to continue it, or name another run_dir"
             )
         return Recovery(None, [])
     recovery = recover(checkpoints_dir)
@@ -71,7 +71,7 @@ def find_start(run_dir: Path, *, resume: bool) -> Recovery:
 
 
 class ResumedSettings(NamedTuple):
-    """The settings of a run that goes on, and how they differ from before, in lines for the log."""
+    """The settings of a resumed run, and how they differ from before, in lines for the log."""
 
     settings: TrainCommand
     config_yaml: str
@@ -79,13 +79,13 @@ class ResumedSettings(NamedTuple):
 
 
 def settings_to_resume(checkpoint: Path, config_yaml: str, *, typed: Collection[str]) -> ResumedSettings:
-    """Compare the settings of a command with those of the run that it goes on with.
+    """Compare the settings of a command with those of the run that it resumes.
 
     Args:
-        typed: the keys on the command line; other keys that are newer than the run keep their defaults.
+        typed: the keys given on the command line; others that are newer than the run keep their defaults.
 
     Raises:
-        ConfigError: settings differ that must not; it names all of them.
+        ConfigError: if settings differ that must not; it names all of them.
     """
     now = parse_yaml(config_yaml)
     assert isinstance(now, dict)
@@ -103,7 +103,7 @@ def settings_to_resume(checkpoint: Path, config_yaml: str, *, typed: Collection[
     may_change = MAY_CHANGE if settings.training.best_by == BestBy.bleu else (*MAY_CHANGE, "search.")
     if forbidden := [change for key, change in changes.items() if not key.startswith(may_change)]:
         raise ConfigError(
-            f"{settings.run_dir} cannot be resumed with other settings: {'; '.join(forbidden)} "
+            f"{settings.run_dir} cannot be resumed with different settings: {'; '.join(forbidden)} "
             "(repeat the settings that it was started with)"
         )
     text: str = yaml.safe_dump(now, sort_keys=False, allow_unicode=True)
@@ -113,10 +113,10 @@ def settings_to_resume(checkpoint: Path, config_yaml: str, *, typed: Collection[
 def load_parameters(
     model: Seq2Seq, path: Path, *, corpus_fingerprint: str, corpus: Path, subwords: tuple[SubwordModel, SubwordModel]
 ) -> None:
-    """Give a model the parameters of a checkpoint of the same run.
+    """Load the parameters of a checkpoint of the same run into a model.
 
     Raises:
-        CheckpointError: the checkpoint is damaged, or the run was trained on other text or subwords.
+        CheckpointError: if the checkpoint is damaged, or the run was trained on other text or subwords.
     """
     last = load_checkpoint(path)
     if last.info.corpus_fingerprint != corpus_fingerprint:
@@ -133,11 +133,11 @@ def load_parameters(
 
 
 def load_start(model: Seq2Seq, path: Path) -> None:
-    """Give a model the parameters that fine-tuning starts from.
+    """Load the parameters that fine-tuning starts from into a model.
 
     Raises:
-        CheckpointError: the checkpoint is damaged.
-        ConfigError: its model is a different one.
+        CheckpointError: if the checkpoint is damaged.
+        ConfigError: if its model is a different one.
     """
     start = read_checkpoint(path, load_checkpoint)
     shape = ("embedding_dim", "hidden_dim", "num_layers", "source_order")
@@ -147,16 +147,16 @@ def load_start(model: Seq2Seq, path: Path) -> None:
         if getattr(start.model_config, key) != getattr(model.config, key)
     ]
     if differences:
-        raise ConfigError(f"the model of training.init_from={start.path} is another one: set {' '.join(differences)}")
+        raise ConfigError(f"the model of training.init_from={start.path} is different: set {' '.join(differences)}")
     model.load_state_dict(start.model.state_dict())
     log.info("starting from the parameters of %s (update %d)", start.path, start.info.update)
 
 
 def read_snapshot(path: Path, *, model: nn.Module, optimizer: OptimizerConfig) -> TrainingSnapshot:
-    """Read what resuming needs besides the parameters, and check that it fits them.
+    """Read what resuming needs in addition to the parameters, and check that it fits them.
 
     Raises:
-        CheckpointError: it is missing or damaged, or belongs to another model or optimizer.
+        CheckpointError: if it is missing or damaged, or belongs to another model or optimizer.
     """
     snapshot = load_snapshot(path)
     file = path / "training" / "optimizer.safetensors"
@@ -168,7 +168,7 @@ def read_snapshot(path: Path, *, model: nn.Module, optimizer: OptimizerConfig) -
 
 
 def _check_random(file: Path, random: Mapping[str, Tensor]) -> None:
-    """Check size and dtype: torch would read beyond the end of a random state with others."""
+    """Check size and dtype: with others, torch would read beyond the end of a random state."""
     states = {"cpu": torch.get_rng_state()}
     if "cuda" in random:
         states["cuda"] = torch.empty(16, dtype=torch.uint8)  # seed and offset
@@ -180,7 +180,7 @@ def _check_counts(file: Path, values: Mapping[str, Any]) -> None:
     for key, value in flatten(values).items():
         if (isinstance(value, int) and value < 0) or value != value:
             raise DamagedCheckpointError(
-                f"{file} is damaged: {key} must be a number from 0 on, but is {value}: "
+                f"{file} is damaged: {key} must be a number at least 0, but is {value}: "
                 "use another checkpoint of the run"
             )
 

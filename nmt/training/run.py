@@ -1,4 +1,4 @@
-"""A run: from settings and a prepared corpus to a trainer, which is new, fine-tunes, or resumes."""
+"""A run: from settings and a prepared corpus to a trainer of a new, fine-tuned or resumed model."""
 
 import logging
 from collections.abc import Callable
@@ -29,21 +29,21 @@ def use_subwords_of_start(settings: TrainCommand, last: Path | None) -> None:
         last: the checkpoint that the run resumes from, which has the same ones.
 
     Raises:
-        ConfigError: the settings name other subword models.
-        CheckpointError: there is no such checkpoint.
+        ConfigError: if the settings name other subword models.
+        CheckpointError: if there is no such checkpoint.
     """
     if settings.training.init_from is None:
         return
     start = last or resolve_checkpoint(Path(settings.training.init_from))
     if settings.subword.src_model is not None or settings.subword.tgt_model is not None:
         raise ConfigError("training.init_from brings its own subwords: leave out subword.src_model and tgt_model")
-    read_info(start)  # explains what is no checkpoint
+    read_info(start)  # explains if it is not a checkpoint
     settings.subword.src_model = str(start / "src.subword")
     settings.subword.tgt_model = str(start / "tgt.subword")
 
 
 def run_files(settings: TrainCommand, corpus: PreparedCorpus, *, config_yaml: str) -> RunFiles:
-    """Say what all checkpoints of a run have in common."""
+    """Collect what all checkpoints of a run have in common."""
     return RunFiles(Path(settings.run_dir), config_yaml, corpus.fingerprint, *corpus.subwords())
 
 
@@ -58,12 +58,12 @@ def build_trainer(
     """Make the trainer of a run.
 
     Args:
-        dev_bleu: translates the development set with the model and returns BLEU; None: BLEU is not measured.
+        dev_bleu: translates the development set with the model and returns BLEU; None if BLEU is not measured.
         last: the checkpoint to resume from; None for a new run.
 
     Raises:
-        CheckpointError: a checkpoint is damaged, or was trained on other text.
-        ConfigError: the model of `training.init_from` is a different one.
+        CheckpointError: if a checkpoint is damaged, or was trained on other text.
+        ConfigError: if the model of `training.init_from` is a different one.
     """
     trainer = _new_trainer(settings, corpus, files, dev_bleu)
     if last is not None:

@@ -1,4 +1,4 @@
-"""Checkpoints are written by a thread while training goes on."""
+"""Writes checkpoints in a thread while training continues."""
 
 import logging
 from collections import deque
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What all checkpoints of a run have in common, and where they are written."""
+    """What all checkpoints of a run have in common, and their folder."""
 
     run_dir: Path
     config_yaml: str
@@ -43,7 +43,7 @@ class RunFiles:
         parameters: Mapping[str, Tensor],
         snapshot: TrainingSnapshot,
     ) -> CheckpointContent:
-        """Put together what the checkpoint of an update holds."""
+        """Put together the contents of the checkpoint of an update."""
         info = CheckpointInfo(
             update=update,
             epochs=epochs,
@@ -58,11 +58,11 @@ class RunFiles:
 class Saver:
     """Hands checkpoints to a thread, one after the other.
 
-    A failure is reported at once and ends nothing, since there will be a next checkpoint. At the end of a run
-    `is_behind` tells whether another attempt is needed, and `finish` raises if that has failed, too.
+    A failure is reported at once, but training continues, since another checkpoint will follow. At the end of a run,
+    `is_behind` returns whether another attempt is needed, and `finish` raises if that has failed, too.
 
     Attributes:
-        written: the update of the last checkpoint that is complete on the disk.
+        written: the update of the last checkpoint that is complete on disk.
     """
 
     def __init__(self, store: CheckpointStore) -> None:
@@ -98,7 +98,7 @@ class Saver:
             self._jobs.popleft().result()
 
     def is_behind(self, update: int) -> bool:
-        """Wait, then tell whether anything of this update is missing on the disk."""
+        """Wait, then return whether anything of this update is missing on disk."""
         self.wait()
         return self.written != update or self._error is not None
 
@@ -106,11 +106,11 @@ class Saver:
         """Wait for the last checkpoint.
 
         Raises:
-            CheckpointError: it could not be written.
+            CheckpointError: if it could not be written.
         """
         self.wait()
         if self._error is not None:
-            raise CheckpointError(f"{self._error}: free some space, then go on with resume=true")
+            raise CheckpointError(f"{self._error}: free some space, then continue with resume=true")
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)
@@ -127,8 +127,6 @@ class Saver:
             self._error = str(error)
         except OSError as error:
             self._error = f"{error.filename} could not be written ({error.strerror})"
-        if self._error is not None and self._error != earlier:  # the same one again comes only at the end of a run
-            log.warning(
-                "%s: free some space; the next attempt is made with the next checkpoint, and at the end", self._error
-            )
+        if self._error is not None and self._error != earlier:  # repeated only at the end of a run
+            log.warning("%s: free some space; the next attempts are at the next checkpoint and at the end", self._error)
         return self._error is None

@@ -1,4 +1,4 @@
-"""What resuming needs besides the parameters: optimizer tensors, random states, and the counters of training."""
+"""What resuming needs in addition to the parameters: optimizer tensors, random states and training counters."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ def take_snapshot(
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give an optimizer the tensors of a snapshot."""
+    """Load the tensors of a snapshot into an optimizer."""
     saved = optimizer.state_dict()
     for index, (name, _) in enumerate(model.named_parameters()):
         prefix = f"{name}/"
@@ -48,7 +48,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensor
 
 
 def restore_random(random: Mapping[str, Tensor], *, device: torch.device) -> None:
-    """Give torch's generators the states of a snapshot."""
+    """Load the states of a snapshot into torch's generators."""
     torch.set_rng_state(random["cpu"])
     if device.type == "cuda" and "cuda" in random:
         torch.cuda.set_rng_state(random["cuda"], device)

@@ -1,4 +1,4 @@
-"""The state of training, apart from parameters, optimizer tensors and random states."""
+"""The state of training other than parameters, optimizer tensors and random states."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -32,7 +32,7 @@ class Interval:
 
 @dataclass
 class TrainState:
-    """The counters, scores and schedules of a run, which a checkpoint keeps.
+    """The counters, scores and schedules of a run, which are saved in a checkpoint.
 
     Attributes:
         position: in the batches.
@@ -58,13 +58,13 @@ class TrainState:
     precision: str | None = None
 
     def is_best(self, scores: Scores, measure: BestBy) -> bool:
-        """Tell whether scores are better than those of all scheduled validations so far; a tie is not better."""
+        """Return whether scores are better than those of all scheduled validations so far; a tie is not better."""
         if measure.value not in scores:
             return False
         return self.best is None or is_better(scores[measure.value], self.best, measure)
 
     def count_validation(self, scores: Scores, measure: BestBy, schedule: ScheduleConfig) -> None:
-        """Let a scheduled validation at the current update count for the learning rate and the patience."""
+        """Count a scheduled validation at the current update for the learning rate and patience."""
         self.scores, self.scored_at = dict(scores), self.update
         if schedule.kind == ScheduleKind.plateau:
             self.plateau.observe(scores["nats_per_token"], schedule)

@@ -73,8 +73,8 @@ class Trainer:
         """Train, log, validate and save until a limit is reached or a stop is requested.
 
         Raises:
-            TrainingError: the loss is not finite; earlier checkpoints are unchanged.
-            CheckpointError: the last checkpoint could not be written.
+            TrainingError: if the loss is not finite; earlier checkpoints are unchanged.
+            CheckpointError: if the last checkpoint could not be written.
         """
         metrics = self._open_metrics()
         memory = MemoryAccount(self.model, self.optimizer, self.device)
@@ -119,7 +119,7 @@ class Trainer:
         grad_norm = clip_gradients(self.model.parameters(), self.config.clip_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        if self.device.type == "cpu":  # on a GPU the check would wait for the device; there it comes with the log
+        if self.device.type == "cpu":  # on a GPU the check would wait for the device; there it is done when logging
             self._check_finite(nll + grad_norm, self.state.update + 1)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -158,7 +158,7 @@ class Trainer:
     def _check_finite(self, value: Tensor | float, update: int, *, what: str = "the loss or its gradient") -> None:
         if not math.isfinite(float(value)):
             raise TrainingError(
-                f"{what} is not finite at update {update}: go on from the last checkpoint with "
+                f"{what} is not finite at update {update}: continue from the last checkpoint with "
                 "resume=true and a lower optimizer.lr, or start a new run_dir with a lower training.clip_norm"
             )
 
@@ -195,9 +195,9 @@ class Trainer:
         return self.state.update > 0 and self.state.update % self.config.validate_every == 0
 
     def _validate(self, metrics: MetricsLog) -> None:
-        """Measure the development set, for the checkpoint of this update, which is being written.
+        """Measure the model on the development set, for the checkpoint of this update, which is being written.
 
-        A validation that is not scheduled, at the end of a run, changes neither the learning rate nor the patience.
+        An unscheduled validation, at the end of a run, changes neither the learning rate nor the patience.
         """
         state = self.state
         self._scores = scores = self._measure()
@@ -240,7 +240,7 @@ class Trainer:
     # Checkpoints
 
     def _save(self) -> None:
-        """Copy everything that a checkpoint needs to memory; it is written while training goes on."""
+        """Copy everything that a checkpoint needs to memory; it is written while training continues."""
         self._check_finite(self.state.interval.nll + self.state.interval.grad_norm, self.state.update)
         self._saver.wait()  # before more memory is allocated
         parameters = {name: copy_to_cpu(tensor) for name, tensor in self.model.state_dict().items()}
@@ -259,7 +259,7 @@ class Trainer:
         """Save and validate what has not been saved and validated yet; after a stop, only save.
 
         Raises:
-            CheckpointError: the last checkpoint still cannot be written.
+            CheckpointError: if the last checkpoint still cannot be written.
         """
         update = self.state.update
         if update == 0:
@@ -275,10 +275,10 @@ class Trainer:
     # Resuming
 
     def resume(self, checkpoint: Path) -> None:
-        """Continue from a checkpoint of this run, whose parameters the model must have already.
+        """Continue from a checkpoint of this run, whose parameters must already be loaded.
 
         Raises:
-            CheckpointError: the checkpoint is missing, damaged, or was written by another version.
+            CheckpointError: if the checkpoint is missing, damaged, or was written by another version.
         """
         info = read_info(checkpoint)
         snapshot = read_snapshot(checkpoint, model=self.model, optimizer=self.optimizer_config)
@@ -289,7 +289,7 @@ class Trainer:
             restore_random(snapshot.random, device=self.device)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(
-                f"{checkpoint / 'training'} cannot be resumed from ({type(error).__name__}: {error}): start a new "
+                f"cannot resume from {checkpoint / 'training'} ({type(error).__name__}: {error}): start a new "
                 f"run_dir with training.init_from={checkpoint}"
             ) from error
         self._saver.written = self.state.update
@@ -297,7 +297,7 @@ class Trainer:
         self._compare_precision()
 
     def _restore_scores(self, info: CheckpointInfo) -> None:
-        """Restore the validation at this update, which a checkpoint keeps apart from the training state."""
+        """Restore the validation at this update, which a checkpoint stores outside the training state."""
         state = self.state
         self._scores = info.scores
         state.wall_s = max(state.wall_s, info.wall_s)
@@ -309,8 +309,8 @@ class Trainer:
     def _compare_precision(self) -> None:
         if self.state.precision not in (None, self.precision):
             log.warning(
-                "this run was trained in %s and goes on in %s: it will not equal one that was never interrupted "
-                "(training.precision=%s comes to %s on %s)",
+                "this run was trained in %s and continues in %s: it will not equal one that was never interrupted "
+                "(training.precision=%s means %s on %s)",
                 self.state.precision,
                 self.precision,
                 self.config.precision,
@@ -320,12 +320,12 @@ class Trainer:
         self.state.precision = self.precision
 
     def _open_metrics(self) -> MetricsLog:
-        # a validation that was not scheduled counts only if the run does not go on
+        # an unscheduled validation counts only if the run does not continue
         has_validated = bool(self._scores) and (self._validation_is_due() or self._end_reason() is not None)
         return MetricsLog(self.files.run_dir, from_update=self.state.update, with_validation=has_validated)
 
     def _settle(self, metrics: MetricsLog) -> None:
-        """Repair the links of a copied run, and validate if a kill came between a checkpoint and its validation."""
+        """Repair the links of a copied run; validate if the run was killed between a checkpoint and its validation."""
         self._saver.settle(self._best())
         if self._validation_is_due() and not self._scores and not self.stop_requested():
             self._validate(metrics)

@@ -78,7 +78,7 @@ def test_a_run_whose_terminal_is_closed_saves_and_stops(digits: Path, tmp_path: 
     assert process.wait(120) == 129  # though the messages, and the bar, go nowhere
     assert load_checkpoint(run_dir / "checkpoints" / "last").info.update >= 1
     log = (run_dir / "train.log").read_text()
-    assert "add resume=true to go on" in log
+    assert "add resume=true to continue" in log
     assert "Traceback" not in log
 
 

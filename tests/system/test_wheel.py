@@ -123,4 +123,4 @@ except nmt.NmtError as error:
 """
     first, second = run(installed / "python", "-c", program, cwd=run_folder).splitlines()
     assert first.startswith("BLEU ")
-    assert second == "run is not a checkpoint, but holds some: name one of them, such as run/checkpoints/best"
+    assert second == "run is not a checkpoint, but contains some: name one of them, such as run/checkpoints/best"

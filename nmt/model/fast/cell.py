@@ -1,7 +1,7 @@
 """The LSTM's cell over fast linear maps.
 
 On a CPU torch's `tanh` comes from the vendor's library and takes up to six times as long as its own `sigmoid`
-(docs/decisions.md has the measurements). Since tanh(x) = 2 (σ(2x) - 0.5), sigmoids alone are enough.
+(docs/decisions.md has the measurements). Since tanh(x) = 2 (σ(2x) - 0.5), sigmoids are enough.
 """
 
 import torch
@@ -18,7 +18,7 @@ def double_candidate(weight_GX: Tensor) -> Tensor:
 
 
 class FastLSTMCell(LSTMCell):
-    """Computes what `LSTMCell` computes, in place and without gradients, over maps with a doubled candidate."""
+    """An `LSTMCell` that computes in place and without gradients, over maps with a doubled candidate."""
 
     def __init__(self, input_map: LinearMap, hidden_map: FastLinear) -> None:
         super().__init__(input_map, hidden_map)

@@ -1,7 +1,7 @@
-"""A model as search runs it: the wiring of encoder and decoder, over parameters that are laid out for speed.
+"""A model as search runs it: the wiring of encoder and decoder, over parameters laid out for speed.
 
-The first layer of encoder and decoder reads tokens: what an embedding contributes to the gates depends on the token
-alone and is looked up in a table.
+The lowest layer of encoder and decoder reads tokens: the contribution of an embedding to the gates depends only on the
+token and is looked up in a table.
 """
 
 import copy

@@ -1,7 +1,7 @@
-"""Linear maps for inference on a CPU: as torch computes them, prepacked, in bf16 or int8, or looked up in a table.
+"""Linear maps for inference on a CPU: plain, prepacked, in bf16 or int8, or looked up in a table.
 
-All but the table map hidden states, which are between -1 and 1. In int8 they are rounded to the fixed grid of 1/127
-that this range suggests, and the weights to a grid for each output: a row's result does not depend on the other rows.
+All but the table map hidden states, which are between -1 and 1. For int8 these are rounded to multiples of 1/127, and
+the weights to a grid of their own for each output, so that a row's result does not depend on the other rows.
 """
 
 from functools import cache
@@ -96,13 +96,13 @@ class Int8Linear:
 
     def _quantized(self, input_NI: Tensor) -> tuple[Any, ...]:
         """Round to multiples of 1/127, kept as uint8 with zero at 128; returns these, the scale and the zero point."""
-        # conversion cuts off the fraction: with 0.5 added, it rounds
+        # the conversion truncates: with 0.5 added, it rounds
         quantized_NI = torch.add(self._offset, input_NI, alpha=INT8_STEPS).to(torch.uint8)
         return quantized_NI, 1 / INT8_STEPS, INT8_ZERO
 
 
 class TokenMap:
-    """The map W E[y] + b from a token y: looked up in a table of all tokens, or computed if that would be too large."""
+    """The map W E[y] + b from a token y: looked up in a table of all tokens, or computed if that is too large."""
 
     def __init__(self, embedding_VE: Tensor, weight_OE: Tensor, bias_O: Tensor) -> None:
         self._embedding_VE, self._weight_OE, self._bias_O = embedding_VE, weight_OE, bias_O
@@ -118,7 +118,7 @@ class TokenMap:
 
 @cache
 def onednn_packs() -> bool:
-    """Try whether torch prepacks linear layers; its wheels for macOS, for example, come without oneDNN."""
+    """Return whether torch can prepack linear layers; its wheels for macOS, for example, come without oneDNN."""
     try:
         PackedLinear(torch.zeros(8, 8), None, torch.float32)(torch.zeros(1, 8))
     except (AttributeError, RuntimeError):

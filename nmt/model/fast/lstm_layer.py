@@ -1,10 +1,10 @@
-"""One LSTM layer over packed sequences on a CPU, forward and backward, with as few and as large matmuls as possible.
+"""One LSTM layer over packed sequences on a CPU, forward and backward, with few and large matmuls.
 
 It computes what `nmt.model.recurrent.run_over_time` computes with an `nmt.model.cell.LSTMCell`, and its gradient.
-torch's fused CPU layer multiplies by the input weights, and takes the weights' gradients, step by step. Here everything
-that does not wait for the previous step is one matmul over all steps: the input's share of the gates, and in the
-backward pass the gradients of both weights and of the input. Only the matmul with the previous hidden state is left
-inside the loop. Sequences of unequal length cost no padding: each step leaves out the rows that have ended.
+torch's fused CPU layer multiplies by the input weights, and computes the weights' gradients, step by step. Here
+everything that does not depend on the previous step is one matmul over all steps: the input's contribution to the
+gates, and in the backward pass the gradients of both weights and of the input. Only the matmul with the previous hidden
+state stays in the loop. Sequences of unequal length cost no padding: each step leaves out the rows that have ended.
 
 Packed positions P: all steps one after the other; step t has `batch_sizes[t]` rows, longest sentences first.
 """
@@ -25,8 +25,8 @@ _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 def own_layer_pays(input_TBE: Tensor, *, is_packed: bool) -> bool:
     """Return whether `LSTMLayer` is faster than torch's layers: docs/decisions.md has the measurements.
 
-    torch's layers are faster in bf16, without gradients, and in fp32 through oneDNN on processors other than Intel's;
-    packed sequences take them more than twice as long everywhere.
+    torch's layers are faster in bf16, without gradients, and in fp32 through oneDNN on processors other than Intel's.
+    With packed sequences they take more than twice as long everywhere.
     """
     if input_TBE.device.type != "cpu" or torch.is_autocast_enabled("cpu") or input_TBE.dtype == torch.bfloat16:
         return False
@@ -63,7 +63,7 @@ def _state_before(states: Sequence[Tensor], start_BH: Tensor, t: int, size: int)
 
 
 def _last_states(states: Sequence[Tensor]) -> Tensor:
-    """Gather, from the states after each step, the one after each sentence's last."""
+    """Gather each sentence's last state from the states after each step."""
     parts: list[Tensor] = []
     ended = 0
     for state in reversed(states):
@@ -88,7 +88,7 @@ class _LSTMFunction(torch.autograd.Function):
         hidden_dim = weight_hh_GH.shape[1]
         gates_PG = torch.addmm(bias_G, input_PE, weight_ih_GE.t())
         h_PH, c_PH, tanh_c_PH = (input_PE.new_empty(len(input_PE), hidden_dim) for _ in range(3))
-        # Views taken before the loop, by one call for all steps: in it they would cost a small layer a few percent.
+        # Views of all steps, created by one call before the loop: inside it they would cost a small layer a few percent
         gates, h, c, tanh_c = (_per_step(whole, batch_sizes) for whole in (gates_PG, h_PH, c_PH, tanh_c_PH))
         i_and_f = _per_step(gates_PG[:, : 2 * hidden_dim], batch_sizes)
         i, f, g, o = _split_gates(gates_PG, batch_sizes)
@@ -148,7 +148,7 @@ class _LSTMFunction(torch.autograd.Function):
 
 
 def _split_gates(gates_PG: Tensor, batch_sizes: tuple[int, ...]) -> list[tuple[Tensor, ...]]:
-    """View the gates i, f, g, o apart, each as one `(rows, H)` a step."""
+    """Split into views of the gates i, f, g, o, each with one `(rows, H)` per step."""
     return [_per_step(gate_PH, batch_sizes) for gate_PH in gates_PG.chunk(4, dim=1)]
 
 
