@@ -43,7 +43,7 @@ if TYPE_CHECKING:
             "search.length_penalty is a group of settings: set search.length_penalty.kind, "
             "search.length_penalty.alpha one by one",
         ),
-        ("translate", "a=[1,", "'a=[1,' cannot be read as KEY=VALUE: quote a value with special characters twice"),
+        ("translate", "a=[1,", "'a=[1,' is not a valid KEY=VALUE: quote a value with special characters twice"),
         ("translate", "foo", "'foo' is not a setting: write KEY=VALUE"),
         ("translate", "=3", "'=3' is not a setting: write KEY=VALUE"),
         ("translate", "", "'' is not a setting: write KEY=VALUE"),

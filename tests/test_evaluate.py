@@ -160,13 +160,13 @@ def test_systems_are_compared_with_the_first(test: str) -> None:
         (["checkpoints=x", "source=src", "bleu_tokenize=x"], "bleu_tokenize must be one of auto, 13a, intl"),
         (["hypothesis=nothing"], "nothing does not exist: check the path"),
         (["hypothesis=."], ". must be a text file, but is a directory"),
-        (["hypothesis=short"], "short must hold one line for each line of ref, but there are 1 against 4"),
+        (["hypothesis=short"], "short must have one line for each line of ref, but has 1 instead of 4"),
         (
             ["hypothesis=good", "groups=short"],
-            "short must hold one line for each line of ref, but there are 1 against 4",
+            "short must have one line for each line of ref, but has 1 instead of 4",
         ),
-        (["hypothesis=good", "source=short", "by_length=true"], "short must hold one line for each line of ref"),
-        (["checkpoints=x", "source=short"], "ref must hold one line for each line of short, but there are 4 against 1"),
+        (["hypothesis=good", "source=short", "by_length=true"], "short must have one line for each line of ref"),
+        (["checkpoints=x", "source=short"], "ref must have one line for each line of short, but has 4 instead of 1"),
         (["hypothesis=latin1"], "latin1, line 2, byte 4: must be UTF-8, but is 0xe9"),
     ],
 )
@@ -290,14 +290,14 @@ def test_a_reference_with_blank_lines_beside_a_full_one_changes_nothing(files: P
     _lines(files, "lazy", ["a cat sat here", "", "", ""])
     for references in ("[ref,blank]", "[blank,ref]"):
         done = nmt("evaluate", "metrics=[bleu]", "bootstrap_samples=0", "hypothesis=lazy", f"reference={references}")
-        assert done.err.endswith(" blank: 4 blank lines, taken as missing references\n")
+        assert done.err.endswith(" blank: 4 blank lines, treated as missing references\n")
         assert done.out == _evaluate("hypothesis=lazy", "reference=ref")
 
 
 def test_a_blank_line_of_the_only_reference_is_counted(files: Path) -> None:
     _lines(files, "blank", ["a cat sat here", "", "x", ""])
     done = nmt("evaluate", "metrics=[ter]", "bootstrap_samples=0", "hypothesis=blank", "reference=blank")
-    assert done.err.endswith(" blank: 2 blank lines, matched by blank lines alone\n")
+    assert done.err.endswith(" blank: 2 blank lines, matched only by blank lines\n")
     assert "  TER 0.0" in done.out
 
 

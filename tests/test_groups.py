@@ -50,5 +50,5 @@ def test_length_buckets_meet_without_gap(words: int, bucket: str) -> None:
 
 
 def test_groups_for_every_sentence_are_demanded() -> None:
-    with pytest.raises(DataError, match=r"^the groups must hold .* reference 1 of 1, but there are 1 against 2$"):
+    with pytest.raises(DataError, match=r"^the groups must have .* reference 1 of 1, but has 1 instead of 2$"):
         score_groups(["a", "b"], [["a", "b"]], [["x"]])

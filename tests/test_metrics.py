@@ -172,7 +172,7 @@ def test_corpus_bleu_is_sacrebleus() -> None:
 def test_a_single_reference_may_be_a_plain_list() -> None:
     [bleu] = score_corpus(GOOD, REFERENCE)
     assert bleu == score_corpus(GOOD, [REFERENCE], metrics=["bleu"], bootstrap_samples=0)[0]
-    with pytest.raises(DataError, match="but there are 4 against 3"):
+    with pytest.raises(DataError, match="but has 4 instead of 3"):
         score_corpus(GOOD, REFERENCE[:3])
 
 
@@ -232,7 +232,7 @@ def test_intervals_tests_and_groups_take_missing_references(test: PairedTest) ->
 @pytest.mark.parametrize(
     ("hypotheses", "references", "message"),
     [
-        (["a"], [["a", "b"]], "out.fr must hold one line for each line of ref.fr, but there are 1 against 2"),
+        (["a"], [["a", "b"]], "out.fr must have one line for each line of ref.fr, but has 1 instead of 2"),
         ([], [[]], r"out.fr: there is nothing to score \(0 lines\)"),
         (["a"], [], "there is no reference to score against: give at least one"),
     ],
@@ -250,7 +250,7 @@ def test_what_cannot_be_scored_is_refused(hypotheses: list[str], references: lis
 
 
 def test_a_short_second_reference_is_named() -> None:
-    message = r"^the hypotheses must hold one line for each line of reference 2 of 2, but there are 2 against 1$"
+    message = r"^the hypotheses must have one line for each line of reference 2 of 2, but has 2 instead of 1$"
     with pytest.raises(DataError, match=message):
         corpus_bleu(["a", "b"], [["a", "b"], ["a"]])
 

@@ -21,7 +21,7 @@ from tests.commands import error
         (OSError(errno.EFBIG, "File too large", "a"), "a: File too large: raise the limit on file sizes (ulimit -f)"),
         (OSError(errno.EROFS, "Read-only file system", "a"), "a: Read-only file system: write elsewhere"),
         (OSError(errno.EACCES, "Permission denied", "a"), "a: Permission denied: change its permissions, or name anot"),
-        (OSError(errno.ELOOP, "Too many levels", "a"), "a: Too many levels: its symbolic links lead in a circle"),
+        (OSError(errno.ELOOP, "Too many levels", "a"), "a: Too many levels: its symbolic links are circular"),
         (OSError(errno.EMFILE, "Too many open files", "a"), "a: Too many open files: raise the limit on open files"),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device: free some space"),
         (OSError(errno.EBADF, "Bad file descriptor", "stdout"), "stdout is closed: send it to a file or a pipe"),

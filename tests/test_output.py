@@ -32,7 +32,9 @@ def test_stdout_that_goes_to_what_is_read_is_refused(tmp_path: Path, monkeypatch
     file.write_text("x\n")
     with file.open("a") as stdout:  # as by nmt translate input=a >> a, which would read what it writes
         monkeypatch.setattr(sys, "stdout", stdout)
-        with pytest.raises(ConfigError, match=r"^input=.*/a is the file that stdout goes to: let stdout go to another"):
+        with pytest.raises(
+            ConfigError, match=r"^input=.*/a is the file that stdout goes to: redirect stdout to another"
+        ):
             check_output(None, read=read_files(input=str(file)), checkpoints=[])
 
 
@@ -151,7 +153,7 @@ def test_temporary_files_of_a_killed_command_are_removed(tmp_path: Path, caplog:
     with caplog.at_level("INFO"):
         write(tmp_path / "out", "a\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "out"]
-    assert f"{left}, left by a command that was killed, is removed" in caplog.text
+    assert f"removed {left}, left by a command that was killed" in caplog.text
 
 
 class Full(io.RawIOBase):
@@ -226,7 +228,7 @@ def test_a_full_stdout_is_one_line_and_no_more_at_exit(tmp_path: Path, unbuffere
         ("{translate} >&-", 1, "nmt: stdout is closed: send it to a file or a pipe, or to /dev/null"),
         ("{translate} >&- output=out < in", 0, ""),
         ("{translate} input=in <&- > out", 0, ""),
-        ("{translate} input=in >> in", 1, "nmt: input=in is the file that stdout goes to: let stdout go to another"),
+        ("{translate} input=in >> in", 1, "nmt: input=in is the file that stdout goes to: redirect stdout to another"),
         ("{translate} output=in < in", 1, "nmt: output=in is stdin, which this command reads and would overwrite"),
         ("{translate} < in > /dev/full", 1, "nmt: stdout: No space left on device"),
         ("{translate} output=/dev/stdout < in > /dev/full", 1, "nmt: /dev/stdout: No space left on device"),

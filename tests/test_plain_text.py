@@ -14,7 +14,7 @@ from nmt.evaluation.plain_text import (
     refuse_markup,
     warn_of_blank_references,
     warn_of_blank_translations,
-    warn_of_odd_text,
+    warn_of_unsuitable_text,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ SGML = ['<refset setid="x">', '<doc docid="y">', '<seg id="1">A cat.</seg>', '<s
 def warnings(caplog: pytest.LogCaptureFixture, lines: Sequence[str], tokenizer: str = "13a") -> list[str]:
     caplog.clear()
     caplog.set_level(logging.DEBUG)
-    warn_of_odd_text(lines, name="out.fr", tokenizer=BleuTokenizer(tokenizer), setting="bleu_tokenize")
+    warn_of_unsuitable_text(lines, name="out.fr", tokenizer=BleuTokenizer(tokenizer), setting="bleu_tokenize")
     return [record.getMessage() for record in caplog.records]
 
 
@@ -125,11 +125,11 @@ def test_words_that_are_separated_by_spaces_are_fine_in_any_script(caplog: pytes
     ("references", "messages"),
     [
         ({"r": ["a", "b"]}, []),
-        ({"r": ["a", "", " "]}, ["r: 2 blank lines, matched by blank lines alone"]),
-        ({"r": ["a", ""], "s": ["", "b"]}, [f"{name}: 1 blank line, taken as a missing reference" for name in "rs"]),
+        ({"r": ["a", "", " "]}, ["r: 2 blank lines, matched only by blank lines"]),
+        ({"r": ["a", ""], "s": ["", "b"]}, [f"{name}: 1 blank line, treated as a missing reference" for name in "rs"]),
         (
             {"r": ["a", "b", ""], "s": ["", "", ""]},
-            ["s: 2 blank lines, taken as missing references", "r, s: 1 blank line, matched by blank lines alone"],
+            ["s: 2 blank lines, treated as missing references", "r, s: 1 blank line, matched only by blank lines"],
         ),
     ],
 )

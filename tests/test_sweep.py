@@ -17,7 +17,7 @@ def test_a_sweep_whose_jobs_share_a_run_directory_is_refused(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     line = error("train", "-m", "model.hidden_dim=8,16")
     assert "2 jobs of this sweep would share the run directory" in line
-    assert f"{tmp_path}/runs/phrasebook-lstm_2x512-seed1: give each its own" in line
+    assert f"{tmp_path}/runs/phrasebook-lstm_2x512-seed1: make it different for each" in line
     assert list(tmp_path.iterdir()) == []
 
 
@@ -63,7 +63,9 @@ def test_jobs_of_a_sweep_do_not_write_over_each_other(
     settings = ["search=greedy" if "," in output else "search=greedy,beam_5", f"output={output}"]
     for command in ("translate", "evaluate"):
         line = sweep_refusal(command, "input=x" if command == "translate" else "source=x", *settings)
-        assert line.startswith(f"nmt: 2 jobs of this sweep would write {tmp_path / 'out'}: give each its own, as in ")
+        assert line.startswith(
+            f"nmt: 2 jobs of this sweep would write {tmp_path / 'out'}: make it different for each, as in "
+        )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -265,7 +265,7 @@ def test_the_learning_rate_may_change_on_resuming(digits: Path, copied_run: Path
     rates = [record["lr"] for record in _records(copied_run) if record["kind"] == "train" and record["update"] > 6]
     assert len(rates) == 2
     assert all(0 < rate <= 0.25 for rate in rates)
-    assert "resuming with another setting: optimizer.lr was 0.001 and is 0.5" in done.err
+    assert "resuming with a changed setting: optimizer.lr was 0.001 and is 0.5" in done.err
 
 
 def test_plateau_starts_from_scratch_after_another_schedule(digits: Path, tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_a_second_job_in_a_run_directory_is_refused(digits: Path, tmp_path: Path
     (tmp_path / "run").mkdir()
     with FileLock(tmp_path / "run" / ".lock"):
         line = _refusal(digits, tmp_path / "run")
-    assert line == f"nmt: another job trains in {tmp_path / 'run'} right now: name another run_dir"
+    assert line == f"nmt: another job is training in {tmp_path / 'run'}: name another run_dir"
 
 
 def test_a_run_directory_that_cannot_be_written_is_one_line(digits: Path, tmp_path: Path) -> None:

@@ -100,7 +100,9 @@ def test_files_and_pipes_give_the_same_text(checkpoint: Path, digits: Path, tmp_
 
 def test_the_log_gives_lines_speed_and_precision(checkpoint: Path) -> None:
     done = nmt("translate", f"checkpoints={checkpoint}", "threads=1", "search=greedy", "device=cpu", stdin=b"one\n\n")
-    assert re.search(r" 2 lines translated in \d+\.\d s, \d+ a second, in (fp32|bf16) on cpu with 1 thread$", done.err)
+    assert re.search(
+        r" 2 lines translated in \d+\.\d s, \d+ per second, in (fp32|bf16) on cpu with 1 thread$", done.err
+    )
 
 
 @pytest.mark.parametrize(("threads", "expected"), [(1, [1]), (2, [1, 1]), (5, [2, 3])])

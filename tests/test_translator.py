@@ -207,7 +207,7 @@ def test_unfinished_translations_are_counted_and_warned_of_once(
     assert [record.name for record in caplog.records] == ["nmt.search.translator"]
     assert [record.getMessage() for record in caplog.records] == [
         "2 translations reached the maximum length and were cut short: raise search.max_len_ratio or "
-        "search.max_len_extra if they ought to be longer"
+        "search.max_len_extra if they should be longer"
     ]
     list(translator.translate(["a"]))
     assert translator.num_unfinished == 0
@@ -235,7 +235,7 @@ def test_lines_that_are_mostly_unknown_are_warned_of_once(
     with caplog.at_level(logging.WARNING):
         assert [translation.unknown_share for translation in translator.translate(lines)] == [0, 0.5, 0.51, 1]
     assert caplog.messages == [
-        "2 of 4 lines are mostly unknown to the model, and their translations are invented (line 3, 4): "
+        "2 of 4 lines are mostly unknown to the model, and their translations are made up (line 3, 4): "
         "are they in the language that it was trained on?"
     ]
     assert translator.num_mostly_unknown == 2

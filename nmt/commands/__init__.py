@@ -1,1 +1,1 @@
-"""The command line: one module per command; only these and config.py know Hydra."""
+"""The command line: one module per command; only this package and config.py use Hydra."""

@@ -12,7 +12,7 @@ from nmt.commands.paths import quote_path, quote_paths
 from nmt.config import TrainCommand
 from nmt.errors import ConfigError
 
-QUICKSTART = "experiment=quickstart"  # what `nmt train` takes if nothing says what to train: it ends in minutes
+QUICKSTART = "experiment=quickstart"  # what `nmt train` trains by default: it ends in minutes
 SAYS_WHAT_TO_TRAIN = ("data", "subword", "model", "optimizer", "batching", "training", *PRESETS)
 
 _HYDRA_AS_IN_CONF = (
@@ -27,8 +27,8 @@ class CommandLine(NamedTuple):
     """A command line, sorted, with paths quoted for Hydra.
 
     Attributes:
-        config_dir: a folder of the user's with more options of groups.
-        is_quickstart: QUICKSTART has been added, because nothing said what to train.
+        config_dir: the user's folder with more options of groups.
+        is_quickstart: QUICKSTART has been added, because the command line does not say what to train.
     """
 
     options: list[str]
@@ -40,22 +40,22 @@ class CommandLine(NamedTuple):
 
     @property
     def for_composing(self) -> list[str]:
-        """The overrides for `compose_settings`, which knows no options."""
+        """The overrides for `compose_settings`, which takes no options."""
         if self.config_dir is None:
             return self.overrides
         return [f"hydra.searchpath=[{quote_path(f'file://{os.path.realpath(self.config_dir)}')}]", *self.overrides]
 
 
 def read_arguments(command: str, arguments: Sequence[str]) -> CommandLine:
-    """Sort a command line; options and overrides come in any order.
+    """Sort the words of a command line into options and overrides, which may come in any order.
 
     Raises:
-        ConfigError: naming every word that is neither, and every override that cannot be read.
+        ConfigError: if words are neither or invalid; it names all of them.
     """
     typed = [word for word in arguments if not word.startswith("-") and re.match(r"[^=]*=|~", word)]
     options = [word for word in arguments if word not in typed]
     parsed, unknown = _parse_options(options)
-    if parsed.shell_completion:  # Hydra's own command, whose words look like settings
+    if parsed.shell_completion:  # Hydra's own command, whose arguments look like settings
         return CommandLine(list(arguments), [])
     problems = [f"there is no option {word} (nmt {command} --help)" for word in unknown]
     problems += [f"{word!r} is not a setting: write KEY=VALUE" for word in parsed.overrides]
@@ -70,22 +70,22 @@ def read_arguments(command: str, arguments: Sequence[str]) -> CommandLine:
     is_quickstart = parsed.config_name is None and not _says_what_to_train(command, overrides)
     if is_quickstart:
         overrides = [QUICKSTART, *overrides]
-    if parsed.config_name is not None:  # a file of the user's may lack what conf/COMMAND.yaml says to Hydra
+    if parsed.config_name is not None:  # the user's file may lack what conf/COMMAND.yaml sets for Hydra
         overrides = [*_HYDRA_AS_IN_CONF, *overrides]
     return CommandLine(options, overrides, parsed.multirun, parsed.help, parsed.config_dir, is_quickstart)
 
 
 def _says_what_to_train(command: str, overrides: Sequence[str]) -> bool:
-    """Tell whether the overrides choose data, model or training; commands that do not train need no such choice."""
+    """Return whether the overrides choose data, model or training; commands that do not train need no such choice."""
     groups = {override.lstrip("+").partition("=")[0].partition(".")[0] for override in overrides}
     return SCHEMAS[command] is not TrainCommand or not groups.isdisjoint(SAYS_WHAT_TO_TRAIN)
 
 
 def _parse_options(options: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Parse the options that `hydra.main` takes; it gets them all the same.
+    """Parse the options of `hydra.main`, which also parses them itself.
 
     Raises:
-        ConfigError: an option lacks its value, or has another than Hydra knows.
+        ConfigError: if an option lacks its value, or has one that Hydra does not know.
     """
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     parser.add_argument("overrides", nargs="*")

@@ -1,4 +1,4 @@
-"""conf/ and overrides -> the settings of a command."""
+"""From conf/ and overrides to the settings of a command."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,11 +16,11 @@ from nmt.schema import check_settings
 
 
 def register_schemas() -> None:
-    """Tell Hydra the dataclass of each command."""
+    """Register the dataclass of each command with Hydra."""
     store = ConfigStore.instance()
     for command, schema in SCHEMAS.items():
         store.store(name=f"{command}_schema", node=schema)
-    # a value that becomes null if another setting has one
+    # a value that becomes null if another setting is given
     OmegaConf.register_new_resolver("nmt.unless", lambda other, value: value if other is None else None, replace=True)
 
 
@@ -32,7 +32,7 @@ def compose_settings(command: str, overrides: Sequence[str]) -> DictConfig:
 
 @contextmanager
 def hydra_initialized() -> Iterator[None]:
-    """Let Hydra know conf/ and the schemas within the block."""
+    """Initialize Hydra with conf/ and the schemas for the block."""
     register_schemas()
     GlobalHydra.instance().clear()
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
@@ -40,10 +40,10 @@ def hydra_initialized() -> Iterator[None]:
 
 
 def check_schema(command: str, composed: DictConfig) -> None:
-    """Refuse a configuration of the user's (--config-name) that does not build on the command's own.
+    """Refuse a user's configuration (--config-name) that does not extend the command's own.
 
     Raises:
-        ConfigError: saying what to do with it.
+        ConfigError: if it does not; the message says how to change it.
     """
     if OmegaConf.get_type(composed) is not SCHEMAS[command]:
         raise ConfigError(
@@ -57,7 +57,7 @@ def to_settings(composed: DictConfig) -> tuple[Any, str]:
     """Return plain settings and their YAML.
 
     Raises:
-        ConfigError: naming every setting that must be given and is not, or that is out of its range.
+        ConfigError: if settings are missing or out of range; it names all of them.
     """
     if missing := sorted(OmegaConf.missing_keys(composed)):
         are = "is" if len(missing) == 1 else "are"

@@ -8,7 +8,7 @@ from nmt.config import EvaluateCommand
 from nmt.evaluation.conflicts import check_conflicts
 from nmt.evaluation.groups import read_groups, read_lengths
 from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, MetricOptions
-from nmt.evaluation.plain_text import warn_of_blank_references, warn_of_blank_translations, warn_of_odd_text
+from nmt.evaluation.plain_text import warn_of_blank_references, warn_of_blank_translations, warn_of_unsuitable_text
 from nmt.evaluation.report import as_json, as_text, build_report, printable
 from nmt.evaluation.texts import find_test_set, find_tgt_lang, read_sources, read_text
 from nmt.evaluation.tokenizer import AUTO, resolve_tokenizer
@@ -37,7 +37,7 @@ def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     warn_of_blank_references(named_references)
     warn_of_blank_translations(systems)
     for name, lines in {**named_references, **systems}.items():
-        warn_of_odd_text(lines, name=name, tokenizer=options.bleu_tokenize, setting="bleu_tokenize")
+        warn_of_unsuitable_text(lines, name=name, tokenizer=options.bleu_tokenize, setting="bleu_tokenize")
     with open_output(None) as stream:
         stream.write((as_json(report) if settings.json else as_text(report)).encode())
     return 0
@@ -52,7 +52,7 @@ def _check_outputs(settings: EvaluateCommand) -> None:
 
 
 def _read_labels(settings: EvaluateCommand, *, num_sentences: int) -> tuple[list[list[str]], list[list[str]]]:
-    """Return the groups and the length bucket of each sentence; empty lists if they are not wanted."""
+    """Return the groups and the length bucket of each sentence; empty lists if not requested."""
     first = settings.reference[0]
     groups, lengths = [], []
     if settings.groups is not None:

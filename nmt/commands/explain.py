@@ -1,4 +1,4 @@
-"""Errors of Hydra and OmegaConf in one line that names the setting, what it must be and what it is."""
+"""Explains errors of Hydra and OmegaConf in one line: which setting, what it must be and what it is."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import is_dataclass
@@ -24,13 +24,13 @@ _WRONG_VALUE = (ConfigTypeError, ValidationError)
 
 
 def explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
-    """Say in one line what is wrong with a command line, whichever library found it."""
+    """Return in one line what is wrong with a command line, whichever library found it."""
     if isinstance(error, NmtError):
         return str(error)
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         return f"{group} must be one of {', '.join(error.options)}, but is {option!r}"
-    if isinstance(error, YAMLError):  # of a file of the user's, which it names
+    if isinstance(error, YAMLError):  # of a user's file, which it names
         return " ".join(str(error).split())
     if isinstance(error, OSError) and not isinstance(error, HydraException):
         return explain_os_error(error)
@@ -50,7 +50,7 @@ def explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
 
 
 def _causes(error: Exception) -> Iterator[Exception]:
-    """Yield an error and those that it was raised from, the first cause last; Hydra leaves out some of OmegaConf's."""
+    """Yield an error and its causes, the first cause last; Hydra leaves out some of OmegaConf's."""
     cause: BaseException | None = error
     while isinstance(cause, Exception):
         yield cause

@@ -1,4 +1,4 @@
-"""`nmt COMMAND --help`: what a command does, the groups of conf/ that it takes, and every setting."""
+"""`nmt COMMAND --help`: what a command does, its groups of conf/, and every setting."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ _USED_BY_PREPARE = ("data", "subword", *PRESETS)  # of the settings of nmt train
 
 _QUICKSTART_RULE = (
     f"Without settings of {', '.join(SAYS_WHAT_TO_TRAIN[:-1])} or {SAYS_WHAT_TO_TRAIN[-1]},",
-    f"{QUICKSTART} is taken: a small model of the built-in corpus, trained in minutes.",
+    f"the default is {QUICKSTART}: a small model of the built-in corpus, trained in minutes.",
     "",
 )
 
@@ -47,8 +47,8 @@ def show_help(command: str, line: CommandLine) -> None:
         *_setting_lines(settings, compose_settings(command, line.for_composing)),
         "",
         *(_QUICKSTART_RULE if SCHEMAS[command] is TrainCommand else ()),
-        "Paths are taken as typed; ${seed} and the like stand for a setting. -m tries values with commas between them,",
-        "one after the other; --cfg job shows the settings as YAML and ends.",
+        "Paths are taken as typed; ${seed} etc. are replaced by the setting. -m runs one job for each of the values",
+        "that commas separate; --cfg job prints the settings as YAML and exits.",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
 
@@ -69,7 +69,7 @@ def _setting_lines(settings: Mapping[str, Setting], composed: DictConfig) -> Ite
 
 
 def _value(composed: DictConfig, key: str) -> Any:
-    """Return the value of a setting; if it depends on one that is not given, its interpolation."""
+    """Return the value of a setting, or its interpolation if that depends on one that is not given."""
     try:
         return OmegaConf.select(composed, key, throw_on_missing=True)
     except OmegaConfBaseException:
@@ -89,7 +89,7 @@ def describe_setting(declared: Setting) -> str:
 
 
 def as_typed(value: Any) -> str:
-    """Write a value as one types it on the command line."""
+    """Format a value as it is typed on the command line."""
     if OmegaConf.is_list(value) or isinstance(value, list):
         return f"[{','.join(map(str, value))}]"
     if value is None or isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The jobs of a command, one or those of a sweep, as Hydra runs them."""
+"""The jobs of a command, a single one or those of a sweep, as Hydra runs them."""
 
 import importlib
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Jobs:
-    """Runs the jobs and keeps what Hydra would not give back.
+    """Runs the jobs and keeps the outcomes that Hydra would not return.
 
     Attributes:
         status: the exit status of the command, if no job fails.
@@ -41,7 +41,7 @@ class Jobs:
         self.crashes: list[Exception] = []
 
     def run(self, composed: Any) -> None:
-        """Run one job; a user's mistake is kept, since Hydra would add a line of its own, or end the sweep."""
+        """Run one job; a user's mistake is kept, since Hydra would add its own lines, or end the sweep."""
         self.num_started += 1
         try:
             status = self._run(composed)
@@ -51,7 +51,7 @@ class Jobs:
             if not self.is_sweep:
                 self.error = error
                 return
-            # not kept: its traceback would hold the model of the job, in the GPU's memory too, while the others run
+            # not kept: its traceback would keep the job's model in memory, the GPU's too, while the others run
             self.num_failed += 1
             message = explain(error, self.command, [])
             log.error("this job failed, the others continue: %s", message, exc_info=self.shows_tracebacks)
@@ -99,12 +99,12 @@ class _Announcement(logging.Handler):
 def _warn_of_threads(threads: int | None) -> None:
     num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if threads is not None and threads > num_cpus:
-        log.warning("threads=%d is more than the %d processors here: slower", threads, num_cpus)
+        log.warning("threads=%d is more than the %d processors here, which is slower", threads, num_cpus)
 
 
 @contextmanager
 def _full_memory_explained(command: str) -> Iterator[None]:
-    """Say what to do if the memory is full, which torch and the libraries below it say in many ways."""
+    """Explain what to do if memory is full, which torch and its libraries report in many ways."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

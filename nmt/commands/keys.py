@@ -1,4 +1,4 @@
-"""What can be set: the settings of each command, the groups of conf/, and the nearest to a mistyped key."""
+"""What can be set: the settings of each command, the groups of conf/, and suggestions for a mistyped key."""
 
 import difflib
 from typing import Any
@@ -14,21 +14,21 @@ SCHEMAS: dict[str, type] = {
 }
 PRESETS = ("experiment", "debug")  # groups of conf/ whose options set keys of several other groups, for training
 _MAX_SUGGESTIONS = 4
-_SIMILAR = 0.75  # difflib's ratio of two words or keys, one of them perhaps a typing error for the other
+_SIMILAR = 0.75  # difflib's ratio of two words or keys, one of which may be a typing error for the other
 
 
 def setting_types(command: str) -> dict[str, Any]:
-    """Map the key of every setting of a command, groups of settings included, to its type."""
+    """Map the key of every setting or group of settings of a command to its type."""
     return {key: declared.kind for key, declared in settings_of(SCHEMAS[command]).items()}
 
 
 def known_keys(command: str) -> list[str]:
-    """List all that can be set: settings, groups of settings, and presets."""
+    """List everything that can be set: settings, groups of settings, and presets."""
     return [*setting_types(command), *(PRESETS if SCHEMAS[command] is TrainCommand else ())]
 
 
 def unknown_key(command: str, key: str) -> str:
-    """Say that there is no such setting, and which one may have been meant."""
+    """Explain that there is no such setting, and which one may have been meant."""
     problem = f"there is no setting {key!r} for nmt {command}"
     if key.startswith("hydra"):
         return f"{problem} (--cfg hydra shows Hydra's own)"
@@ -38,7 +38,7 @@ def unknown_key(command: str, key: str) -> str:
 
 
 def nearest_keys(command: str, key: str) -> list[str]:
-    """Find the keys that a mistyped one may stand for: the best candidates only, and none if there are many."""
+    """Find the keys that may have been meant by a mistyped one: the best candidates, and none if there are many."""
     known = known_keys(command)
     key = key.partition("@")[0]
     parent, _, name = key.rpartition(".")
@@ -65,7 +65,7 @@ def _similar_names(name: str, keys: list[str]) -> list[str]:
 
 
 def _most_words_in_common(name: str, keys: list[str], *, siblings: list[str]) -> list[str]:
-    """Find the names with most words of a name, at least half: `save_every` and `checkpoint_every` share one."""
+    """Find the names that share most words with a name, at least half: `save_every` and `checkpoint_every`."""
     words = set(name.split("_"))
     in_common = {key: (len(words & set(_last_part(key).split("_"))), key in siblings) for key in keys}
     most = max(in_common.values())

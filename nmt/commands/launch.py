@@ -1,4 +1,4 @@
-"""A command line, handed to Hydra, which composes the settings and runs the jobs."""
+"""Runs a command line through Hydra, which composes the settings and runs the jobs."""
 
 import os
 import sys
@@ -56,7 +56,7 @@ def _hand_to_hydra(jobs: Jobs, line: CommandLine) -> None:
 
 @contextmanager
 def _exceptions_come_through() -> Iterator[None]:
-    """Let exceptions come through Hydra, which otherwise prints them on several lines and exits."""
+    """Let exceptions pass through Hydra, which otherwise prints them on several lines and exits."""
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:

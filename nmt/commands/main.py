@@ -1,7 +1,7 @@
 """The command line: `nmt COMMAND key=value …`.
 
-A mistake that a user can fix ends in one line on stderr and exit status 1; Ctrl-C ends with 130, SIGTERM with 143.
-Heavy modules are imported only by the commands that need them, and after the settings have been checked.
+A mistake that a user can fix gives one line on stderr and exit status 1; Ctrl-C gives 130, SIGTERM 143. Heavy modules
+are imported only by the commands that need them, and after the settings have been checked.
 """
 
 import os
@@ -22,7 +22,7 @@ usage: nmt COMMAND [KEY=VALUE ...]
 
   nmt prepare    aligned text -> subword models and a binarized corpus (nmt train does it if needed)
                    nmt prepare data=phrasebook
-  nmt train      trains; leaves a run directory with config, log, metrics and checkpoints
+  nmt train      trains; writes a run directory with config, log, metrics and checkpoints
                    nmt train                        experiment=quickstart: a small model, in minutes
                    nmt train data=multi30k_en_de model=lstm_2x512 seed=1 run_dir=runs/first
                    nmt train ... resume=true        continues an interrupted run
@@ -33,7 +33,7 @@ usage: nmt COMMAND [KEY=VALUE ...]
                    nmt evaluate hypothesis=out.de reference=test.de
 
   nmt COMMAND --help          its settings and their values
-  nmt COMMAND ... --cfg job   the settings that a command line comes to, without running it
+  nmt COMMAND ... --cfg job   the settings of a command line, without running it
 
 Errors are one line; HYDRA_FULL_ERROR=1 shows where they come from."""
 
@@ -89,7 +89,7 @@ def _terminate(signal_number: int, _frame: object) -> NoReturn:
 def _leave(signal_number: int) -> NoReturn:
     """Exit with the status that shells expect after a signal; a closed pipe needs no message."""
     if signal_number == signal.SIGPIPE:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush would complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python's last flush would complain
     else:
         print_error(f"nmt: stopped by {signal.Signals(signal_number).name}")  # if stderr still has a reader
     sys.exit(128 + signal_number)

@@ -1,4 +1,4 @@
-"""Errors of the operating system in one line that says what to do."""
+"""Explains errors of the operating system in one line that says what to do."""
 
 import errno
 
@@ -12,7 +12,7 @@ _ADVICE = {
     errno.EACCES: "change its permissions, or name another",
     errno.EPERM: "change its permissions, or name another",
     errno.ENAMETOOLONG: "give a shorter name",
-    errno.ELOOP: "its symbolic links lead in a circle, name another",
+    errno.ELOOP: "its symbolic links are circular, name another",
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "check the path",
     errno.EISDIR: "name a file in it",
@@ -23,7 +23,7 @@ _ADVICE = {
 
 
 def explain_os_error(error: OSError) -> str:
-    """Say which file could not be used, why, and what to do."""
+    """Return which file caused an error, why, and what to do."""
     name, reason = error.filename, error.strerror or str(error)
     if error.errno == errno.EBADF and name == "stdout":
         return STDOUT_IS_CLOSED

@@ -1,4 +1,4 @@
-"""Where results go: stdout, a device or pipe, or a file that exists only when it is complete."""
+"""The output of a command: stdout, a device or pipe, or a file that exists only when it is complete."""
 
 import bz2
 import gzip
@@ -19,21 +19,23 @@ log = logging.getLogger(__name__)
 
 
 def check_output(output: str | None, *, read: Sequence[Source], checkpoints: Sequence[str]) -> None:
-    """Refuse an output that cannot be written, or that would overwrite what is still needed.
+    """Refuse an output that cannot be written, or that would overwrite a file that is still needed.
 
     Args:
         output: None is stdout.
-        checkpoints: those that the command loads; the text of their runs is protected, too.
+        checkpoints: those that the command loads; the text files of their runs are protected, too.
 
     Raises:
-        ConfigError: saying why.
+        ConfigError: if it is refused; the message says why.
     """
     if output is None:
         check_stdout()
         if (descriptor := _descriptor(sys.stdout)) is not None:
             for source in read:
                 if same_file(source.file, descriptor):
-                    raise ConfigError(f"{source.label} is the file that stdout goes to: let stdout go to another file")
+                    raise ConfigError(
+                        f"{source.label} is the file that stdout goes to: redirect stdout to another file"
+                    )
         return
     if problem := why_unwritable(output) or why_protected(Path(output), read=read, checkpoints=checkpoints):
         raise ConfigError(f"output={output} {problem}")
@@ -52,7 +54,7 @@ def read_stdin() -> Source:
     """Return stdin as a source.
 
     Raises:
-        ConfigError: stdin is closed.
+        ConfigError: if stdin is closed.
     """
     if is_closed(sys.stdin):
         raise ConfigError("stdin is closed: name the text to read (input=FILE)")
@@ -62,12 +64,12 @@ def read_stdin() -> Source:
 
 @contextmanager
 def open_output(output: str | None) -> Iterator[BinaryIO]:
-    """Open stdout (None), a device or pipe, or a file that takes its name only when it is complete.
+    """Open stdout (None), a device or pipe, or a file that gets its name only when it is complete.
 
-    A name that ends in .gz, .bz2 or .xz chooses that compression; equal text gives equal bytes.
+    A name that ends in .gz, .bz2 or .xz selects that compression; equal text gives equal bytes.
 
     Raises:
-        OSError: it cannot be written; the error names it.
+        OSError: if it cannot be written; the error names it.
     """
     if output is None:
         with binary_stdout() as stream:
@@ -85,7 +87,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
             yield stream
         return
     for left in remove_abandoned(path):
-        log.info("%s, left by a command that was killed, is removed", left)
+        log.info("removed %s, left by a command that was killed", left)
     with atomic_write(path) as stream:
         yield stream
 

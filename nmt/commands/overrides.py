@@ -22,7 +22,7 @@ def without_plus(command: str, override: str) -> str:
 
 
 def problems_of_override(command: str, as_typed: str, override: str, *, in_sweep: bool) -> Iterator[str]:
-    """Yield what is wrong with an override, which was typed as `as_typed`, in words that Hydra does not have."""
+    """Yield what is wrong with an override, typed as `as_typed`, in better words than Hydra's."""
     shown = repr(shorten(as_typed))
     try:
         parsed: Override = OverridesParser.create().parse_override(override)
@@ -31,8 +31,7 @@ def problems_of_override(command: str, as_typed: str, override: str, *, in_sweep
         yield (
             f"{shown}: {str(error).splitlines()[0]}"
             if is_call
-            else f"{shown} cannot be read as KEY=VALUE: quote a value with special characters twice, "
-            "as in \"KEY='a (b)'\""
+            else f"{shown} is not a valid KEY=VALUE: quote a value with special characters twice, as in \"KEY='a (b)'\""
         )
         return
     key = parsed.get_key_element().lstrip("+~")

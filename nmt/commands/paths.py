@@ -1,4 +1,4 @@
-"""Paths as typed: quoted for Hydra's grammar, so that `=`, spaces, brackets and accents are part of a name."""
+"""Quotes paths for Hydra's grammar, so that `=`, spaces, brackets and accents can be part of a name."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -12,8 +12,8 @@ from nmt.schema import settings_of
 def quote_paths(command: str, overrides: Sequence[str], *, in_sweep: bool = False) -> list[str]:
     """Quote the values of settings that are paths.
 
-    Within a list, and between the values of a sweep, commas separate; quotes protect them. A leading `~/` is the home
-    directory. `${seed}` and the like stand for a setting if there is one of that name.
+    Commas separate the items of a list and the values of a sweep, unless quoted. A leading `~/` is the home directory.
+    `${seed}` and the like are replaced by the setting of that name, if there is one.
     """
     settings = settings_of(SCHEMAS[command])
     quoted = []
@@ -32,7 +32,7 @@ def quote_paths(command: str, overrides: Sequence[str], *, in_sweep: bool = Fals
 
 
 def quote_path(path: str, *, keys: Collection[str] = ()) -> str:
-    """Quote one path; `${KEY}` is the value of a setting for these keys alone."""
+    """Quote one path; `${KEY}` is the value of a setting only for these keys."""
     if len(path) >= 2 and path[0] == path[-1] and path[0] in "'\"":
         path = path[1:-1]
     if path.startswith("~/"):

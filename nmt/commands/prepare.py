@@ -1,4 +1,4 @@
-"""`nmt prepare`: aligned text -> subword models + binarized corpus."""
+"""`nmt prepare`: from aligned text to subword models and a binarized corpus."""
 
 from nmt.config import TrainCommand
 from nmt.corpus.prepare import prepare

@@ -1,4 +1,4 @@
-"""The directory of a training run: one job at a time, a log, and no traces of a start that failed."""
+"""The directory of a training run: one job at a time, a log, and no leftovers of a failed start."""
 
 import logging
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ WRITTEN = ("config.yaml", "train.log", "metrics.jsonl", "tensorboard", ".lock") 
 
 @dataclass
 class RunDirectory:
-    """A run directory that this process alone uses.
+    """A run directory that only this process uses.
 
     Attributes:
-        num_updates: updates that the run has taken; without any, a failure leaves no directory that it has made.
+        num_updates: updates so far; if there are none, a failure removes the directory that was created.
     """
 
     path: Path
@@ -32,13 +32,13 @@ def claim_run_dir(path: Path) -> Iterator[RunDirectory]:
     """Keep a second job from training in the same directory at the same time.
 
     Raises:
-        CheckpointError: another job trains there, or the directory cannot be written.
+        CheckpointError: if another job is training there, or the directory cannot be written.
     """
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     directory = RunDirectory(path)
     try:
         with _lock(path):
-            # asked under the lock: another job may have trained there while this one waited for it
+            # checked under the lock: another job may have trained there while this one waited for it
             is_new = bool(missing) and not any((path / name).exists() for name in WRITTEN if name != ".lock")
             for name in ("config.yaml", "metrics.jsonl"):
                 remove_temporaries(path, name)
@@ -63,7 +63,7 @@ def _lock(path: Path) -> Iterator[None]:
         path.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
-        raise CheckpointError(f"another job trains in {path} right now: name another run_dir") from error
+        raise CheckpointError(f"another job is training in {path}: name another run_dir") from error
     except OSError as error:
         raise CheckpointError(
             f"{path} must be writable, but is not ({error.strerror}): name another run_dir"
@@ -81,7 +81,7 @@ def _remove_written(path: Path) -> None:
 
 @contextmanager
 def log_file(path: Path) -> Iterator[None]:
-    """Write the log to a file as well; a full disk costs lines of it and nothing else."""
+    """Write the log to a file as well; a full disk loses lines of it and nothing else."""
     handler = _RecordFileHandler(path)
     handler.setFormatter(LineFormatter("%(asctime)s %(message)s"))
     logging.getLogger().addHandler(handler)

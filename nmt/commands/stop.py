@@ -1,4 +1,4 @@
-"""Signals: the one that ends a command, and the first one that ends a training run with a checkpoint."""
+"""Signals that end a command; the first one ends a training run with a checkpoint."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGUSR1)  # nohup lets its command ignor
 
 
 class Stopped(BaseException):
-    """The command ends because of a signal. Not an `Exception`, so that it ends a sweep, too."""
+    """A signal ends the command. Not an `Exception`, so that it also ends a sweep."""
 
     def __init__(self, signal_number: int) -> None:
         self.signal_number = signal_number
@@ -47,7 +47,7 @@ class StopFlag:
 
 @contextmanager
 def graceful_stop() -> Iterator[StopFlag]:
-    """Let the signals set a flag while the block runs."""
+    """Make the signals set a flag during the block."""
     flag = StopFlag()
     try:
         yield flag

@@ -1,7 +1,7 @@
-"""Standard streams as a command may find them: closed, full, or of another encoding.
+"""Standard streams, which may be closed, full, or of another encoding.
 
-Results on stdout are UTF-8 whatever the locale. stderr shows what its encoding lacks as backslash escapes, as Python
-does by default.
+Results on stdout are UTF-8 in any locale. stderr shows characters that its encoding lacks as backslash escapes, as
+Python does by default.
 """
 
 import fcntl
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def open_standard_streams() -> None:
-    """Open closed standard streams, so that no file opened later gets the descriptor of one.
+    """Reopen closed standard streams, so that no file opened later gets one of their descriptors.
 
-    Reading a closed stdin and writing to a closed stdout fail as on a closed file; output to a closed stderr is lost.
+    Reading from a closed stdin and writing to a closed stdout fail as usual; output to a closed stderr is lost.
     """
     for descriptor, unusable in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
@@ -48,7 +48,7 @@ def open_standard_streams() -> None:
 
 
 def is_closed(stream: Any) -> bool:
-    """Tell whether a standard stream was closed at the start; `open_standard_streams` has made it unusable."""
+    """Return whether a standard stream was closed at the start; `open_standard_streams` has made it unusable."""
     try:
         access = fcntl.fcntl(stream.fileno(), fcntl.F_GETFL) & os.O_ACCMODE
     except (AttributeError, OSError):  # no descriptor, as in a notebook
@@ -58,11 +58,11 @@ def is_closed(stream: Any) -> bool:
 
 @contextmanager
 def binary_stdout() -> Iterator[BinaryIO]:
-    """Yield stdout for bytes, whatever encoding the terminal has, and flush it, so that a full disk is noticed here.
+    """Yield stdout for bytes, in any encoding of the terminal, and flush it, so that a full disk is noticed here.
 
     Raises:
-        ConfigError: stdout is closed.
-        OSError: it cannot be written.
+        ConfigError: if stdout is closed.
+        OSError: if it cannot be written.
     """
     check_stdout()
     sys.stdout.flush()
@@ -85,14 +85,14 @@ def check_stdout() -> None:
     """Refuse a closed stdout.
 
     Raises:
-        ConfigError: it is closed.
+        ConfigError: if it is closed.
     """
     if is_closed(sys.stdout):
         raise ConfigError(STDOUT_IS_CLOSED)
 
 
 class _Stdout(io.FileIO):
-    """Lets errors name stdout."""
+    """Makes errors name stdout."""
 
     def write(self, content: "ReadableBuffer", /) -> int:
         with naming(Path("stdout")):
@@ -100,14 +100,14 @@ class _Stdout(io.FileIO):
 
 
 def fail(message: str) -> NoReturn:
-    """Say what is wrong, in one line, and exit with status 1."""
+    """Print what is wrong in one line, and exit with status 1."""
     print_error(f"nmt: {message}")
     _flush(sys.stdout)
     sys.exit(1)
 
 
 def shows_tracebacks() -> bool:
-    """Tell whether the user wants to see where errors come from, as Hydra's users do."""
+    """Return whether the user wants tracebacks: by HYDRA_FULL_ERROR, as usual with Hydra."""
     return os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
 
 
@@ -119,7 +119,7 @@ def print_error(message: str) -> None:
 
 
 def _flush(stream: Any) -> None:
-    """Flush a stream; if that fails, what it still holds is discarded: Python would complain at exit."""
+    """Flush a stream; if that fails, discard what it still holds, since Python would complain at exit."""
     try:
         stream.flush()
     except OSError:

@@ -29,7 +29,7 @@ def check_sweep(command: str, overrides: Sequence[str]) -> None:
     """Compose every job of a sweep, and refuse one whose jobs would share a run directory or an output.
 
     Raises:
-        ConfigError: naming the directory or file.
+        ConfigError: if they would; it names the directory or file.
     """
     with hydra_initialized():
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())  # glob() needs the loader
@@ -47,7 +47,7 @@ def check_sweep(command: str, overrides: Sequence[str]) -> None:
 
 @contextmanager
 def sweep_folder(line: CommandLine) -> Iterator[list[str]]:
-    """Give Hydra a folder for its own notes on a sweep, removed when the sweep ends, unless the user names one.
+    """Give Hydra a folder for its files about a sweep, removed when the sweep ends, unless the user names one.
 
     Yields:
         overrides to add.
@@ -60,7 +60,7 @@ def sweep_folder(line: CommandLine) -> Iterator[list[str]]:
 
 
 def _choices(override: Override) -> list[str]:
-    """List the overrides of single jobs that an override stands for."""
+    """List the overrides of single jobs that an override of a sweep expands to."""
     values = override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
     return [f"{override.get_key_element()}={value}" for value in values]
 
@@ -70,18 +70,18 @@ def _check_run_dirs(run_dirs: Sequence[str]) -> None:
     if count > 1:
         raise ConfigError(
             f"{count} jobs of this sweep would share the run directory {run_dir}: "
-            "give each its own, as in 'run_dir=runs/${model.name}-lr${optimizer.lr}-seed${seed}'"
+            "make it different for each, as in 'run_dir=runs/${model.name}-lr${optimizer.lr}-seed${seed}'"
         )
 
 
 def _check_outputs(command: str, jobs: Sequence[Any]) -> None:
-    """Refuse jobs that write one file, or one that another reads, or that both read stdin."""
+    """Refuse jobs that write the same file or one that another reads, and several jobs that read stdin."""
     outputs = Counter(os.path.realpath(job.output) for job in jobs if job.output and not is_stream(Path(job.output)))
     for output, count in outputs.items():
         if count > 1:
             raise ConfigError(
                 f"{count} jobs of this sweep would write {output}: "
-                "give each its own, as in 'output=out.beam${search.beam_size}'"
+                "make it different for each, as in 'output=out.beam${search.beam_size}'"
             )
     for job, setting in itertools.product(jobs, _READ_BY[command]):
         for name in [job[setting]] if isinstance(job[setting], str) else job[setting] or ():

@@ -1,4 +1,4 @@
-"""`nmt train`: trains a model; leaves a run directory."""
+"""`nmt train`: trains a model and writes a run directory."""
 
 import logging
 import os
@@ -43,7 +43,7 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
 
 
 def _check(settings: TrainCommand) -> None:
-    """Report everything that is wrong with the settings, in one line."""
+    """Report everything that is wrong with the settings in one line."""
     training = settings.training
     problems = data_problems(settings.data, settings.subword)
     if not is_file_name(settings.model.name):  # run_dir is named after it
@@ -65,7 +65,7 @@ def _check(settings: TrainCommand) -> None:
 
 
 def _typed_settings() -> set[str]:
-    """Return the keys of the command line."""
+    """Return the keys given on the command line."""
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     return {override.lstrip("+~").partition("=")[0] for override in overrides}
 
@@ -90,7 +90,7 @@ def _train(resumed: ResumedSettings, directory: RunDirectory, last: Path | None)
         trainer = build_trainer(settings, corpus, files, dev_bleu=dev_bleu, last=last)
         trainer.stop_requested = stop_requested.is_set
         for change in changes:
-            log.info("resuming with another setting: %s", change)
+            log.info("resuming with a changed setting: %s", change)
         with atomic_write(files.run_dir / "config.yaml") as stream:  # from here on the directory is a run
             stream.write(config_yaml.encode())
         try:

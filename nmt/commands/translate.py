@@ -1,4 +1,4 @@
-"""`nmt translate`: file or stdin -> file or stdout, line for line."""
+"""`nmt translate`: from a file or stdin to a file or stdout, line by line."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
-    """Translate the input and log how fast; returns the exit status."""
+    """Translate the input and log the speed; returns the exit status."""
     read = [read_stdin()] if settings.input is None else read_files(input=settings.input)
     check_output(settings.output, read=read, checkpoints=settings.checkpoints)
     translator = Translator.load(
@@ -44,7 +44,7 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
                 stream.flush()
     seconds = time.perf_counter() - begin
     log.info(
-        "%s line%s translated in %.1f s, %.0f a second, in %s",
+        "%s line%s translated in %.1f s, %.0f per second, in %s",
         f"{number:,}",
         "" if number == 1 else "s",
         seconds,
@@ -55,7 +55,7 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
 
 
 def computed_in(settings: TranslateCommand) -> str:
-    """Say what `auto` has resolved to: precision, device and, on a CPU, threads."""
+    """Describe what `auto` has resolved to: precision, device and, on a CPU, threads."""
     device = resolve_device(settings.device)
     precision = resolve_search_precision(settings.search.precision, device, settings.implementation)
     threads = torch.get_num_threads()
@@ -64,19 +64,19 @@ def computed_in(settings: TranslateCommand) -> str:
 
 
 def progress_bar(total: int | None) -> Any:
-    """Make a bar that counts lines on a terminal, and shows nothing elsewhere."""
+    """Make a progress bar that counts lines on a terminal, and shows nothing elsewhere."""
     return tqdm(desc="translating", total=total, unit=" lines", disable=None)
 
 
 def _count_lines(path: Path) -> int | None:
-    """Count lines for the bar, if there is one; a pipe can be read only once."""
+    """Count lines for the progress bar, if it is shown; a pipe can be read only once."""
     return sum(1 for _ in read_lines(path)) if sys.stderr.isatty() and path.is_file() else None
 
 
 def _format(translation: Translation, output_format: OutputFormat, *, n_best: int) -> str:
-    """Write a translation as text, always `n_best` lines, or as one line of JSON with scores.
+    """Format a translation as text, always `n_best` lines, or as one line of JSON with scores.
 
-    Lines of text end as their source does; lines of JSON always end in "\\n".
+    Lines of text end like their source; lines of JSON always end in "\\n".
     """
     source = translation.source.removesuffix("\r")
     if output_format == OutputFormat.text:

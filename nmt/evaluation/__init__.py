@@ -1,1 +1,1 @@
-"""Translations to a verdict."""
+"""From translations to scores."""

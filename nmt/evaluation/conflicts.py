@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def check_conflicts(settings: EvaluateCommand) -> None:
-    """Check all settings that types and ranges do not cover.
+    """Check everything about the settings that types and ranges do not cover.
 
     Raises:
-        ConfigError: it lists all problems.
+        ConfigError: if there are problems; it lists all of them.
     """
     problems = list(_conflicts(settings))
     for check in (

@@ -1,6 +1,6 @@
 """BLEU on the development set, for validation while a model trains.
 
-It is here, below search, since `nmt.training` knows neither search nor metrics: a trainer gets it as a function.
+It is here, below search, since `nmt.training` uses neither search nor metrics: a trainer receives it as a function.
 """
 
 import itertools
@@ -12,7 +12,7 @@ from nmt.config import TrainCommand
 from nmt.corpus.prepare import split_files
 from nmt.device import resolve_device, resolve_search_precision
 from nmt.evaluation.metrics import MetricOptions, bleu_signature, corpus_bleu
-from nmt.evaluation.plain_text import warn_of_odd_text
+from nmt.evaluation.plain_text import warn_of_unsuitable_text
 from nmt.evaluation.tokenizer import AUTO, is_tokenizer, resolve_tokenizer
 from nmt.model.seq2seq import Seq2Seq
 from nmt.plain import flatten
@@ -26,24 +26,24 @@ log = logging.getLogger(__name__)
 
 
 def resolve_dev_tokenizer(settings: TrainCommand, last: Path | None) -> str:
-    """Resolve `training.bleu_tokenize=auto`: by the target language, or as the run began if it resumes.
+    """Resolve `training.bleu_tokenize=auto`: by the target language, or as before if the run resumes.
 
     Args:
         last: the checkpoint that the run resumes from.
 
     Raises:
-        ConfigError: there is no such tokenizer, or it does not work here.
+        ConfigError: if there is no such tokenizer, or it does not work here.
     """
     name = settings.training.bleu_tokenize
     if name == AUTO and last is not None:
         name = flatten(read_config(last)).get("training.bleu_tokenize", AUTO)
     if settings.training.bleu_every is None and (name == AUTO or is_tokenizer(name)):
-        return name  # it is not used, so that it need not be installed
+        return name  # not used, and so need not be installed
     return resolve_tokenizer(name, lang=settings.data.tgt_lang, setting="training.bleu_tokenize").value
 
 
 def build_dev_bleu(settings: TrainCommand, files: RunFiles) -> Callable[[Seq2Seq], float] | None:
-    """Make the function that translates the development set and returns BLEU; None if the settings want none."""
+    """Make the function that translates the development set and returns BLEU; None if BLEU is not measured."""
     if settings.training.bleu_every is None:
         return None
     dev = read_pairs(split_files(settings.data, settings.data.dev))
@@ -52,7 +52,7 @@ def build_dev_bleu(settings: TrainCommand, files: RunFiles) -> Callable[[Seq2Seq
     setting = "training.bleu_tokenize"
     tokenizer = resolve_tokenizer(settings.training.bleu_tokenize, lang=settings.data.tgt_lang, setting=setting)
     options = MetricOptions(bleu_tokenize=tokenizer, lowercase=False)
-    warn_of_odd_text(references, name="the development set", tokenizer=tokenizer, setting=setting)
+    warn_of_unsuitable_text(references, name="the development set", tokenizer=tokenizer, setting=setting)
     log.info("BLEU of %d development sentences: %s", len(pairs), bleu_signature([references], options=options))
     device = resolve_device(settings.device)
     precision = resolve_search_precision(settings.search.precision, device, settings.implementation)

@@ -1,4 +1,4 @@
-"""Groups of sentences, by label and by length, and BLEU for each."""
+"""Groups of sentences by label and by length, and BLEU for each."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def score_groups(
 ) -> list[GroupScore]:
     """Return corpus BLEU over the sentences of each group; `groups[i]` names the groups of sentence i, if any.
 
-    Groups named by `order` come first, in its order, and are left out if they are empty. The others follow in the order
-    of their first sentences, and alphabetically within a sentence.
+    Groups in `order` come first, in its order, and are left out if they are empty. The others follow in the order of
+    their first sentences, and alphabetically within a sentence.
 
     Raises:
-        DataError: counts differ, or there is nothing to score.
-        ConfigError: an option is invalid.
+        DataError: if counts differ, or there is nothing to score.
+        ConfigError: if an option is invalid.
     """
     check_tokenizer(options.bleu_tokenize)
     check_aligned({"the hypotheses": hypotheses, "the groups": groups}, references)
@@ -89,10 +89,10 @@ def read_groups(name: str, *, reference: str, num_sentences: int) -> list[list[s
     """Read the labels of each sentence: a line of labels separated by commas.
 
     Args:
-        reference: the file with which the number of lines is compared, for messages.
+        reference: the file with `num_sentences` lines, for messages.
 
     Raises:
-        DataError: the file cannot be read, or the numbers differ.
+        DataError: if the file cannot be read, or the numbers of lines differ.
     """
     groups = [[label for part in line.split(",") if (label := part.strip())] for line in read_lines(Path(name))]
     check_num_lines(name, len(groups), reference=reference, expected=num_sentences)

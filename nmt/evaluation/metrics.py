@@ -1,7 +1,7 @@
 """Scores of translations against references: BLEU, chrF and TER, with signatures and intervals.
 
 All of them are computed by sacreBLEU (Post 2018, "A Call for Clarity in Reporting BLEU Scores"). A score comes with the
-signature that lets others repeat it. `references[r][i]` is the r-th reference of sentence i, as in sacreBLEU. If a
+signature that lets others reproduce it. `references[r][i]` is the r-th reference of sentence i, as in sacreBLEU. If a
 sentence has several references, blank ones count as missing: they would reward empty translations. The order of the
 references changes no score.
 """
@@ -30,7 +30,7 @@ _BYTES_A_SAMPLED_SENTENCE = 8 + 4 * 24  # sacreBLEU keeps all samples: an index,
 
 @dataclass(frozen=True)
 class MetricOptions:
-    """What changes a score and is therefore part of its signature.
+    """Options that change a score and are therefore part of its signature.
 
     `lowercase` makes BLEU and chrF case-insensitive; TER always is, as in sacreBLEU.
     """
@@ -55,10 +55,10 @@ class Score:
 
 
 def check_metrics(metrics: Sequence[str], options: MetricOptions, *, bootstrap_samples: int) -> list[Metric]:
-    """Check settings, and return the metrics that they name.
+    """Check settings and return the metrics that they name.
 
     Raises:
-        ConfigError: it lists all problems.
+        ConfigError: if there are problems; it lists all of them.
     """
     problems = []
     if not metrics or len(set(metrics)) < len(metrics) or not set(metrics) <= set(Metric):
@@ -79,18 +79,18 @@ def check_metrics(metrics: Sequence[str], options: MetricOptions, *, bootstrap_s
 def corpus_bleu(
     hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, options: MetricOptions = SACREBLEU_DEFAULTS
 ) -> float:
-    """Return BLEU alone, from 0 to 100: what validation follows.
+    """Return BLEU, from 0 to 100, without anything else; for validation.
 
     Raises:
-        DataError: counts differ, or there is nothing to score.
-        ConfigError: an option is invalid.
+        DataError: if counts differ, or there is nothing to score.
+        ConfigError: if an option is invalid.
     """
     score = score_corpus(hypotheses, references, metrics=[Metric.bleu], bootstrap_samples=0, options=options)
     return score[0].value
 
 
 def bleu_signature(references: Sequence[Sequence[str]], *, options: MetricOptions = SACREBLEU_DEFAULTS) -> str:
-    """Return the signature of what `corpus_bleu` measures against these references."""
+    """Return the signature of `corpus_bleu` against these references."""
     signature: str = build_metric(Metric.bleu, without_missing(references), options).get_signature().format()
     return signature
 
@@ -113,8 +113,8 @@ def score_corpus(
         hypotheses_name: for messages, such as the name of a file; `reference_names` likewise.
 
     Raises:
-        DataError: counts differ, or there is nothing to score.
-        ConfigError: `metrics`, `bootstrap_samples` or an option is invalid.
+        DataError: if counts differ, or there is nothing to score.
+        ConfigError: if `metrics`, `bootstrap_samples` or an option is invalid.
     """
     references = _by_reference(references)
     names = check_metrics(metrics, options, bootstrap_samples=bootstrap_samples)
@@ -126,7 +126,7 @@ def score_corpus(
         for name in names:
             metric = build_metric(name, present, options)
             score = metric.corpus_score(hypotheses, None, n_bootstrap=bootstrap_samples)
-            # float: some metrics return numpy's numbers, which JSON does not take
+            # float: some metrics return numpy's numbers, which json refuses
             interval = None
             if bootstrap_samples:
                 interval = (float(score._mean - score._ci), float(score._mean + score._ci))
@@ -175,7 +175,7 @@ def check_aligned(
     """Compare the numbers of lines: sacreBLEU would silently truncate to the shortest.
 
     Raises:
-        DataError: they differ, or there is nothing to score.
+        DataError: if they differ, or there is nothing to score.
     """
     if not references:
         raise DataError("there is no reference to score against: give at least one")
@@ -191,11 +191,11 @@ def check_num_lines(name: str, number: int, *, reference: str, expected: int) ->
     """Compare the number of lines of one text with that of another.
 
     Raises:
-        DataError: they differ.
+        DataError: if they differ.
     """
     if number != expected:
         raise DataError(
-            f"{name} must hold one line for each line of {reference}, but there are {number} against {expected}"
+            f"{name} must have one line for each line of {reference}, but has {number} instead of {expected}"
         )
 
 
@@ -205,10 +205,10 @@ def _by_reference(references: Sequence[Sequence[str]]) -> Sequence[Sequence[str]
 
 
 def check_memory(samples: int, num_sentences: int) -> None:
-    """Refuse more samples than fit into memory: the system might kill the process without a message.
+    """Refuse more samples than fit into memory, for which the system might kill the process without a message.
 
     Raises:
-        ConfigError: they do not fit.
+        ConfigError: if they do not fit.
     """
     needed = samples * num_sentences * _BYTES_A_SAMPLED_SENTENCE
     if needed > _total_memory():
@@ -223,11 +223,11 @@ def _total_memory() -> int:
 
 
 def without_missing(references: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
-    """Replace blank lines by None, which sacreBLEU takes for a missing reference, if another reference is not blank."""
+    """Replace blank lines by None, sacreBLEU's missing reference, if another reference is not blank."""
     if len(references) == 1:
         return references
     rows = []
     for row in zip(*references, strict=True):
         present = tuple(reference if reference.strip() else None for reference in row)
-        rows.append(present if any(present) else row)  # blank in all: so must be the translation
+        rows.append(present if any(present) else row)  # blank in all: the translation must be blank, too
     return cast("Sequence[Sequence[str]]", list(zip(*rows, strict=True)))

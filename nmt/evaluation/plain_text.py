@@ -1,4 +1,4 @@
-"""Checks of the text that metrics read: markup is refused; odd text and blank lines are named in warnings."""
+"""Checks of the text that metrics read: markup is refused; unsuitable text and blank lines cause warnings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # The first line of XML and of the files of WMT and IWSLT, and the lines that hold their sentences.
 _HEADER = re.compile(r"\s*<(\?xml|!doctype|mteval|srcset|tstset|refset|dataset|doc|seg)\b", re.IGNORECASE)
 _SEGMENT = re.compile(r"\s*<seg\b", re.IGNORECASE)
-# What Moses' tokenizer makes of ' " & < > | [ ] and of a hyphen, and a period with a space before it.
+# How Moses' tokenizer writes ' " & < > | [ ] and a hyphen; and a period with a space before it.
 _TOKENIZED = re.compile(r"&(?:apos|quot|amp|lt|gt|#124|#91|#93);|@-@| \.$")
 _MANY_LINES = 100  # as in sacreBLEU's own warning, which names no file and takes three lines
 _MANY_OF_FEW = 0.1  # of the lines of a short file
@@ -31,7 +31,7 @@ def refuse_markup(lines: Sequence[str], *, name: str) -> None:
     """Refuse SGML and XML, whose tags would be scored as words.
 
     Raises:
-        DataError: it names a way to extract the text.
+        DataError: if it is markup; the message names a way to extract the text.
     """
     filled = [line for line in lines if line.strip()]
     segments = sum(_SEGMENT.match(line) is not None for line in filled)
@@ -43,8 +43,8 @@ def refuse_markup(lines: Sequence[str], *, name: str) -> None:
         )
 
 
-def warn_of_odd_text(lines: Sequence[str], *, name: str, tokenizer: BleuTokenizer, setting: str) -> None:
-    """Warn of text for which BLEU with this tokenizer means little; `setting` is the setting that names the tokenizer.
+def warn_of_unsuitable_text(lines: Sequence[str], *, name: str, tokenizer: BleuTokenizer, setting: str) -> None:
+    """Warn of text for which BLEU with this tokenizer means little; `setting` is the setting of the tokenizer.
 
     Scores of tokenized text are not comparable with others. Text without spaces is a single word for some tokenizers.
     """
@@ -82,9 +82,9 @@ def warn_of_blank_references(references: Mapping[str, Sequence[str]]) -> None:
     for name, rows in blank.items():
         if missing := len(rows - in_all):
             meaning = "missing references" if missing > 1 else "a missing reference"
-            log.warning("%s: %s, taken as %s", name, _blank_lines(missing), meaning)
+            log.warning("%s: %s, treated as %s", name, _blank_lines(missing), meaning)
     if in_all:
-        log.warning("%s: %s, matched by blank lines alone", ", ".join(references), _blank_lines(len(in_all)))
+        log.warning("%s: %s, matched only by blank lines", ", ".join(references), _blank_lines(len(in_all)))
 
 
 def warn_of_blank_translations(systems: Mapping[str, Sequence[str]]) -> None:

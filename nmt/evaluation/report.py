@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SystemReport:
-    """The scores of one system; `by_group` and `by_length` are empty if they are not wanted."""
+    """The scores of one system; `by_group` and `by_length` are empty if not requested."""
 
     name: str
     num_sentences: int
@@ -30,7 +30,7 @@ class SystemReport:
 
 @dataclass(frozen=True)
 class Report:
-    """The result of an evaluation, and, field by field, the schema of `json=true`."""
+    """The result of an evaluation; its fields are the schema of `json=true`."""
 
     references: list[str]
     systems: list[SystemReport]
@@ -46,14 +46,14 @@ def build_report(
     groups: Sequence[list[str]],
     lengths: Sequence[list[str]],
 ) -> Report:
-    """Score systems by name, and compare them as the settings want it.
+    """Score systems by name, and compare them as the settings request.
 
     Args:
         groups: the labels of each sentence; empty: no scores by group. `lengths` likewise.
 
     Raises:
-        DataError: numbers of lines differ, or there is nothing to score.
-        ConfigError: a setting is invalid.
+        DataError: if numbers of lines differ, or there is nothing to score.
+        ConfigError: if a setting is invalid.
     """
     reports = []
     for name, hypotheses in systems.items():
@@ -76,12 +76,12 @@ def build_report(
 
 
 def as_json(report: Report) -> str:
-    """Write one object of JSON."""
+    """Format as a JSON object."""
     return json.dumps(asdict(report), ensure_ascii=False, indent=2) + "\n"
 
 
 def as_text(report: Report) -> str:
-    """Write lines for people."""
+    """Format as lines for people."""
     lines = []
     for system in report.systems:
         lines.append(system.name)
@@ -97,7 +97,7 @@ def as_text(report: Report) -> str:
 
 
 def printable(name: str) -> str:
-    """Return the name of a file as text, whatever its bytes and the locale."""
+    """Return the name of a file as text, for any bytes and locale."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 

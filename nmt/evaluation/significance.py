@@ -29,7 +29,7 @@ RANDOMIZATION_INTERVAL_SAMPLES = 1000  # sacreBLEU's default for bootstrap sampl
 
 @dataclass(frozen=True)
 class PairedResult:
-    """The score of one system, and how likely chance alone makes its difference from the baseline this large."""
+    """The score of one system, and the probability that its difference from the baseline is due to chance."""
 
     system: str
     metric: Metric
@@ -58,8 +58,8 @@ def compare_systems(
     an empty list. The same input gives the same results.
 
     Raises:
-        DataError: counts differ, there is nothing to score, or fewer than two systems.
-        ConfigError: `metrics`, `samples` or an option is invalid.
+        DataError: if counts differ, or there is nothing to score, or fewer than two systems.
+        ConfigError: if `metrics`, `samples` or an option is invalid.
     """
     if test == PairedTest.none:
         return []
@@ -92,7 +92,7 @@ def _run_test(
         found: tuple[dict[str, Any], dict[str, Any]] = significance.PairedTest(
             list(systems.items()),
             metrics,
-            None,  # the metrics hold the references, which are thus processed once for all systems
+            None,  # the metrics hold the references, processed once for all systems
             test_type="bs" if test == PairedTest.bootstrap else "ar",
             n_samples=samples,
             n_ar_confidence=RANDOMIZATION_INTERVAL_SAMPLES if test == PairedTest.randomization else -1,
@@ -107,8 +107,8 @@ def _paired_result(
     assert result.mean is not None
     assert result.ci is not None
     mean, half_width = float(result.mean), float(result.ci)
-    # For a system with the same output as the baseline sacreBLEU returns the smallest p-value there is: it counts the
-    # samples whose difference is greater than the real one, and none of them is greater than 0.
+    # For a system with the same output as the baseline, sacreBLEU returns the smallest possible p-value: it counts the
+    # samples whose difference is greater than the real one, 0, and there are none.
     p_value = None if result.p_value is None else 1.0 if is_twin else float(result.p_value)
     interval = (mean - half_width, mean + half_width)
     return PairedResult(system, metric, label, float(result.score), mean, interval, p_value, signature)

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def read_text(name: str) -> list[str]:
-    """Read a file of plain text, a sentence a line.
+    """Read a file of plain text, one sentence per line.
 
     Raises:
-        DataError: it cannot be read, or holds markup.
+        DataError: if it cannot be read, or is markup.
     """
     lines = list(read_lines(Path(name)))
     refuse_markup(lines, name=name)
@@ -26,10 +26,10 @@ def read_text(name: str) -> list[str]:
 
 
 def read_sources(name: str, *, references: Sequence[Sequence[str]], reference_names: Sequence[str]) -> list[str]:
-    """Read the sentences to translate, and compare their number with the references before the translation starts.
+    """Read the sentences to translate, and compare their number with the references before translation starts.
 
     Raises:
-        DataError: the file cannot be read, or the numbers differ.
+        DataError: if the file cannot be read, or the numbers differ.
     """
     sources = read_text(name)
     for reference_name, reference in zip(reference_names, references, strict=True):
@@ -41,18 +41,18 @@ def read_sources(name: str, *, references: Sequence[Sequence[str]], reference_na
 
 
 def find_test_set(checkpoints: Sequence[str]) -> tuple[str, str]:
-    """Return the source and reference file of `data.test` of the run that wrote the checkpoints.
+    """Return the source and the reference file of `data.test` of the run that wrote the checkpoints.
 
     Raises:
-        ConfigError: the run has no test set of one file a side, or the runs have different ones.
-        CheckpointError: a checkpoint cannot be read.
+        ConfigError: if the run has no test set with one file per side, or the runs have different ones.
+        CheckpointError: if a checkpoint cannot be read.
     """
     from nmt.training.checkpoint import read_config, read_info
     from nmt.training.checkpoint_links import read_checkpoint
 
     test_sets = set()
     for path in map(Path, checkpoints):
-        read_checkpoint(path, read_info)  # explains what is no checkpoint
+        read_checkpoint(path, read_info)  # explains if it is not a checkpoint
         data = read_checkpoint(path, read_config).get("data") or {}
         sides = [(data.get("test") or {}).get(side) or [] for side in ("src", "tgt")]
         if [len(files) for files in sides] != [1, 1]:
@@ -70,7 +70,7 @@ def find_tgt_lang(checkpoints: Sequence[str]) -> str | None:
     """Return the target language of the run that wrote the first checkpoint, or None without checkpoints.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read.
+        CheckpointError: if the checkpoint cannot be read.
     """
     if not checkpoints:
         return None
@@ -78,6 +78,6 @@ def find_tgt_lang(checkpoints: Sequence[str]) -> str | None:
     from nmt.training.checkpoint_links import read_checkpoint
 
     path = Path(checkpoints[0])
-    read_checkpoint(path, read_info)  # explains what is no checkpoint
+    read_checkpoint(path, read_info)  # explains if it is not a checkpoint
     lang = (read_checkpoint(path, read_config).get("data") or {}).get("tgt_lang")
     return lang if isinstance(lang, str) else None

@@ -1,4 +1,4 @@
-"""BLEU's tokenizer: which of sacreBLEU's tokenizers suits a language, and which of them work here.
+"""BLEU's tokenizer: which of sacreBLEU's tokenizers suit a language, and which of them work here.
 
 BLEU counts matching sequences of words. In `13a`, sacreBLEU's default, spaces separate words: a Chinese, Japanese or
 Thai sentence is a single word, and even a perfect translation scores 0. `auto` chooses by the target language. Nothing
@@ -44,10 +44,10 @@ def is_tokenizer(name: str) -> bool:
 
 
 def resolve_tokenizer(name: str, *, lang: str | None, setting: str = "bleu_tokenize") -> BleuTokenizer:
-    """Return the tokenizer of that name; for `auto` the best one for `lang` that works here, 13a if `lang` is None.
+    """Return the tokenizer with this name; for `auto` the best one for `lang` that works here, 13a if `lang` is None.
 
     Raises:
-        ConfigError: there is no such tokenizer, or it does not work here; it names `setting`.
+        ConfigError: if there is no such tokenizer, or it does not work here; it names `setting`.
     """
     if name == AUTO:
         return next(tokenizer for tokenizer in _candidates(lang) if _problem(tokenizer) is None)
@@ -62,14 +62,14 @@ def check_tokenizer(tokenizer: BleuTokenizer, *, setting: str = "bleu_tokenize")
     """Refuse a tokenizer that does not work here.
 
     Raises:
-        ConfigError: it says what to install, and names `setting`.
+        ConfigError: if it does not work; the message says what to install, and names `setting`.
     """
     if problem := _problem(tokenizer):
         raise ConfigError(f"{setting}={tokenizer} {problem}; or take char, which needs nothing")
 
 
 def _problem(tokenizer: BleuTokenizer) -> str | None:
-    """Say why a tokenizer does not work here; None if it does."""
+    """Return why a tokenizer does not work here; None if it does."""
     if any(find_spec(package) is None for package in _PACKAGES.get(tokenizer, ())):
         return f"needs a package that is not installed: pip install 'sacrebleu[{tokenizer[:2]}]'"
     if tokenizer in SPM_MODELS:

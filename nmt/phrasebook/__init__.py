@@ -1,4 +1,4 @@
-"""The phrasebook: an English-French corpus generated from a grammar, so that a first model needs no download.
+"""The phrasebook: an English-French corpus generated from a grammar, for training a first model without a download.
 
 It is correct French of some difficulty: words change their order, agree, elide and contract. The English determines the
 French, so that a perfect translation exists, and each pair is labelled with the phenomena that it exhibits, so that
@@ -14,7 +14,7 @@ The grammar is synchronous: each function builds a phrase in both languages at o
     chooser        random choices
     participants   who and what
     circumstances  where and when
-    events         what somebody does or is
+    events         what an actor does or is
     sentences      statements, subordinate clauses, questions, facts
     pairs          distinct sentence pairs of one split
     files          the corpus on disk

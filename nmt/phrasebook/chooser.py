@@ -8,12 +8,12 @@ T = TypeVar("T")
 
 
 def weighted(**weights: int) -> tuple[str, ...]:
-    """Repeat each word by its weight, to choose from; an underscore stands for a space."""
+    """Repeat each word by its weight, to choose from; underscores become spaces."""
     return tuple(word.replace("_", " ") for word, weight in weights.items() for _ in range(weight))
 
 
 class Chooser:
-    """Makes random choices with nothing but `random()`, whose sequence Python guarantees for a seed."""
+    """Makes random choices only with `random()`, whose sequence Python guarantees for a seed."""
 
     def __init__(self, rng: random.Random) -> None:
         self.fraction = rng.random  # uniform in [0, 1)

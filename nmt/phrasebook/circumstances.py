@@ -78,7 +78,7 @@ class Circumstances:
         return Phrase(f"{day.en} {clock.en}", f"{day.fr} {clock.fr}", day.bits | clock.bits)
 
     def _day(self, frame: TimeFrame) -> tuple[Phrase, bool]:
-        """Choose a day or a part of it; tell whether a time of day may follow."""
+        """Choose a day or a part of it; also returns whether a time of day may follow."""
         chooser = self._chooser
         if chooser.chance(0.4):
             en, fr = ("yesterday", "hier") if frame == "past" else ("tomorrow", "demain")

@@ -16,7 +16,7 @@ _FRENCH_MODALS = {"can": VERBS["can"], "must": VERBS["must"], "want": VERBS["wan
 
 
 class VerbGroup(NamedTuple):
-    """A verb and all that its forms depend on except its subject and objects.
+    """A verb and everything that its forms depend on, except its subject and objects.
 
     Attributes:
         frequency: an adverb such as "often" in both languages.

@@ -49,7 +49,7 @@ _FAMILIES = {
     "reflexive": tuple(verb for verb in VERBS.values() if "reflexive" in verb.flags),
 }
 _BY_ANIMALS = {name: tuple(verb for verb in verbs if "animal" in verb.flags) for name, verbs in _FAMILIES.items()}
-RELATIVE_VERBS = {  # by a thing: "the letter that I wrote"
+RELATIVE_VERBS = {  # by trait of a thing: "the letter that I wrote"
     noun.en: verbs
     for noun in NOUNS.values()
     if (verbs := tuple(verb for verb in verbs_for(noun) if verb not in (VERBS["have"], VERBS["understand"])))
@@ -95,7 +95,7 @@ def states_of(groups: str) -> tuple[Adjective, ...]:
 
 
 def other_states(actor: Actor, text: str) -> tuple[Adjective, ...]:
-    """List what an actor can be beside what is said of it: not "the red car is white", nor "small, but big"."""
+    """List what an actor can be without contradicting its phrase: not "the red car is white", nor "small, but big"."""
     words = f"{actor.np.en} {text}".split()
     mentioned = {ADJECTIVES[word].predicative for word in words if word in ADJECTIVES}
     return tuple(adjective for adjective in states_of(actor.adjectives) if adjective.predicative not in mentioned)
@@ -108,7 +108,7 @@ def event_clause(actor: Actor, event: Event, *, inverted: bool = False) -> Phras
 
 
 def _takes_relative(np: NounPhrase) -> bool:
-    """Tell whether a relative clause can follow: not after pronouns and names, nor after "my sister"."""
+    """Return whether a relative clause can follow: not after pronouns and names, nor after "my sister"."""
     return np.en.startswith(("the ", "a ", "an ", "some ", "these ")) and "'" not in np.en
 
 

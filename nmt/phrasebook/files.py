@@ -1,4 +1,4 @@
-"""The corpus as files, written to `data.dir` when it is first needed."""
+"""Writes the corpus to files in `data.dir` when it is first needed."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ def write_phrasebook(data: DataConfig, config: GenerateConfig) -> None:
     """Write the phrasebook to `data.dir`, unless it is there already, generated with the same settings.
 
     Raises:
-        DataError: text that nmt did not write would be overwritten, or the folder is not writable.
+        DataError: if text that nmt did not write would be overwritten, or the folder is not writable.
     """
     from nmt.phrasebook.pairs import GENERATOR_VERSION  # only this corpus needs the grammar
 

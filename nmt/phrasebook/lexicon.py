@@ -71,7 +71,7 @@ class Verb(NamedTuple):
 
 
 def begins_with_vowel(fr: str) -> bool:
-    """Tell whether the word before this one is elided: every h but that of "huit" is mute; "onze" is an exception."""
+    """Return whether the word before is elided: every h but that of "huit" is mute; "onze" is an exception."""
     return fr[0] in "aeiouàâéèêîôûœhAEIOUÉ" and not fr.startswith(("huit", "onze"))
 
 

@@ -1,4 +1,4 @@
-"""Sentence pairs: each sentence belongs to one split, and names the phenomena that it exhibits."""
+"""Sentence pairs: each belongs to one split, and lists the phenomena that it exhibits."""
 
 import random
 import zlib
@@ -9,11 +9,11 @@ from nmt.errors import DataError
 from nmt.phrasebook.phrases import PHENOMENA
 from nmt.phrasebook.sentences import Sentences
 
-GENERATOR_VERSION = 1  # to be raised when a seed yields other sentences than before
+GENERATOR_VERSION = 1  # raise it when a seed yields different sentences than before
 Split = Literal["train", "dev", "test"]
 MIN_WORDS, MAX_WORDS = 3, 30
-# The text of an English sentence alone decides its split, whatever the seed. Test and dev get a tenth each, so that
-# only nine of ten sentences have to be discarded when one of these is generated.
+# Only the text of an English sentence decides its split, for any seed. Test and dev get a tenth each, so that nine of
+# ten sentences are discarded when one of these is generated.
 _TENTHS: tuple[Split, ...] = ("test", "dev", *("train",) * 8)
 _MAX_FAILED_ATTEMPTS = 100_000
 
@@ -35,7 +35,7 @@ def generate(split: Split, num_pairs: int, *, seed: int) -> Iterator[PhrasePair]
     """Yield distinct pairs of one split; a larger number of pairs from the same seed begins with the same ones.
 
     Raises:
-        DataError: the grammar does not yield as many distinct sentences.
+        DataError: if the grammar does not yield that many distinct sentences.
     """
     sentences = Sentences(random.Random(f"phrasebook {split} {seed}"))
     seen: set[str] = set()

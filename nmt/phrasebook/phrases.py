@@ -34,7 +34,7 @@ BIT = {name: 1 << index for index, name in enumerate(PHENOMENA)}
 
 
 class Phrase(NamedTuple):
-    """The same words in both languages, and the phenomena that the French exhibits, a set of bits (`BIT`)."""
+    """The same words in both languages, and the phenomena that the French exhibits, as a set of bits (`BIT`)."""
 
     en: str
     fr: str
@@ -69,7 +69,7 @@ def elide_and_contract(fr: str) -> Phrase:
     """Spell full French words: "parce que il parle de le homme à le roi" is "parce qu'il parle de l'homme au roi".
 
     Returns:
-        The French alone, with the bits of elision and contraction.
+        The French only, with the bits of elision and contraction.
     """
     bits = 0
     words: list[str] = []

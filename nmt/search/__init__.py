@@ -1,1 +1,1 @@
-"""Parameters to translations."""
+"""From parameters to translations."""

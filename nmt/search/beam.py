@@ -1,19 +1,19 @@
-"""Left-to-right beam search over a `StepScorer` (Sutskever et al. 2014, §3.2). It knows ids only.
+"""Left-to-right beam search over a `StepScorer` (Sutskever et al. 2014, §3.2). It handles only ids.
 
 Each time step ranks all continuations of a sentence's live hypotheses by log-probability. Those among the top K that
-end in EOS finish; the K best others live on, unless they can no longer come among the n best. A sentence is done when
-none of its hypotheses lives, or at its maximum length. Sentences leave the batch when they are done and others enter,
-so that sentences of different ages share a batch.
+end in EOS finish; the K best others stay live, unless they can no longer be among the n best. A sentence is done when
+it has no live hypotheses left, or at its maximum length. Sentences leave the batch when they are done and others enter,
+so that a batch has sentences at different time steps.
 
     search                      all sentences of a queue, one time step after the other
       start, join               new sentences enter the batch
       advance                   one time step:
         expand                    score and rank the continuations
         finish                    what ends in EOS leaves the beam
-        keep_live                 the K best others live on
-        grow                      and become the rows of the next step
+        keep_live                 the K best others stay live
+        grow                      these become the rows of the next step
 
-Beams are kept in numpy arrays on the CPU: they are small, and numpy's calls cost a fraction of torch's.
+Beams are numpy arrays on the CPU: they are small, and a call of numpy costs a fraction of one of torch.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ StateT = TypeVar("StateT")
 Bools = npt.NDArray[np.bool_]
 
 # Share of the batch that must be free before other sentences enter. Greedy search without refilling took 1.3 times as
-# long; any share from 0.02 to 0.25 served equally well.
+# long; any share from 0.02 to 0.25 was equally fast.
 REFILL_SHARE = 0.125
 
 
@@ -89,19 +89,19 @@ def beam_search(
     progress: Callable[[int], None] | None = None,
     num_searches: int = 1,
 ) -> list[tuple[Hypothesis, ...]]:
-    """Return the n best hypotheses of every source, best first; fewer if fewer finished.
+    """Return the n best hypotheses of every source, best first, or fewer if fewer finished.
 
     If none finished within the maximum length, the unfinished ones are returned. Sources of similar length should be
     next to each other.
 
     Args:
         progress: called with the number of sources done since the last call.
-        num_searches: searches in threads side by side, among which `batch_rows` is divided; see
+        num_searches: the number of parallel searches, in threads, among which `batch_rows` is divided; see
             `choose_num_searches`. With several, log-probabilities may differ in their last bits from run to run, since
-            which sentences share a batch depends on the timing of the threads.
+            it depends on the timing of the threads which sentences share a batch.
 
     Raises:
-        ConfigError: for an invalid config.
+        ConfigError: if the config is invalid.
     """
     check_search_config(config)
     num_searches = max(1, min(num_searches, len(sources), config.batch_rows // config.beam_size))
@@ -109,7 +109,7 @@ def beam_search(
     queue = SourceQueue(sources, num_read_at_once(own_config, len(sources), num_searches=num_searches))
     searches = [search(scorer, queue, own_config) for _ in range(num_searches)]
     hypotheses: list[tuple[Hypothesis, ...]] = [()] * len(sources)
-    # closing: an error in `progress` must end the threads as well
+    # closing: an error in `progress` must also end the threads
     with contextlib.closing(searches[0] if num_searches == 1 else side_by_side(searches)) as steps:
         for done in steps:
             for result in done:
@@ -120,7 +120,7 @@ def beam_search(
 
 
 def search(scorer: StepScorer[StateT], queue: SourceQueue, config: SearchConfig) -> Generator[list[SearchResult]]:
-    """Search what the queue hands out; yields after every time step the sentences that are done."""
+    """Search for translations of the queue's sources; yields the sentences that are done after each time step."""
     max_sentences = config.batch_rows // config.beam_size
     reader = SourceReader(scorer, queue)
     beams: Beams[StateT] | None = None
@@ -156,7 +156,7 @@ def start(entering: Entering[StateT], config: SearchConfig) -> Beams[StateT]:
 def join(
     scorer: StepScorer[StateT], first: Beams[StateT], second: Beams[StateT], config: SearchConfig
 ) -> Beams[StateT]:
-    """Put the sentences of `second` behind those of `first`."""
+    """Append the sentences of `second` to those of `first`."""
     width = max(first.ids.shape[1], second.ids.shape[1])
     padded_ids = [np.pad(beams.ids, ((0, 0), (0, width - beams.ids.shape[1]))) for beams in (first, second)]
     return Beams(
@@ -175,7 +175,7 @@ def join(
 def advance(
     scorer: StepScorer[StateT], beams: Beams[StateT], config: SearchConfig
 ) -> tuple[Beams[StateT] | None, list[SearchResult]]:
-    """Make one time step; returns what lives on, None if nothing does, and the sentences that are done."""
+    """Make one time step; returns the live hypotheses, None if there are none, and the sentences that are done."""
     continuations = expand(scorer, beams, config)
     finished = finish(beams, continuations, config)
     live = keep_live(beams, continuations, finished, config)
@@ -189,9 +189,9 @@ def advance(
 def expand(scorer: StepScorer[StateT], beams: Beams[StateT], config: SearchConfig) -> Continuations[StateT]:
     """Step the scorer and rank the continuations of every sentence.
 
-    K + 1 candidates per row are enough: at worst, all K that live on come from one row, whose candidates contain EOS
+    K + 1 candidates per row are enough: at worst, all K that stay live come from one row, whose candidates contain EOS
     at most once, and an EOS among the top K of a sentence is among the top K of its row. And 2K continuations per
-    sentence are enough: its at most K rows have one EOS each, so that K of 2K live on.
+    sentence are enough: its rows, at most K, have one EOS each, so that at least K of 2K stay live.
     """
     beam, num_sentences, num_rows = config.beam_size, len(beams.sentence), len(beams.token)
     # greedy search ends at an EOS that comes first, and so needs a second candidate only if EOS is forbidden
@@ -240,9 +240,9 @@ def finish(beams: Beams[StateT], continuations: Continuations[StateT], config: S
 def keep_live(
     beams: Beams[StateT], continuations: Continuations[StateT], finished: Finished, config: SearchConfig
 ) -> Bools:
-    """Say which continuations live on, `(sentences, 2K)`: the K best that do not end in EOS, unless they are hopeless.
+    """Return which continuations stay live, `(sentences, 2K)`: the K best without EOS, unless they are hopeless.
 
-    Greedy search stops at its first EOS, whatever the length penalty.
+    Greedy search stops at its first EOS, regardless of the length penalty.
     """
     is_word = (continuations.token != EOS_ID) & (continuations.log_prob > -np.inf)
     live: Bools = is_word & (np.cumsum(is_word, axis=1) <= config.beam_size)
@@ -256,11 +256,12 @@ def keep_live(
 def is_hopeless(
     beams: Beams[StateT], continuations: Continuations[StateT], finished: Finished, config: SearchConfig
 ) -> Bools:
-    """Say which continuations can no longer come among the n best, `(sentences, 2K)`.
+    """Return which continuations can no longer be among the n best, `(sentences, 2K)`.
 
-    Log-probabilities only fall and the length penalty only grows, so that no descendant of a hypothesis scores above
-    its log-probability over the penalty at maximum length. If that does not beat the n-th finished one, it can go.
-    What then moves up in the ranking is less probable, thus hopeless too: the n best stay what they would be.
+    Log-probabilities only decrease and the length penalty only grows, so that no descendant of a hypothesis scores
+    above its log-probability over the penalty at maximum length. If that does not beat the n-th finished one, the
+    hypothesis is dropped. Continuations that then move up in the ranking are less probable and so hopeless, too: the n
+    best do not change.
     """
     bound = continuations.log_prob / length_penalty(beams.max_len + 1, config)[:, None]
     below: Bools = bound <= finished.score[:, -1:]
@@ -285,7 +286,7 @@ def grow(
     ids[:, :-1] = beams.ids[parent, : ids.shape[1] - 1]
     ids[np.arange(len(b)), length] = token
     scorer_state = continuations.scorer_state
-    if not np.array_equal(parent, np.arange(len(beams.token))):  # copying all rows is a waste if none moves
+    if not np.array_equal(parent, np.arange(len(beams.token))):  # do not copy all rows if none moves
         scorer_state = scorer.select(scorer_state, torch.from_numpy(parent))
     return Beams(
         scorer_state=scorer_state,
@@ -320,10 +321,10 @@ def max_len_subwords(source: EncodedSource, config: SearchConfig) -> int:
 
 
 def check_search_config(config: SearchConfig) -> None:
-    """Report all that is wrong with a search config at once.
+    """Report everything that is wrong with a search config at once.
 
     Raises:
-        ConfigError: with every problem in one line.
+        ConfigError: if there are problems; it lists all of them in one line.
     """
     beam, n_best, batch_rows = config.beam_size, config.n_best, config.batch_rows
     problems = list(setting_problems(config, prefix="search."))

@@ -1,4 +1,4 @@
-"""Hypotheses, and what ranks them: the log-probability over the length penalty."""
+"""Hypotheses, and their score: the log-probability over the length penalty."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,8 +19,8 @@ class Hypothesis(NamedTuple):
     Attributes:
         ids: target subwords without EOS.
         log_prob: log-probability in nats, that of EOS included if it is finished.
-        score: what hypotheses are ranked by: log_prob over the length penalty.
-        finished: whether it ends in EOS; if not, the maximum length cut it short.
+        score: log_prob over the length penalty, by which hypotheses are ranked.
+        finished: whether it ends in EOS; otherwise the maximum length cut it short.
     """
 
     ids: tuple[int, ...]
@@ -40,7 +40,7 @@ def length_penalty(num_tokens: npt.ArrayLike, config: SearchConfig) -> Floats:
 class Finished:
     """The best finished hypotheses of every sentence, best first; of equal scores, the one that finished first.
 
-    All arrays have the shape `(sentences, n_best)`. Where there is no hypothesis yet, scores are -inf and ids None.
+    All arrays have the shape `(sentences, n_best)`. If there is no hypothesis yet, scores are -inf and ids None.
     """
 
     score: Floats
@@ -57,7 +57,7 @@ class Finished:
         return Finished(self.score[sentences], self.log_prob[sentences], self.ids[sentences])
 
     def concat(self, other: "Finished", *, axis: int = 0) -> "Finished":
-        """Put the sentences of `other` behind these; with `axis=1`, more hypotheses of the same sentences."""
+        """Append the sentences of `other`, or with `axis=1` more hypotheses of the same sentences."""
         return Finished(
             np.concatenate((self.score, other.score), axis),
             np.concatenate((self.log_prob, other.log_prob), axis),
@@ -70,7 +70,7 @@ class Finished:
         return Finished(*(np.take_along_axis(array, order, axis=1) for array in vars(self).values()))
 
     def hypotheses(self, sentence: int) -> list[Hypothesis]:
-        """List the hypotheses of one sentence, as far as there are any."""
+        """List the hypotheses of one sentence, at most n_best."""
         num_finished = int((self.score[sentence] > -np.inf).sum())
         rows = zip(self.ids[sentence], self.log_prob[sentence], self.score[sentence], strict=True)
         return [Hypothesis(ids, float(log_prob), float(score), True) for ids, log_prob, score in rows][:num_finished]

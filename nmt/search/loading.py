@@ -1,4 +1,4 @@
-"""Checkpoints -> scorers: what a translator is loaded from."""
+"""From checkpoints to scorers, from which a translator is built."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         path: the folder of a checkpoint, or the link RUN_DIR/checkpoints/best or last to one.
 
     Raises:
-        CheckpointError: there is no checkpoint, or it is damaged or of a newer format.
+        CheckpointError: if there is no checkpoint, or it is damaged or of a newer format.
     """
     return read_checkpoint(Path(path), checkpoint.load_checkpoint)
 
@@ -42,8 +42,8 @@ def load_scorer(
     """Load one checkpoint, or several as an ensemble.
 
     Raises:
-        ConfigError: no checkpoint is named.
-        CheckpointError: a checkpoint cannot be loaded, or the members do not share a target vocabulary.
+        ConfigError: if no checkpoint is named.
+        CheckpointError: if a checkpoint cannot be loaded, or the members do not share a target vocabulary.
     """
     if not checkpoints:
         raise ConfigError("checkpoints must name at least one checkpoint: 'checkpoints=[RUN_DIR/checkpoints/best]'")
@@ -65,7 +65,7 @@ def load_scorer(
 
 
 def default_search_config() -> SearchConfig:
-    """Read the settings that `nmt translate` has by default: conf/search/beam_5.yaml."""
+    """Read the default settings of `nmt translate`, conf/search/beam_5.yaml."""
     return _search_config(read_yaml(conf_dir() / "search" / "beam_5.yaml"))
 
 
@@ -79,7 +79,7 @@ def with_search_settings(
     """Replace the settings that are not None.
 
     Raises:
-        ConfigError: a setting is not of its type.
+        ConfigError: if a setting is not of its type.
     """
     given = {"beam_size": beam_size, "n_best": n_best, "precision": precision}
     return _search_config({**to_plain(config), **{key: value for key, value in given.items() if value is not None}})

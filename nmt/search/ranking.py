@@ -1,7 +1,8 @@
 """The best continuations of every row: the k highest logits, normalized to log-probabilities.
 
-A softmax over the vocabulary would compute thousands of probabilities to keep a few. Here one scan of the logits finds
-each row's normalizer and the maximum of every slice of 64 entries; only the slices with the highest maxima are sorted.
+A softmax over the vocabulary would compute thousands of probabilities to keep a few. Instead, one scan of the logits
+finds each row's normalizer and the maximum of every slice of 64 entries; only the slices with the highest maxima are
+sorted.
 On a CPU, torch's `exp` takes almost three times as long as its `exp2`, which is therefore used (docs/decisions.md).
 """
 
@@ -15,26 +16,26 @@ from nmt.text.subword import BOS_ID, PAD_ID
 
 LOG2_E = math.log2(math.e)
 SLICE = 64  # vocabulary entries per slice; 16 and 32 were slower
-BLOCK_ROWS = 64  # rows scanned at once on a CPU: with 8,000 subwords they stay in its cache
-SAFE_SUMS = (1e-25, 1e35)  # sums of exp between these have lost nothing in float32
+BLOCK_ROWS = 64  # rows scanned at once on a CPU: with 8,000 subwords they fit into its cache
+SAFE_SUMS = (1e-25, 1e35)  # sums of exp between these have neither underflowed nor overflowed in float32
 
 
 def rank(logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the log-probabilities of the k best tokens of every row, best first, and the tokens; changes the logits.
+    """Return the log-probabilities of every row's k best tokens, best first, and the tokens; changes the logits.
 
-    PAD and BOS keep their share of the probability, but are no candidates: a row that has nothing else left is filled
-    up with -inf. Logits in bf16 are ranked in float32.
+    PAD and BOS keep their share of the probability, but are not candidates: a row with too few others is filled up
+    with -inf. Logits in bf16 are ranked in float32.
     """
     normalizer_N1, maximum_NX = scan(logits_NV)
     forbid_specials(logits_NV)
-    maximum_NX[:, :1] = logits_NV[:, :SLICE].amax(1, keepdim=True)  # the first slice has lost PAD and BOS
+    maximum_NX[:, :1] = logits_NV[:, :SLICE].amax(1, keepdim=True)  # the first slice, now without PAD and BOS
     logit_NC, token_NC = _top_k_of_slices(logits_NV, maximum_NX, k)
     # rounding must not raise a log-probability above 0: search relies on it to stop
     return (logit_NC - normalizer_N1).clamp_(max=0.0), token_NC
 
 
 def rank_plainly(logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Do what `rank` does by a softmax over the vocabulary: the reference implementation."""
+    """Rank like `rank`, by a softmax over the vocabulary: the reference implementation."""
     log_prob_NV = torch.log_softmax(logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32)), dim=1)
     forbid_specials(log_prob_NV)
     log_prob_NC, token_NC = log_prob_NV.topk(min(k, log_prob_NV.shape[1]))
@@ -44,7 +45,7 @@ def rank_plainly(logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def top_k(value_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k greatest values of every row and their indices, like `torch.topk`, but faster on a CPU.
 
-    If k exceeds V, there are V of them. The index of a value of -inf means nothing.
+    If k exceeds V, there are V of them. The index of a value of -inf is meaningless.
     """
     return _top_k_of_slices(value_NV, slice_maxima(value_NV), k)
 
@@ -61,7 +62,7 @@ def log_sum_exp(logits_NV: Tensor) -> Tensor:
 
 
 class Scan(NamedTuple):
-    """What a pass over all logits finds, at least in float32.
+    """The result of a pass over all logits, at least in float32.
 
     Attributes:
         normalizer_N1: the log of each row's sum of exp.
@@ -77,7 +78,7 @@ def scan(logits_NV: Tensor) -> Scan:
     dtype = torch.promote_types(logits_NV.dtype, torch.float32)
     if logits_NV.device.type != "cpu":
         return Scan(torch.logsumexp(logits_NV.to(dtype), dim=1, keepdim=True), slice_maxima(logits_NV))
-    # block by block, so that logits come from memory once; without the usual shift by each row's maximum
+    # block by block, so that logits are read from memory once; without the usual shift by each row's maximum
     scratch_NV = torch.empty_like(logits_NV[:BLOCK_ROWS], dtype=dtype)
     sums, maxima = [], []
     for block_NV in torch.split(logits_NV, BLOCK_ROWS):
@@ -101,7 +102,7 @@ def slice_maxima(value_NV: Tensor) -> Tensor:
 
 
 def _top_k_of_slices(value_NV: Tensor, maximum_NX: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    # the k greatest are in the k slices with the greatest maxima, or behind the last full slice: only these are sorted
+    # the k greatest are in the k slices with the greatest maxima, or after the last full slice: only these are sorted
     vocab_size, num_full = value_NV.shape[1], maximum_NX.shape[1]
     if num_full < 2 * k:
         value_NC, index_NC = value_NV.topk(min(k, vocab_size))

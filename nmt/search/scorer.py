@@ -1,8 +1,8 @@
-"""What beam search needs of a model, for one model and for an ensemble of them.
+"""What beam search needs from a model: the interface, and its implementations by one model and by an ensemble.
 
-Search reads sources, starts a state with one row per sentence, and then steps, selects and concatenates rows; what a
-state holds is up to the scorer. Tensors that pass between search and scorer are on the CPU; states are where the
-model is.
+Search reads sources, starts a state with one row per sentence, and then steps, selects and concatenates rows; the
+contents of a state are up to the scorer. Tensors passed between search and scorer are on the CPU; states are on the
+device of the model.
 """
 
 import math
@@ -53,7 +53,7 @@ class Candidates(NamedTuple, Generic[StateT]):
 
 
 class StepScorer(Protocol[StateT]):
-    """Anything that gives, token by token, the distribution of the next one."""
+    """Gives the distribution of the next token, one token at a time."""
 
     @property
     def tgt_vocab_size(self) -> int: ...
@@ -71,7 +71,7 @@ class StepScorer(Protocol[StateT]):
         """Take the rows `rows_N`, in that order; a row may be taken several times."""
 
     def concat(self, first: StateT, second: StateT) -> StateT:
-        """Put the rows of `second` behind those of `first`."""
+        """Append the rows of `second` to those of `first`."""
 
 
 class ModelScorer:
@@ -90,7 +90,7 @@ class ModelScorer:
         """Prepare `model`, which must be in evaluation mode whenever the scorer is used.
 
         Args:
-            name: of the model in messages; its checkpoint, if it has one.
+            name: the model's name in messages, such as its checkpoint.
         """
         self.name = name
         self.model = model
@@ -105,7 +105,7 @@ class ModelScorer:
         return self.tgt_subword.vocab_size
 
     def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
-        """Segment source sentences; the model itself reverses them if it reads them so."""
+        """Segment source sentences; the model itself reverses them if it is configured so."""
         rows = self.src_subword.encode_batch(list(lines))
         return [
             EncodedSource((ids,), unknown_share=self.src_subword.unknown_share(line, ids))
@@ -114,7 +114,7 @@ class ModelScorer:
 
     @torch.inference_mode()
     def start(self, sources: Sequence[EncodedSource]) -> DecoderState:
-        """Encode the sources; sentences of equal length in one call cost least."""
+        """Encode the sources; this is fastest if all are of equal length."""
         assert not self.model.training, "search needs model.eval(): dropout would change its states"
         src_BS, src_len_B = pad_source([source.ids_by_member[0] for source in sources])
         return self.inference_model.decoder.start(self.inference_model.encode(src_BS.to(self.device), src_len_B))
@@ -146,7 +146,7 @@ EnsembleState = tuple[DecoderState, ...]
 
 
 class EnsembleScorer:
-    """Several models that agree on each token (Sutskever et al. 2014, §3.6); each reads the source in its own way.
+    """Several models that predict each token together (Sutskever et al. 2014, §3.6), each with its own source subwords.
 
     `average=prob` takes the mean of the members' probabilities. `average=log_prob` takes the mean of their
     log-probabilities and does not normalize it, so that the log-probability of a translation is the mean of those
@@ -157,7 +157,7 @@ class EnsembleScorer:
         """Join `members`, of which there must be at least one.
 
         Raises:
-            CheckpointError: two members differ in target vocabulary.
+            CheckpointError: if two members differ in target vocabulary.
         """
         first = members[0]
         for member in members[1:]:
@@ -210,13 +210,13 @@ class EnsembleScorer:
 
 
 def _rank_mean_prob(logits_by_member: Sequence[Tensor], k: int) -> tuple[Tensor, Tensor]:
-    """Rank by the mean of probabilities, of which only the candidates' logarithms are taken."""
+    """Rank by the mean of probabilities; logarithms are taken only of the candidates."""
     sum_NV = torch.softmax(logits_by_member[0], dim=1)
     for logits_NV in logits_by_member[1:]:
         sum_NV += torch.softmax(logits_NV, dim=1)
     ranking.forbid_specials(sum_NV)
     sum_NC, token_NC = ranking.top_k(sum_NV, k)
-    # a probability that has underflowed to 0 is still that of a word; -inf marks what is forbidden
+    # a probability that has underflowed to 0 still belongs to a valid token; -inf marks forbidden ones
     log_prob_NC = (sum_NC / len(logits_by_member)).clamp_(min=torch.finfo(sum_NC.dtype).tiny).log_()
     return log_prob_NC.masked_fill_(sum_NC < 0, -math.inf), token_NC
 

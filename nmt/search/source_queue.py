@@ -1,4 +1,4 @@
-"""What feeds sentences into a search: a queue that several searches share, and what each of them has read from it."""
+"""The sources of a search: a queue that several searches share, and a reader for each of them."""
 
 import threading
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from nmt.search.scorer import EncodedSource, StepScorer
 
 StateT = TypeVar("StateT")
 
-# Sources that the scorer reads at once, even if the batch has room for fewer: reading only as many as there was room
-# for took up to three times as long.
+# Sources that the scorer reads at once, even if the batch has room for fewer: reading only as many as fit took up to
+# three times as long.
 READ_AT_ONCE = 128
-# Of several searches, each takes about this many shares of the sources, so that none waits long for another at the
-# end; but no share is smaller than this, since reading few sources at once costs more for each.
+# Each of several searches takes the sources in about this many shares, so that none waits long for another at the end;
+# but no share is smaller than the minimum, since reading few sources at once costs more for each.
 SHARES_OF_SEARCH = 8
 LEAST_SHARE = 16
 
 
 class SourceQueue:
-    """The sources of a search, handed out in order, some at a time; several threads may take from it."""
+    """The sources of a search, taken in order, several at a time; it may be shared by threads."""
 
     def __init__(self, sources: Sequence[EncodedSource], num_at_once: int) -> None:
         self.sources = sources
@@ -38,7 +38,7 @@ class SourceQueue:
 
 
 def num_read_at_once(config: SearchConfig, num_sources: int, *, num_searches: int) -> int:
-    """Return how many sources a search takes at once, if `num_searches` with this config share them.
+    """Return how many sources a search takes at once if `num_searches` share them.
 
     There must be enough for the encoder to work efficiently, and for greedy search to fill its batch.
     """

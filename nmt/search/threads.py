@@ -1,7 +1,7 @@
-"""Searches side by side, each in a thread of its own on a CPU.
+"""Parallel searches on a CPU, each in its own thread.
 
 A step of a search consists of many short matmuls and longer sums, with bookkeeping between them. Two threads that share
-each matmul wait for one another some hundred times a step; two searches that share only the queue of sources do not.
+each matmul wait for each other about a hundred times a step; two searches that share only the queue of sources do not.
 """
 
 import queue
@@ -26,10 +26,10 @@ def choose_num_searches(config: SearchConfig, *, device: torch.device, num_threa
 
 
 def side_by_side(searches: Sequence[Iterator[T]]) -> Generator[T]:
-    """Run each search in a thread of its own and yield their results as they come.
+    """Run each search in its own thread and yield their results as they come.
 
-    torch's threads are divided among the searches. Close the generator if you leave it before its end: each search
-    then stops at its next result.
+    torch's threads are divided among the searches. To stop early, close the generator: each search then stops at its
+    next result.
     """
     num_threads = torch.get_num_threads()
     results: queue.SimpleQueue[T | BaseException | None] = queue.SimpleQueue()
@@ -59,7 +59,7 @@ def side_by_side(searches: Sequence[Iterator[T]]) -> Generator[T]:
                 if thread.ident is not None:  # it has started
                     thread.join()
         finally:
-            torch.set_num_threads(num_threads)  # what a thread sets is also what later threads begin with
+            torch.set_num_threads(num_threads)  # later threads start with the number that any thread has set
 
 
 def _run(
@@ -82,5 +82,5 @@ def _run(
 
 
 def divide_threads(num_threads: int, num_searches: int) -> list[int]:
-    """Return how many threads each search has: together all of them, but at least one each."""
+    """Return how many threads each search gets: together all of them, but at least one each."""
     return [max(1, (num_threads + number) // num_searches) for number in range(num_searches)]

@@ -1,4 +1,4 @@
-"""Sentences -> sentences, in input order."""
+"""Translates sentences, in input order."""
 
 import itertools
 import logging
@@ -42,7 +42,7 @@ class TranslatedHypothesis(NamedTuple):
 
 
 class Translation(NamedTuple):
-    """A source line and its translations, best first: n_best of them, or as many as search found; at least one.
+    """A source line and its translations, best first: n_best of them, or as many as search found, but at least one.
 
     Attributes:
         source: as it was read, including the "\\r" of a line end.
@@ -76,13 +76,13 @@ class Translator:
     def __init__(
         self, scorer: StepScorer[Any], tgt_subword: SubwordModel, config: SearchConfig, *, num_searches: int = 1
     ) -> None:
-        """Join a scorer and the subword model that turns its ids into text.
+        """Combine a scorer with the subword model that turns its ids into text.
 
         Args:
-            num_searches: searches side by side (`nmt.search.threads`); one gives the same bits in every run.
+            num_searches: number of parallel searches (`nmt.search.threads`); one gives the same bits in every run.
 
         Raises:
-            ConfigError: an invalid search config.
+            ConfigError: if the search config is invalid.
         """
         check_search_config(config)
         self.scorer = scorer
@@ -90,7 +90,7 @@ class Translator:
         self.config = config
         self.num_searches = num_searches
         self.num_unfinished = 0  # translations of the last call that the maximum length cut short
-        self.num_mostly_unknown = 0  # its lines of which more than half is unknown
+        self.num_mostly_unknown = 0  # its lines of which more than half is unknown to the model
 
     @classmethod
     def load(
@@ -105,24 +105,24 @@ class Translator:
         search: SearchConfig | None = None,
         implementation: str = Implementation.fast,
     ) -> "Translator":
-        """Load a checkpoint, or several that translate as an ensemble.
+        """Load a checkpoint, or several as an ensemble.
 
         On a GPU, this also decides for the whole process how float32 is multiplied (`nmt.device.choose_tf32`).
 
         Args:
             checkpoints: folders such as RUN_DIR/checkpoints/best.
             beam_size: hypotheses kept at each step; 1 is greedy search.
-            n_best: translations that `translate` gives of each sentence.
+            n_best: number of translations that `translate` gives for each sentence.
             precision: fp32, bf16, int8, or auto: bf16 if the processor has it, else fp32.
             device: cpu, cuda, or auto: a GPU if there is one.
             threads: CPU threads of torch, for the whole process; None leaves them as they are.
-            implementation: fast, or reference: the plain modules, without the parts that are laid out for speed.
-            search: all settings of search; what is given above replaces its values. None: what `nmt translate` has by
-                default. `replace(default_search_config(), max_len_ratio=3.0)` changes others of them.
+            implementation: fast, or reference: the plain modules, without the parts laid out for speed.
+            search: all settings of search, overridden by the arguments above. None: the defaults of `nmt translate`.
+                `replace(default_search_config(), max_len_ratio=3.0)` changes other settings.
 
         Raises:
-            ConfigError: a setting is invalid, or the machine cannot compute as asked.
-            CheckpointError: a checkpoint cannot be loaded, or the members do not share a target vocabulary.
+            ConfigError: if a setting is invalid, or the machine cannot compute as requested.
+            CheckpointError: if a checkpoint cannot be loaded, or the members do not share a target vocabulary.
         """
         paths = [checkpoints] if isinstance(checkpoints, str | Path) else checkpoints
         config = with_search_settings(
@@ -160,14 +160,14 @@ class Translator:
     def __call__(self, source: Iterable[str]) -> Iterator[str]: ...
 
     def __call__(self, source: str | Iterable[str]) -> str | list[str] | Iterator[str]:
-        """Translate a line, a list of them, or lazily, in constant memory, any other iterable of them.
+        """Translate a line, a list of lines, or, lazily and in constant memory, any other iterable of lines.
 
         Lines are translated in windows of `config.window_lines`: an iterable is read that far ahead. A line without
         anything to translate gives an empty one. Translations have no line end, whether or not their lines had one.
 
         Raises:
-            TypeError: the source is none of these, or a line is not a string.
-            ValueError: a line has a line feed before its end.
+            TypeError: if the source is none of these, or a line is not a string.
+            ValueError: if a line has a line feed before its end.
         """
         if isinstance(source, str):
             [text] = self._texts([source])
@@ -192,7 +192,7 @@ class Translator:
         share a batch. Warns once, at the end, if translations were cut short, and if lines are mostly unknown.
 
         Args:
-            lines: without their line ends; a "\\r" that is left of one is not translated.
+            lines: without their line ends; a remaining "\\r" is not translated.
             progress: called with the number of lines done since the last call.
         """
         self.num_unfinished, self.num_mostly_unknown, number = 0, 0, 0
@@ -209,12 +209,12 @@ class Translator:
         if self.num_unfinished:
             log.warning(
                 "%d translations reached the maximum length and were cut short: raise search.max_len_ratio or "
-                "search.max_len_extra if they ought to be longer",
+                "search.max_len_extra if they should be longer",
                 self.num_unfinished,
             )
         if self.num_mostly_unknown:
             log.warning(
-                "%s of %s lines are mostly unknown to the model, and their translations are invented (line %s%s): "
+                "%s of %s lines are mostly unknown to the model, and their translations are made up (line %s%s): "
                 "are they in the language that it was trained on?",
                 f"{self.num_mostly_unknown:,}",
                 f"{number:,}",
@@ -225,7 +225,7 @@ class Translator:
     def _translate_window(self, window: Sequence[str], progress: Callable[[int], None]) -> list[Translation]:
         encoded = self.scorer.encode_sources([line.removesuffix("\r") for line in window])
         to_search = [index for index, source in enumerate(encoded) if window[index].strip() and source.num_subwords > 0]
-        # longest first: what does not fit into memory fails at once, and the last batch empties evenly
+        # longest first: if memory is too small, this fails at once, and the last sentences end at about the same time
         to_search.sort(key=lambda index: -encoded[index].num_subwords)
         progress(len(window) - len(to_search))
         translations = [
@@ -254,7 +254,8 @@ def _one_line(number: int, line: object) -> str:
     """Return a line without its line feed; its number is for messages.
 
     Raises:
-        TypeError, ValueError: it is none.
+        TypeError: if it is not a string.
+        ValueError: if it has a line feed before its end.
     """
     if not isinstance(line, str):
         raise TypeError(f"every source must be a string, but number {number} is of type {type(line).__name__}")
