@@ -28,8 +28,8 @@ COMMANDS = ("train", "translate", "evaluate")  # nmt prepare takes the settings 
 INTRODUCTION = """\
 # Settings
 
-All that can be set as KEY=VALUE on the command line of `nmt prepare`, `train`, `translate` and
-`evaluate`. `nmt COMMAND --help` shows the same with the values of a command line.
+Everything that can be set as KEY=VALUE on the command line of `nmt prepare`, `train`, `translate`
+and `evaluate`. `nmt COMMAND --help` shows the same with the values of a command line.
 
 A group is a folder of `conf/`: GROUP=OPTION takes the values of a file in it, and GROUP.KEY=VALUE
 changes one of them. The values below are those of the default options; `null` means none.

@@ -36,7 +36,7 @@ def test_translating_needs_no_hydra(checkpoint: Path) -> None:
     assert python(code) == "str False False"
 
 
-def test_every_name_is_there_and_no_other() -> None:
+def test_the_api_has_exactly_the_documented_names() -> None:
     assert {name: getattr(nmt, name).__name__ for name in nmt.__all__} == {name: name for name in nmt.__all__}
     assert "Translator" in (nmt.__doc__ or "")
     with pytest.raises(AttributeError, match="module 'nmt' has no attribute 'translate'"):

@@ -150,7 +150,7 @@ def test_package_files_import_nothing() -> None:
             assert imported_modules("x", path.read_text("utf-8"), set()) <= {"__future__"}, f"{path} must not import"
 
 
-def test_the_python_api_imports_nothing_of_nmt_until_it_is_used() -> None:
+def test_the_python_api_imports_modules_on_first_use() -> None:
     """nmt/__init__.py is the one package file with names of its own; a type checker alone sees them at once."""
     tree = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
     at_once = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
@@ -183,7 +183,7 @@ def test_the_python_api_imports_nothing_of_nmt_until_it_is_used() -> None:
         ("search.sampling", "", "nmt.search.sampling has no place yet: add it to ORDER in test_arch"),
     ],
 )
-def test_a_breach_is_named(name: str, source: str, problem: str) -> None:
+def test_a_violation_is_named(name: str, source: str, problem: str) -> None:
     others = {"model.decoder": "", "search.beam": "", "errors": ""}
     [found] = violations({**others, name: source})
     assert found.startswith(problem)

@@ -71,7 +71,7 @@ def test_mistakes_are_reported_together() -> None:
 
 
 @pytest.mark.parametrize("plus", ["", "+", "++"])
-def test_a_plus_before_an_existing_key_changes_nothing(plus: str, ran: list[Any]) -> None:
+def test_a_plus_before_an_existing_key_is_ignored(plus: str, ran: list[Any]) -> None:
     words = ["experiment=quickstart", "model=lstm_tiny", "model.hidden_dim=8", "run_dir=a (b)"]
     assert nmt("train", *(f"{plus}{word}" for word in words)).status == 0
     [settings] = ran
@@ -79,12 +79,12 @@ def test_a_plus_before_an_existing_key_changes_nothing(plus: str, ran: list[Any]
     assert (settings.model.hidden_dim, settings.run_dir) == (8, "a (b)")
 
 
-def test_the_later_of_several_experiments_decides(ran: list[Any]) -> None:
+def test_the_last_of_several_experiments_wins(ran: list[Any]) -> None:
     assert nmt("train", "experiment=[quickstart,sutskever_2014]").status == 0
     assert (ran[0].training.max_epochs, ran[0].training.max_minutes) == (7.5, 4.2)
 
 
-def test_options_and_a_configuration_of_ones_own(tmp_path: Path, ran: list[Any]) -> None:
+def test_options_and_a_users_configuration(tmp_path: Path, ran: list[Any]) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 7\n")
     (tmp_path / "own.yaml").write_text("defaults: [train, _self_]\nseed: 8\n")
@@ -97,7 +97,7 @@ def test_options_and_a_configuration_of_ones_own(tmp_path: Path, ran: list[Any])
     assert [settings.seed for settings in ran[2:]] == [7, 1]
 
 
-def test_what_hydra_answers_by_itself() -> None:
+def test_hydras_own_answers() -> None:
     for words in (["--info", "defaults"], ["--cfg", "hydra"], ["--cfg", "job", "--resolve", "--package", "model"]):
         done = nmt("train", *words)
         assert (done.status, done.err) == (0, ""), words
@@ -109,7 +109,7 @@ def test_what_hydra_answers_by_itself() -> None:
 @pytest.mark.parametrize(
     "words", [[], ["seed=2", "run_dir=runs/x"], ["resume=true"], ["device=cpu", "threads=1", "search.beam_size=2"]]
 )
-def test_without_a_choice_of_what_to_train_the_quick_start_is_taken(command: str, words: list[str]) -> None:
+def test_the_quick_start_is_the_default(command: str, words: list[str]) -> None:
     line = read_arguments(command, words)
     assert (line.overrides[0], line.is_quickstart) == (QUICKSTART, True)
     assert len(line.overrides) == 1 + len(words)
@@ -131,7 +131,7 @@ def test_without_a_choice_of_what_to_train_the_quick_start_is_taken(command: str
         "--config-name=own",
     ],
 )
-def test_a_choice_of_what_to_train_leaves_everything_else_as_it_is(word: str) -> None:
+def test_the_quick_start_is_not_used_if_something_is_chosen(word: str) -> None:
     line = read_arguments("train", [word, "seed=2"])
     assert not line.is_quickstart
     assert QUICKSTART not in line.overrides or word == QUICKSTART

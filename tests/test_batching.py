@@ -59,7 +59,7 @@ def test_source_gets_eos_and_padding() -> None:
     assert src_len_B.tolist() == [3, 1, 2]
 
 
-def test_collate_by_hand() -> None:
+def test_a_batch_by_hand() -> None:
     batch = collate([[5, 6], [7]], [[8], [9, 10, 11]])
     assert batch.src_BS.tolist() == [[5, 6, EOS_ID], [7, EOS_ID, PAD_ID]]
     assert batch.src_len_B.tolist() == [3, 2]
@@ -72,13 +72,13 @@ def test_collate_by_hand() -> None:
     assert (batch.num_sentences, batch.num_tgt_tokens) == (2, 6)
 
 
-def test_a_batch_stays_where_it_is_on_a_cpu() -> None:
+def test_a_batch_is_not_copied_on_a_cpu() -> None:
     batch = collate([[5]], [[6]])
     assert batch.to(torch.device("cpu")) is batch
 
 
 @BOTH_UNITS
-def test_each_pair_comes_exactly_once_an_epoch(config: BatchingConfig) -> None:
+def test_each_pair_comes_exactly_once_per_epoch(config: BatchingConfig) -> None:
     for epoch in range(3):
         assert sorted(pair for batch in plan(config, epoch=epoch) for pair in batch) == list(range(2000))
 
@@ -98,7 +98,7 @@ def test_other_epochs_and_seeds_have_other_orders(config: BatchingConfig) -> Non
     assert partitions[0] != partitions[1]
 
 
-def test_the_order_of_batches_has_nothing_to_do_with_length() -> None:
+def test_the_order_of_batches_is_independent_of_length() -> None:
     src_lens, _ = realistic_lengths(2000)
     mean_lengths = [float(src_lens[batch].mean()) for batch in plan(TOKENS)]
     correlation = np.corrcoef(mean_lengths, np.arange(len(mean_lengths)))[0, 1]
@@ -112,7 +112,7 @@ def test_a_batch_never_exceeds_its_tokens() -> None:
         assert len(batch) * longest <= TOKENS.size
 
 
-def test_a_pair_too_long_for_any_batch_stands_alone() -> None:
+def test_a_pair_too_long_for_any_batch_is_a_batch() -> None:
     src_lens, tgt_lens = np.array([3, 3, 30, 3]), np.array([3, 50, 3, 3])
     batches = plan_epoch(src_lens, tgt_lens, replace(TOKENS, size=20, min_sentences=4), seed=1, epoch=0)
     assert sorted(sorted(batch.tolist()) for batch in batches) == [[0, 3], [1], [2]]
@@ -149,7 +149,7 @@ def test_source_lengths_are_equal_in_all_but_merged_leftovers(config: BatchingCo
         assert not [length for length in leftovers if lengths[0] < length < lengths[-1] and length not in lengths]
 
 
-def test_a_full_batch_is_large_enough_however_few_sentences_it_may_have() -> None:
+def test_a_full_batch_may_have_few_sentences() -> None:
     """Batches of four sentences are not leftovers because of `min_sentences=8`: they keep one length."""
     src_lens, tgt_lens = np.array([3] * 6 + [5] * 6), np.arange(12)
     batches = plan_epoch(src_lens, tgt_lens, replace(SENTENCES, size=4, min_sentences=8), seed=1, epoch=0)
@@ -171,7 +171,7 @@ LENGTHS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1
     min_sentences=st.integers(1, 8),
     seed=st.integers(0, 5),
 )
-def test_whatever_the_lengths_each_pair_comes_once_and_no_batch_is_too_large(
+def test_for_any_lengths_each_pair_comes_once_in_batches_within_size(
     lengths: list[tuple[int, int]], unit: BatchUnit, size: int, min_sentences: int, seed: int
 ) -> None:
     src_lens, tgt_lens = (np.array(side, dtype=np.int64) for side in zip(*lengths, strict=True))
@@ -197,7 +197,7 @@ def test_padding_is_a_small_share() -> None:
 
 
 @BOTH_UNITS
-def test_a_stream_gives_each_pair_once_an_epoch(config: BatchingConfig) -> None:
+def test_a_stream_gives_each_pair_once_per_epoch(config: BatchingConfig) -> None:
     pairs = random_pairs(100, max_len=6, vocab_size=60)
     expected = Counter((tuple(src), tuple(tgt)) for src, tgt in pairs)
     batches = TrainingBatches(corpus_of(pairs), config, seed=1)
@@ -236,7 +236,7 @@ def test_an_epoch_is_counted_by_its_pairs() -> None:
 
 
 @BOTH_UNITS
-def test_validation_has_every_pair_once_in_an_order_that_never_changes(config: BatchingConfig) -> None:
+def test_validation_has_every_pair_once_in_a_fixed_order(config: BatchingConfig) -> None:
     pairs = random_pairs(50, max_len=6)
     runs = [[sentences_of(batch) for batch in validation_batches(corpus_of(pairs), config)] for _ in range(2)]
     assert runs[0] == runs[1]

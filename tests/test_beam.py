@@ -175,7 +175,7 @@ def test_beam_of_one_is_greedy(alpha: float) -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])
-def test_a_beam_as_wide_as_the_space_is_exhaustive_search(alpha: float) -> None:
+def test_a_beam_as_wide_as_the_space_is_exhaustive(alpha: float) -> None:
     scorer = ToyScorer()
     config = search_config(3**4, n_best=10, alpha=alpha, max_len=3)
     for source in range(10):
@@ -185,7 +185,7 @@ def test_a_beam_as_wide_as_the_space_is_exhaustive_search(alpha: float) -> None:
 
 @settings(max_examples=30, deadline=None, database=None, derandomize=True)
 @given(data=st.data())
-def test_search_is_what_its_definition_says(data: st.DataObject) -> None:
+def test_search_follows_its_definition(data: st.DataObject) -> None:
     beam_size = data.draw(st.integers(1, 5), "beam size")
     n_best = data.draw(st.integers(1, beam_size), "n best")
     alpha = data.draw(st.sampled_from([0.0, 0.6, 1.0, 2.0]), "alpha")
@@ -219,7 +219,7 @@ def test_small_batches_that_refill_change_nothing(batch_rows: int) -> None:
     assert scorer.max_rows <= batch_rows
 
 
-def test_sentences_enter_while_others_are_under_way() -> None:
+def test_sentences_enter_while_others_are_searched() -> None:
     scorer = ToyScorer(eos_bias=-3.0)
     config = replace(search_config(1, max_len=12), batch_rows=4)
     found = [result.sentence for done in search(scorer, SourceQueue(sources(*range(8)), 4), config) for result in done]
@@ -297,7 +297,7 @@ def test_hopeless_hypotheses_leave_the_batch() -> None:
     assert len(list(search(scorer, SourceQueue(sources(0), 1), search_config(2, max_len=10)))) == 1
 
 
-def test_a_hypothesis_that_could_only_equal_the_worst_of_the_best_is_hopeless() -> None:
+def test_a_hypothesis_that_can_only_tie_with_the_nth_best_is_hopeless() -> None:
     scorer = TableScorer({(): {EOS_ID: 0.5, A: 0.5}, (A,): {EOS_ID: 1.0}})
     ((hypothesis,),) = beam_search(scorer, sources(0), search_config(2, max_len=10))
     assert hypothesis.ids == ()
@@ -367,7 +367,7 @@ def test_a_beam_finds_what_greedy_search_misses() -> None:
     assert beam.log_prob == pytest.approx(math.log(0.4))
 
 
-def test_length_penalty_prefers_the_longer_by_hand() -> None:
+def test_length_penalty_prefers_a_longer_one_by_hand() -> None:
     # log 0.45 / (6/6) = -0.799 for EOS alone; log 0.4 / (8/6) = -0.687 for A A EOS
     table: Table = {(): {EOS_ID: 0.45, A: 0.4, B: 0.15}, (A,): {A: 1.0}, (B,): {B: 1.0}, (A, A): {EOS_ID: 1.0}}
     table |= {(B, B): {EOS_ID: 1.0}}
@@ -470,7 +470,7 @@ def test_n_best_are_sorted_and_distinct() -> None:
         assert len({hypothesis.ids for hypothesis in hypotheses}) == len(hypotheses)
 
 
-def test_fewer_best_are_the_first_of_more() -> None:
+def test_a_smaller_n_best_is_the_beginning_of_a_larger_one() -> None:
     scorer = ToyScorer(tgt_vocab_size=12)
     many = beam_search(scorer, sources(*range(20)), search_config(6, n_best=6, max_len=8))
     few = beam_search(scorer, sources(*range(20)), search_config(6, n_best=2, max_len=8))

@@ -38,7 +38,7 @@ LSTM_2X512 |= {"decoder.output.weight": (8000, 512)}
 # --- The work of a model ---
 
 
-def test_an_update_of_lstm_2x512_takes_75_mflop_for_a_target_token_with_its_source_token() -> None:
+def test_an_update_of_lstm_2x512_takes_75_mflop_per_pair_of_tokens() -> None:
     work = training_work(LSTM_2X512, src_tokens=1, tgt_tokens=1)
     # both sides 2 layers × 2·2048·(512 + 512), output 2·512·8000; three times for forward and backward
     assert sum(work.values()) == 3 * (2 * 8_388_608 + 8_192_000)
@@ -67,7 +67,7 @@ def test_a_matmul_takes_a_multiplication_and_an_addition_for_each_element() -> N
     assert Matmul(3, 5, 7).flop == 2 * 3 * 5 * 7
 
 
-def test_the_weights_of_a_checkpoint_are_those_that_it_multiplies_with(checkpoint: Path) -> None:
+def test_the_weights_of_a_checkpoint_are_those_of_its_matmuls(checkpoint: Path) -> None:
     weights = weights_of(checkpoint)
     gates = [shape for shape in weights.values() if shape == (32, 8)]  # of 8 units, for input and state of both sides
     assert len(gates) == 4
@@ -93,7 +93,7 @@ def test_shapes_are_read() -> None:
 # --- Figures ---
 
 
-def test_the_rate_of_training_leaves_out_the_warm_up_and_weighs_updates_by_their_time() -> None:
+def test_training_speed_excludes_warm_up_and_weights_updates_by_time() -> None:
     updates = [(1, 5.0, 1), (2, 6.0, 2), (3, 7.0, 3), (4, 8.0, 10), (5, 11.0, 50)]
     records: list[dict[str, Any]] = [
         {"kind": "train", "update": update, "wall_s": wall_s, "src_tokens_per_s": rate, "tgt_tokens_per_s": 2 * rate}
@@ -105,14 +105,14 @@ def test_the_rate_of_training_leaves_out_the_warm_up_and_weighs_updates_by_their
         token_rates(records[:3])
 
 
-def test_ratios_and_shares_are_taken_repeat_by_repeat() -> None:
+def test_ratios_and_shares_are_computed_per_repeat() -> None:
     assert ratios([1.0, 2.0, 3.0], [4.0, 2.0, 12.0]) == [0.25, 1.0, 0.25]
     samples = [Sample(1.0, limit=4.0), Sample(2.0, limit=2.0), Sample(3.0, limit=12.0)]
     assert share_of_limit(samples) == 0.25
     assert share_of_limit([*samples, Sample(1.0)]) is None
 
 
-def test_a_table_shows_medians_and_ratios_and_leaves_out_empty_columns() -> None:
+def test_a_table_shows_medians_and_ratios_without_empty_columns() -> None:
     rows = {"before": [Sample(2.0), Sample(1.0), Sample(5.0)], "after": [Sample(4.0), Sample(3.0), Sample(5.0)]}
     assert format_table(Table("Speed", "updates/s", rows)).splitlines() == [
         "Speed, updates/s",
@@ -134,7 +134,7 @@ def test_numbers_have_three_significant_digits(value: float, text: str) -> None:
     assert format_number(value) == text
 
 
-def test_the_precision_is_what_the_log_says() -> None:
+def test_the_precision_is_read_from_the_log() -> None:
     log = "00:01 lstm_tiny, files: 9 parameters on cpu in bf16, 1 CPU threads\n00:02 9 lines in 0.1 s, in fp32 on cpu"
     assert Finished([1.0], 0, log, "").precision == "fp32"
     assert Finished([1.0], 0, "in a word", "").precision is None
@@ -174,7 +174,7 @@ def test_the_last_value_of_a_setting_counts() -> None:
 # --- Random text ---
 
 
-def test_random_lengths_have_the_means_that_they_should_have() -> None:
+def test_random_lengths_have_the_right_means() -> None:
     src, tgt = random_lengths(20_000, np.random.default_rng(1))
     assert np.mean(src) == pytest.approx(SRC_MEAN, rel=0.02)
     assert np.mean(tgt) == pytest.approx(TGT_MEAN, rel=0.02)

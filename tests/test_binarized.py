@@ -69,7 +69,9 @@ def corpus_dir(tmp_path: Path, write: Any, src_subword: SubwordModel, tgt_subwor
     return tmp_path
 
 
-def test_what_was_written_is_read(corpus_dir: Path, src_subword: SubwordModel, tgt_subword: SubwordModel) -> None:
+def test_a_corpus_is_read_as_it_was_written(
+    corpus_dir: Path, src_subword: SubwordModel, tgt_subword: SubwordModel
+) -> None:
     corpus = open_split(corpus_dir, "train", fingerprint="f" * 64)
     assert corpus.num_pairs == len(PAIRS)
     for index, pair in enumerate(PAIRS):
@@ -114,7 +116,7 @@ def test_types_and_sizes_are_small_and_fixed(corpus_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(("vocab_size", "dtype"), [(5, np.uint16), (1 << 16, np.uint16), ((1 << 16) + 1, np.uint32)])
-def test_ids_take_two_bytes_where_they_fit(vocab_size: int, dtype: type) -> None:
+def test_ids_take_two_bytes_if_they_fit(vocab_size: int, dtype: type) -> None:
     assert id_dtype(vocab_size) == dtype
 
 
@@ -132,7 +134,7 @@ def test_large_vocabularies_take_four_bytes(tmp_path: Path, tgt_subword: Subword
     assert large.decode(corpus.src(65).tolist()) == pairs[65].src
 
 
-def test_a_corpus_is_mapped_and_cannot_be_written(corpus_dir: Path) -> None:
+def test_a_corpus_is_mapped_read_only(corpus_dir: Path) -> None:
     corpus = open_split(corpus_dir, "train", fingerprint=None)
     for array in (corpus.src_ids, corpus.tgt_ids, corpus.src_lens, corpus.tgt_offsets, corpus.src(0)):
         assert not array.flags.writeable
@@ -227,7 +229,7 @@ def test_two_processes_write_what_one_does(
     assert started == ([tgt_subword] if num_pairs > 20 else [])
 
 
-def test_two_processes_raise_what_one_does_and_leave_none_behind(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_raise_the_same_error_and_end(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     processes = []
 
     class Process(SubwordProcess):
@@ -356,7 +358,7 @@ def test_a_wrong_fingerprint_is_refused(corpus_dir: Path) -> None:
         _open(corpus_dir, fingerprint="0123456789abcdef")
 
 
-def test_a_directory_without_manifest_is_no_corpus(tmp_path: Path, write: Any) -> None:
+def test_a_directory_without_a_manifest_is_not_a_corpus(tmp_path: Path, write: Any) -> None:
     write(PAIRS)  # as after an interrupted preparation
     message = r"is not a prepared corpus \(manifest\.json is missing\): run nmt prepare"
     for directory in (tmp_path, tmp_path / "gone", tmp_path / "train.src.ids"):
@@ -454,7 +456,7 @@ def test_a_flipped_bit_is_noticed(corpus_dir: Path, side: str, part: str) -> Non
         _open(corpus_dir)
 
 
-def test_an_id_that_became_another_is_noticed(corpus_dir: Path) -> None:
+def test_a_changed_id_is_noticed(corpus_dir: Path) -> None:
     ids = np.fromfile(corpus_dir / "train.tgt.ids", "<u2")
     ids[3] ^= 1
     ids.tofile(corpus_dir / "train.tgt.ids")
@@ -476,7 +478,7 @@ def test_an_id_that_became_another_is_noticed(corpus_dir: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("at_once", [1, 3, 1 << 20])
-def test_without_checksums_numbers_that_do_not_fit_together_are_noticed(
+def test_without_checksums_inconsistent_numbers_are_noticed(
     corpus_dir: Path,
     monkeypatch: pytest.MonkeyPatch,
     part: str,

@@ -16,7 +16,7 @@ def normal(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Te
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def test_an_lstm_with_one_unit_by_hand() -> None:
+def test_an_lstm_of_one_unit_by_hand() -> None:
     """All weights are 1: with x = 0.5, h = 0.25 every gate is fed 0.75."""
     cell = LSTMCell(lambda input_NE: input_NE.expand(-1, 4), lambda h_NH: h_NH.expand(-1, 4))
     x, h, c = (torch.tensor([[value]], dtype=torch.float64) for value in (0.5, 0.25, -2.0))

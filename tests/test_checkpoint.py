@@ -104,7 +104,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_was_saved_comes_back(saved: Path) -> None:
+def test_a_checkpoint_is_loaded_as_it_was_saved(saved: Path) -> None:
     checkpoint = load_checkpoint(saved)
     expected = model_of_both()
     assert checkpoint.info == info_of(7)
@@ -122,14 +122,14 @@ def test_what_was_saved_comes_back(saved: Path) -> None:
     assert all(parameter.requires_grad for parameter in checkpoint.model.parameters())
 
 
-def test_scores_are_recorded_in_what_was_saved(saved: Path) -> None:
+def test_scores_are_recorded_in_a_saved_checkpoint(saved: Path) -> None:
     record_scores(saved, {"nats_per_token": 1 / 3, "perplexity": math.inf}, wall_s=2.5)
     assert read_info(saved) == replace(info_of(7), scores={"nats_per_token": 1 / 3, "perplexity": math.inf}, wall_s=2.5)
     load_checkpoint(saved)
     load_snapshot(saved)
 
 
-def test_what_resuming_needs_comes_back(saved: Path) -> None:
+def test_a_snapshot_is_loaded_as_it_was_saved(saved: Path) -> None:
     snapshot = load_snapshot(saved)
     assert snapshot.state == SNAPSHOT.state
     for loaded, expected in ((snapshot.optimizer, SNAPSHOT.optimizer), (snapshot.random, SNAPSHOT.random)):
@@ -167,7 +167,7 @@ TENSORS = st.dictionaries(
     seed=st.integers(0, 999),
     name=st.text(),
 )
-def test_any_checkpoint_comes_back(
+def test_any_checkpoint_survives_saving_and_loading(
     tmp_path_factory: pytest.TempPathFactory,
     info: CheckpointInfo,
     optimizer: dict[str, Tensor],
@@ -303,7 +303,7 @@ def test_anything_but_a_subword_model_is_refused(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["state.json", "optimizer.safetensors", "random.safetensors"])
-def test_a_checkpoint_without_its_training_state_translates_but_cannot_be_resumed(saved: Path, name: str) -> None:
+def test_without_its_training_state_a_checkpoint_only_translates(saved: Path, name: str) -> None:
     (saved / "training" / name).unlink()
     load_checkpoint(saved)
     with pytest.raises(DamagedCheckpointError, match=rf"training/{name} is missing: use another checkpoint of the run"):
@@ -332,7 +332,7 @@ def test_the_permissions_of_every_file_follow_the_umask(tmp_path: Path) -> None:
     assert {oct(folder.stat().st_mode & 0o777) for folder in (saved, saved / "training")} == {"0o750"}
 
 
-def test_a_link_in_the_place_of_a_checkpoint_is_replaced(tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_checkpoint_is_replaced(tmp_path: Path) -> None:
     elsewhere = save(tmp_path / "elsewhere", seed=3)
     before = contents(elsewhere)
     run = tmp_path / "run"
@@ -387,7 +387,7 @@ def test_a_training_state_is_never_a_mix_of_two_checkpoints(tmp_path: Path, monk
     assert num_loads == 2
 
 
-def test_a_reader_finds_the_old_checkpoint_while_a_new_one_takes_its_place(tmp_path: Path) -> None:
+def test_a_reader_finds_the_old_checkpoint_while_it_is_replaced(tmp_path: Path) -> None:
     saved = save(tmp_path)
     (tmp_path / "best").symlink_to(saved.name)
     saved.rename(tmp_path / ".update_000007.old")  # as a kill here leaves it
@@ -400,7 +400,7 @@ def test_a_reader_finds_the_old_checkpoint_while_a_new_one_takes_its_place(tmp_p
     assert {path.name for path in tmp_path.iterdir()} == {"best", "update_000007"}
 
 
-def test_the_link_moves_on_while_a_reader_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_may_move_during_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     best = tmp_path / "best"
     best.symlink_to(save(tmp_path, update=7).name)
     save(tmp_path, update=8, seed=2)
@@ -433,7 +433,7 @@ def test_a_full_disk_is_reported_and_earlier_checkpoints_are_intact(
     assert load_checkpoint(earlier).info.update == 7
 
 
-def test_parameters_are_saved_bit_by_bit(tmp_path: Path) -> None:
+def test_parameters_are_saved_exactly(tmp_path: Path) -> None:
     model = model_of_both()
     with torch.no_grad():
         model.decoder.output.bias[:3] = torch.tensor([-0.0, 1e-42, 3e38])
@@ -447,9 +447,7 @@ def test_the_first_checkpoint_makes_its_folders(tmp_path: Path) -> None:
     assert load_checkpoint(save(folder)).path == folder / "update_000007"
 
 
-def test_scores_that_cannot_be_recorded_are_an_error_that_names_the_file(
-    saved: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_to_record_scores_names_the_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 

@@ -70,7 +70,7 @@ def test_other_files_in_the_folder_do_not_matter(saved: Path) -> None:
     read_all(saved)
 
 
-def test_a_name_among_the_hashes_leads_to_no_other_file(saved: Path) -> None:
+def test_a_path_among_the_hashes_is_not_read(saved: Path) -> None:
     def change(values: dict[str, dict[str, str]]) -> None:
         values["files"]["../../../etc/passwd"] = "0" * 32
 
@@ -143,7 +143,7 @@ ODD_TENSORS: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("odd", ODD_TENSORS)
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".safetensors")])
-def test_odd_tensors_are_refused_in_one_line(saved: Path, name: str, odd: str) -> None:
+def test_invalid_tensors_are_refused_in_one_line(saved: Path, name: str, odd: str) -> None:
     content = (saved / name).read_bytes()
     (saved / name).write_bytes(ODD_TENSORS[odd](content))
     rehash(saved)
@@ -197,7 +197,7 @@ def test_a_tensor_that_is_not_finite_is_named(tmp_path: Path) -> None:
                 check_finite(tmp_path, {"good": torch.ones(3), "bad": tensor}, what="values")
 
 
-def test_tensors_come_back_bit_by_bit(tmp_path: Path) -> None:
+def test_tensors_are_loaded_exactly(tmp_path: Path) -> None:
     tensors = {"a": torch.tensor([[-0.0, 1e-42], [3e38, 1 / 3]]), "b": torch.tensor(7.0), "c": torch.arange(3)}
     save_file(tensors, tmp_path / "file")
     loaded = load_tensors(tmp_path / "file")
@@ -206,7 +206,7 @@ def test_tensors_come_back_bit_by_bit(tmp_path: Path) -> None:
     }
 
 
-def test_a_hash_is_of_all_bytes(tmp_path: Path) -> None:
+def test_a_hash_covers_all_bytes(tmp_path: Path) -> None:
     hashes = set()
     for content in (b"", b"\0", b"\0\0", b"\0" * 5000, b"\0" * 4999 + b"\1"):
         (tmp_path / "file").write_bytes(content)

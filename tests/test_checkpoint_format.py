@@ -45,7 +45,7 @@ def test_another_format_version_is_refused(saved: Path, version: object, said: s
 
 
 @pytest.mark.parametrize("content", ["", '{"format_version": 2, "upd', "[]", "[1]", "null", "{}", '{"update": 7}'])
-def test_a_damaged_json_is_refused(saved: Path, content: str) -> None:
+def test_damaged_json_is_refused(saved: Path, content: str) -> None:
     (saved / "checkpoint.json").write_text(content)
     with pytest.raises(
         DamagedCheckpointError, match=r"checkpoint\.json (is damaged|cannot be read) .*: use another checkpoint of the"
@@ -53,7 +53,7 @@ def test_a_damaged_json_is_refused(saved: Path, content: str) -> None:
         read_info(saved)
 
 
-def test_a_json_whose_values_have_changed_is_refused(saved: Path) -> None:
+def test_json_with_changed_values_is_refused(saved: Path) -> None:
     edit_json(saved / "checkpoint.json", lambda values: values["scores"].update(nats_per_token=1.4))
     with pytest.raises(
         DamagedCheckpointError,
@@ -74,7 +74,7 @@ def test_a_json_whose_values_have_changed_is_refused(saved: Path) -> None:
         ("colour", "red", r"colour is not known"),
     ],
 )
-def test_a_json_of_odd_values_is_refused(saved: Path, key: str, value: object, problem: str) -> None:
+def test_json_with_invalid_values_is_refused(saved: Path, key: str, value: object, problem: str) -> None:
     edit_json(saved / "checkpoint.json", lambda values: values.update({key: value}))
     rehash(saved, fingerprints=False)
     with pytest.raises(DamagedCheckpointError, match=rf"checkpoint\.json is damaged \({problem}\): use another check"):
@@ -89,7 +89,7 @@ def test_a_json_of_odd_values_is_refused(saved: Path, key: str, value: object, p
 
 
 @pytest.mark.parametrize("files", [None, [], {"config.yaml": 3}, "config.yaml"])
-def test_a_json_of_odd_hashes_is_refused(saved: Path, files: object) -> None:
+def test_json_with_invalid_hashes_is_refused(saved: Path, files: object) -> None:
     rehash(saved, files=files)
     with pytest.raises(
         DamagedCheckpointError, match=r"checkpoint\.json is damaged \(files must be keys with values, but"
@@ -152,7 +152,7 @@ class NewerCommand(TrainCommand):
     extra: list[str] = field(default_factory=list)
 
 
-def test_a_setting_that_came_later_reads_as_its_default(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_newer_setting_has_its_default(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saved_config_module, "TrainCommand", NewerCommand)
     monkeypatch.setattr(saved_config_module, "ModelConfig", NewerModel)
     checkpoint = load_checkpoint(saved)
@@ -184,7 +184,7 @@ def test_a_renamed_setting_is_migrated(saved: Path, monkeypatch: pytest.MonkeyPa
     assert checkpoint.info.epochs == info_of(7).epochs + 1
 
 
-def test_an_older_checkpoint_stays_one_when_scores_are_recorded(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recording_scores_keeps_the_format_of_a_checkpoint(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its config.yaml is not migrated, and must be read as what it is."""
     edit_config(saved, lambda config: config["model"].update(cells=config["model"].pop("hidden_dim")))
 

@@ -59,25 +59,25 @@ def _report(found: Found) -> None:
     assert found.faults == []
 
 
-def test_accidents_are_refused_or_change_nothing(checkpoints: list[Path]) -> None:
+def test_accidental_damage_is_refused_or_harmless(checkpoints: list[Path]) -> None:
     found = fuzz_accidents(*checkpoints, seeds=range(200))
     _report(found)
     assert found.counts["refused"] > 150
 
 
 @pytest.mark.slow
-def test_thousands_of_accidents_are_refused_or_change_nothing(checkpoints: list[Path]) -> None:
+def test_accidental_damage_is_refused_or_harmless_thousands_of_times(checkpoints: list[Path]) -> None:
     _report(fuzz_accidents(*checkpoints, seeds=range(1000, 3000)))
 
 
-def test_what_strangers_write_ends_in_one_line(checkpoints: list[Path]) -> None:
+def test_malicious_files_end_in_one_line(checkpoints: list[Path]) -> None:
     found = fuzz_strangers(*checkpoints, seeds=range(100), rehash=rehash, use=_resume)
     _report(found)
     assert found.counts["refused"] > 30
 
 
 @pytest.mark.slow
-def test_thousands_of_strangers_end_in_one_line(checkpoints: list[Path]) -> None:
+def test_thousands_of_malicious_files_end_in_one_line(checkpoints: list[Path]) -> None:
     _report(fuzz_strangers(*checkpoints, seeds=range(1000, 2500), rehash=rehash, use=_resume))
 
 
@@ -86,7 +86,7 @@ def test_a_damaged_checkpoint_without_hashes_ends_in_one_line(tmp_path: Path) ->
     _report(fuzz_strangers(checkpoint, FORMAT_1 / "best", seeds=range(50), rehash=lambda _: None, use=_resume))
 
 
-def test_every_bit_of_the_description_counts(checkpoints: list[Path]) -> None:
+def test_every_flipped_bit_of_the_description_is_noticed(checkpoints: list[Path]) -> None:
     """A flipped bit in checkpoint.json is refused, unless it changes only a space."""
     file = checkpoints[0] / "checkpoint.json"
     content = file.read_bytes()

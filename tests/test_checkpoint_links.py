@@ -23,7 +23,7 @@ def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)
 
 
-def test_the_newest_has_the_most_updates_whatever_its_name(tmp_path: Path) -> None:
+def test_the_newest_has_the_most_updates_for_any_name(tmp_path: Path) -> None:
     for update in (999_999, 1_000_000):  # seven digits sort before six
         save(tmp_path, update=update)
     assert find_last(tmp_path) == tmp_path / "update_1000000"
@@ -33,7 +33,7 @@ def test_the_newest_has_the_most_updates_whatever_its_name(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("content", [b"", b"../outside", b"/etc", b"update_000002/..", b"\xff", b"x" * 1000])
-def test_a_file_that_names_no_checkpoint_beside_it_is_not_followed(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_names_no_checkpoint_is_not_followed(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "best").write_bytes(content)
     assert resolve_checkpoint(tmp_path / "best") == tmp_path / "best"
 
@@ -45,7 +45,7 @@ def test_a_folder_is_named_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert resolve_checkpoint(Path("nowhere")) == Path("nowhere")
 
 
-def test_links_in_a_circle_lead_nowhere(tmp_path: Path) -> None:
+def test_circular_links_are_refused(tmp_path: Path) -> None:
     (tmp_path / "best").symlink_to("last")
     (tmp_path / "last").symlink_to("best")
     with pytest.raises(CheckpointError, match="does not exist"):
@@ -100,7 +100,7 @@ def test_a_checkpoint_is_read_from_one_folder_while_best_moves(tmp_path: Path) -
     assert tries == ["update_000004", "update_000008"]
 
 
-def test_a_checkpoint_that_vanishes_twice_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_checkpoint_that_vanishes_twice_is_one_line(tmp_path: Path) -> None:
     store = with_best_at_4(tmp_path)
     best = iter((0.5, 0.25))
 

@@ -63,7 +63,7 @@ def test_a_copy_without_links_keeps_its_best(tmp_path: Path) -> None:
     assert updates(tmp_path) == {"best": 4, "last": 7, "update_000004": 4, "update_000007": 7}
 
 
-def test_a_copy_whose_links_were_followed_gets_them_back(tmp_path: Path) -> None:
+def test_links_are_restored_in_a_copy_that_followed_them(tmp_path: Path) -> None:
     with_best_at_4(tmp_path / "run")
     copy = shutil.copytree(tmp_path / "run", tmp_path / "copy")
     assert not (copy / "best").is_symlink()
@@ -104,7 +104,7 @@ def test_a_followed_link_replaces_a_damaged_checkpoint_of_its_update(tmp_path: P
     assert load_checkpoint(copy / "best").info.update == 4
 
 
-def test_a_followed_link_that_differs_from_the_checkpoint_of_its_update_is_kept(tmp_path: Path) -> None:
+def test_a_followed_link_that_differs_from_its_checkpoint_is_kept(tmp_path: Path) -> None:
     with_best_at_4(tmp_path / "run")
     copy = shutil.copytree(tmp_path / "run", tmp_path / "copy")
     record_scores(copy / "best", scores(0.5), wall_s=0.0)
@@ -145,7 +145,7 @@ def test_a_run_resumes_before_a_damaged_last_checkpoint(tmp_path: Path, file: st
     assert load_checkpoint(tmp_path / "last").info.update == 4
 
 
-def test_a_run_with_only_damaged_checkpoints_does_not_restart(tmp_path: Path) -> None:
+def test_a_run_with_only_damaged_checkpoints_is_refused(tmp_path: Path) -> None:
     store = store_of(tmp_path, keep_last=2)
     for update in (2, 4):
         (write(store, update) / "model.safetensors").unlink()

@@ -97,7 +97,7 @@ def test_the_first_of_equals_is_the_best_by_the_measure_of_the_run(tmp_path: Pat
     assert updates(tmp_path)["best"] == best
 
 
-def test_a_validation_that_was_not_scheduled_is_the_best_only_until_the_run_goes_on(tmp_path: Path) -> None:
+def test_an_unscheduled_validation_is_best_only_until_the_run_resumes(tmp_path: Path) -> None:
     store = store_of(tmp_path)
     write(store, 2, 1.5)
     write(store, 5, 1.0)  # at the end of a run
@@ -106,7 +106,7 @@ def test_a_validation_that_was_not_scheduled_is_the_best_only_until_the_run_goes
     assert updates(tmp_path) == {"best": 2, "last": 6, "update_000002": 2, "update_000006": 6}
 
 
-def test_the_training_state_knows_a_best_checkpoint_that_has_no_scores(tmp_path: Path) -> None:
+def test_the_training_state_remembers_a_best_without_scores(tmp_path: Path) -> None:
     store = store_of(tmp_path)
     write(store, 3)  # not scheduled, as the best of a run of version 0.1.0 may be
     write(store, 4, 2.0)
@@ -296,7 +296,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_no_files(tmp_path: Path) -> 
     assert names(tmp_path) == before
 
 
-def test_a_disk_that_is_full_at_any_step_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_at_any_step_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_best_at_4(tmp_path / "before")
     expected = shutil.copytree(tmp_path / "before", tmp_path / "expected", symlinks=True)
     write(store_of(expected), 8, 0.5)

@@ -102,7 +102,7 @@ def test_compressed_text_is_text_from_files_and_pipes(tmp_path: Path, compress: 
     assert list(read_lines(write(tmp_path / "text", compress(b"")))) == []
 
 
-def test_streams_one_after_the_other_are_read_whole(tmp_path: Path, compress: Compress) -> None:
+def test_concatenated_streams_are_read_to_the_end(tmp_path: Path, compress: Compress) -> None:
     content = compress(b"one\nt") + compress(b"") + compress(b"wo\n") + b"\0" * 8  # padding, as on a tape
     assert list(read_lines(write(tmp_path / "text", content))) == ["one", "two"]
 
@@ -123,12 +123,12 @@ def test_truncated_or_damaged_compressed_text_is_one_line(tmp_path: Path, compre
             list(read_lines(write(tmp_path / name, content)))
 
 
-def test_a_byte_that_is_not_utf8_is_placed_in_compressed_text(tmp_path: Path, compress: Compress) -> None:
+def test_the_position_of_invalid_utf8_in_compressed_text_is_named(tmp_path: Path, compress: Compress) -> None:
     with pytest.raises(DataError, match="text, line 2, byte 4: must be UTF-8, but is 0xe9"):
         list(read_lines(write(tmp_path / "text", compress(b"un\ncaf\xe9\n"))))
 
 
-def test_an_archive_is_refused_with_the_way_to_get_its_text(tmp_path: Path) -> None:
+def test_an_archive_is_refused_with_advice(tmp_path: Path) -> None:
     for name, members in (("a.zip", ["text"]), ("empty.zip", [])):
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             for member in members:
@@ -143,7 +143,7 @@ def test_an_archive_is_refused_with_the_way_to_get_its_text(tmp_path: Path) -> N
             list(read_lines(tmp_path / name))
 
 
-def test_zstd_without_a_library_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_library_for_zstd_one_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_zstd(monkeypatch, None)
     message = (
         r"text is compressed by zstd, which this Python does not read: pip install zstandard, "

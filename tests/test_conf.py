@@ -101,14 +101,14 @@ def missing(settings: Any, prefix: str = "") -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("command", "choice"), list(choices()), ids=str)
-def test_every_choice_composes_and_fills_the_dataclasses(command: str, choice: list[str]) -> None:
+def test_every_option_composes_and_fills_the_dataclasses(command: str, choice: list[str]) -> None:
     settings = settings_of(command, *choice)
     assert type(settings) is COMMANDS[command]
     assert list(missing(settings)) == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_only_what_the_user_knows_is_mandatory(command: str) -> None:
+def test_only_facts_that_the_user_knows_are_mandatory(command: str) -> None:
     composed = compose_settings(command, [])
     without_value = OmegaConf.missing_keys(composed)
     assert without_value == {override.partition("=")[0] for override in MANDATORY[command]}
@@ -117,7 +117,7 @@ def test_only_what_the_user_knows_is_mandatory(command: str) -> None:
             OmegaConf.to_object(composed)
 
 
-def test_only_ones_own_files_have_mandatory_keys() -> None:
+def test_only_the_options_for_users_files_have_mandatory_keys() -> None:
     for name in names_in("data"):
         file = OmegaConf.load(conf_dir() / "data" / f"{name}.yaml")
         without_value = {f"data.{key}" for key in OmegaConf.missing_keys(file)}
@@ -126,7 +126,7 @@ def test_only_ones_own_files_have_mandatory_keys() -> None:
 
 
 @pytest.mark.parametrize(("group", "name"), [(group, name) for group in GROUPS for name in names_in(group)])
-def test_a_file_says_nothing_twice(group: str, name: str) -> None:
+def test_no_value_is_given_twice(group: str, name: str) -> None:
     """A file does not repeat values of the file that it builds on, which itself builds on no other."""
 
     def read(option: str) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def test_a_file_says_nothing_twice(group: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("file", sorted(conf_dir().rglob("*.yaml")), ids=lambda file: f"{file.parent.name}/{file.name}")
-def test_a_file_begins_with_what_it_is_for(file: Path) -> None:
+def test_a_file_starts_with_a_description(file: Path) -> None:
     assert first_comment(file), f"{file} must begin with a comment"
     assert all(len(line) <= 120 for line in file.read_text("utf-8").splitlines())
 
@@ -160,7 +160,7 @@ def test_every_group_is_tested_here() -> None:
 @pytest.mark.parametrize(
     ("group", "key"), [("data", "name"), ("model", "name"), ("subword", "kind"), ("optimizer", "kind")]
 )
-def test_a_file_is_named_after_what_it_holds(group: str, key: str) -> None:
+def test_a_file_is_named_after_its_contents(group: str, key: str) -> None:
     for name in names_in(group):
         assert yaml.safe_load((conf_dir() / group / f"{name}.yaml").read_text("utf-8"))[key] == name
 
@@ -169,7 +169,7 @@ def test_a_run_directory_is_named_after_data_model_and_seed() -> None:
     assert settings_of("train", "model=lstm_tiny", "seed=3").run_dir == "runs/phrasebook-lstm_tiny-seed3"
 
 
-def test_the_sides_vocabulary_sizes_follow_the_common_one() -> None:
+def test_vocabulary_sizes_of_the_sides_follow_the_common_one() -> None:
     subword = settings_of("prepare", "subword.vocab_size=1234").subword
     assert (subword.src_vocab_size, subword.tgt_vocab_size) == (1234, 1234)
 

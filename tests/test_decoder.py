@@ -20,7 +20,7 @@ def start(model: Seq2Seq) -> DecoderState:
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=["f64", "f32"])
 @pytest.mark.parametrize("num_layers", [1, 3])
 @torch.no_grad()
-def test_step_by_step_is_teacher_forced(dtype: torch.dtype, tolerance: float, num_layers: int) -> None:
+def test_steps_equal_teacher_forcing(dtype: torch.dtype, tolerance: float, num_layers: int) -> None:
     model = tiny_model(replace(MODEL, num_layers=num_layers), dtype=dtype).eval()
     forced_TBV = model.decoder.output(model.decoder(BATCH.tgt_in_BT, start(model)))
     state = start(model)
@@ -50,7 +50,7 @@ def test_a_position_reads_no_later_token() -> None:
 
 
 @torch.no_grad()
-def test_selected_and_joined_rows_go_on_as_they_would_have() -> None:
+def test_selected_and_joined_rows_continue_unchanged() -> None:
     model = tiny_model()
     state = start(model)
     prev_N = torch.tensor([4, 5, 6, 7, 8])
@@ -65,7 +65,7 @@ def test_selected_and_joined_rows_go_on_as_they_would_have() -> None:
 
 
 @torch.no_grad()
-def test_dropout_acts_on_embeddings_and_outputs_in_training_and_not_at_all_in_evaluation() -> None:
+def test_dropout_acts_on_embeddings_and_outputs_only_in_training() -> None:
     config = replace(MODEL, num_layers=1)
     plain, dropping = tiny_model(config), tiny_model(replace(config, dropout=0.5))
     expected_TBH = plain.decoder(BATCH.tgt_in_BT, start(plain))

@@ -32,13 +32,13 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("has_gpu", [True, False])
-def test_auto_takes_a_gpu_where_there_is_one(has_gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_a_gpu_if_there_is_one(has_gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
     assert resolve_device("auto") == torch.device("cuda" if has_gpu else "cpu")
     assert resolve_device("cpu") == CPU
 
 
-def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="device=cuda needs a GPU, but torch finds none: set device=cpu or device="):
         resolve_device("cuda")
@@ -70,7 +70,7 @@ def _an_older_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     ("capabilities", "expected"),
     [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx2": True}, "fp32"), ({}, "fp32")],
 )
-def test_auto_takes_bf16_where_the_processor_multiplies_it(
+def test_auto_takes_bf16_if_the_processor_multiplies_it(
     capabilities: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: capabilities)
@@ -80,7 +80,7 @@ def test_auto_takes_bf16_where_the_processor_multiplies_it(
 
 
 @pytest.mark.usefixtures("_an_older_processor")
-def test_auto_does_not_take_bf16_that_fails_whatever_the_features(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_avoids_bf16_that_fails_despite_the_features(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: {"avx512_bf16": True})
     assert resolve_training_precision(TrainingPrecision.auto, CPU) == "fp32"
     assert resolve_search_precision(SearchPrecision.auto, CPU) == "fp32"
@@ -94,7 +94,7 @@ def test_auto_does_not_take_bf16_that_fails_whatever_the_features(monkeypatch: p
         ("search.precision", lambda: resolve_search_precision(SearchPrecision.bf16, CPU)),
     ],
 )
-def test_bf16_that_fails_is_refused_if_it_is_asked_for(setting: str, resolve: Callable[[], object]) -> None:
+def test_bf16_that_fails_is_refused_if_requested(setting: str, resolve: Callable[[], object]) -> None:
     message = (
         f"{setting}=bf16 needs a processor on which torch computes bf16, but on this cpu it fails "
         "(could not create a primitive descriptor for the LSTM primitive): use auto or fp32"
@@ -128,7 +128,7 @@ def test_int8_without_onednn_is_refused() -> None:
         resolve_search_precision(SearchPrecision.int8, CPU)
 
 
-def test_int8_is_taken_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int8_is_used_only_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     for attempt in ("_compute_int8", "_compute_bf16"):
         monkeypatch.setattr(f"nmt.device.{attempt}", lambda *_: None)
     monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: {"avx512_vnni": True})
@@ -146,7 +146,7 @@ def test_int8_is_taken_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatc
     ],
     ids=["bf16", "int8"],
 )
-def test_what_the_processor_promises_is_computed(
+def test_the_features_of_the_processor_work(
     features: tuple[str, ...], is_computed: Callable[[torch.device], bool]
 ) -> None:
     """Otherwise a mistake in the attempt would turn off a precision, and every test of it."""
@@ -155,7 +155,7 @@ def test_what_the_processor_promises_is_computed(
     assert is_computed(CPU)
 
 
-def test_trying_draws_no_random_numbers_of_training() -> None:
+def test_trying_consumes_no_random_numbers_of_training() -> None:
     before = torch.get_rng_state()
     bf16_failure(CPU)
     int8_failure(CPU)
@@ -181,7 +181,7 @@ def test_gpus_have_bf16_since_ampere(
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_a_precision_that_is_asked_for_is_taken(
+def test_a_requested_precision_is_used(
     fast: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("nmt.device._compute_bf16", lambda _device: None)
@@ -216,7 +216,7 @@ needs_torch_2_9 = pytest.mark.skipif(
 @pytest.mark.parametrize(
     ("precision", "expected"), [(TrainingPrecision.fp32, "ieee"), (TrainingPrecision.bf16, "tf32")]
 )
-def test_tf32_is_for_what_bf16_leaves_in_float32(
+def test_tf32_is_for_float32_beside_bf16(
     precision: TrainingPrecision, expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "nmt.device"):
@@ -244,7 +244,7 @@ def test_a_cpu_has_no_tf32_to_choose(caplog: pytest.LogCaptureFixture) -> None:
     assert (float32_matmuls(), caplog.text) == (before, "")
 
 
-def test_a_processor_says_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_maker_of_the_processor_is_recognized(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, expected in (("Intel(R) Xeon(R)", True), ("AMD EPYC", False), (None, False)):
         monkeypatch.setattr("nmt.device._cpu_capabilities", lambda name=name: {"cpu_name": name})
         assert is_intel_cpu() is expected

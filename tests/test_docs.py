@@ -87,17 +87,17 @@ COMMANDS = sorted({command for page in PAGES for command in command_lines(page.r
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_are_valid(page: Path) -> None:
     assert broken_links(page, page.read_text("utf-8")) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_prose_wraps(page: Path) -> None:
+def test_prose_wraps_at_100_columns(page: Path) -> None:
     assert long_lines(page.read_text("utf-8")) == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_compose(command: str) -> None:
+def test_commands_in_the_docs_are_valid(command: str) -> None:
     done = nmt(*as_one_job(command), "--help")
     assert done.status == 0, done.err
 

@@ -8,13 +8,13 @@ from nmt.model.dropout import dropout
 ONES = torch.ones(1000, 403, dtype=torch.float64)  # no multiple of the four values that share a draw
 
 
-def test_nothing_falls_outside_of_training_or_at_zero() -> None:
+def test_nothing_is_dropped_outside_training_or_at_probability_zero() -> None:
     assert dropout(ONES, 0.5, training=False) is ONES
     assert torch.equal(dropout(ONES, 0.0, training=True), ONES)
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.2, 0.5, 0.9])
-def test_the_share_that_falls_and_the_expectation(probability: float) -> None:
+def test_the_share_dropped_and_the_expectation(probability: float) -> None:
     torch.manual_seed(1)
     values = dropout(ONES, probability, training=True)
     kept = values[values != 0]
@@ -27,7 +27,7 @@ def test_the_share_that_falls_and_the_expectation(probability: float) -> None:
     torch.testing.assert_close(fallen_X4.mean(0), torch.full((4,), probability).double(), atol=0.01, rtol=0)
 
 
-def test_the_global_generator_decides() -> None:
+def test_the_global_generator_decides_what_is_dropped() -> None:
     torch.manual_seed(3)
     first, second = (dropout(ONES, 0.3, training=True) for _ in range(2))
     torch.manual_seed(3)
@@ -35,7 +35,7 @@ def test_the_global_generator_decides() -> None:
     assert not torch.equal(first, second)
 
 
-def test_gradients_pass_where_values_pass() -> None:
+def test_gradients_pass_exactly_if_values_pass() -> None:
     values = torch.randn(50, 40, requires_grad=True)
     torch.manual_seed(1)
     result = dropout(values, 0.4, training=True)
@@ -51,7 +51,7 @@ def test_on_a_cpu_a_probability_is_a_multiple_of_1_in_65536() -> None:
     assert set(kept.flatten().tolist()) == {0.0, 65536 / (65536 - 6554)}
 
 
-def test_at_probability_one_nothing_is_left() -> None:
+def test_at_probability_one_everything_is_dropped() -> None:
     torch.manual_seed(1)
     assert not dropout(ONES, 1.0, training=True).any()
 
@@ -67,7 +67,7 @@ def test_the_smallest_probabilities_are_exact() -> None:
     assert abs(num_fallen - 128) < 4 * 128**0.5  # 128 are expected of 4,194,304; one level more would make 192
 
 
-def test_four_values_share_64_random_bits_and_none_are_drawn_for_nothing() -> None:
+def test_four_values_share_64_random_bits_and_none_are_wasted() -> None:
     torch.manual_seed(3)
     torch.empty(2, dtype=torch.int64).random_(-(2**63), None)
     expected = torch.get_rng_state()

@@ -15,7 +15,7 @@ from tests.models import MODEL, PAIRS, tiny_model
 SOURCES = [src for src, _ in PAIRS]
 
 
-def test_the_source_is_reversed_but_for_eos_and_padding() -> None:
+def test_the_source_is_reversed_except_eos_and_padding() -> None:
     a, b, c, d = 4, 5, 6, 7
     src_BS, lengths_B = pad_source([[a, b, c], [a, b, c, d], [a], []])
     assert reverse_source(src_BS, lengths_B).tolist() == [
@@ -33,7 +33,7 @@ def test_reversing_twice_gives_the_source_back() -> None:
 
 @pytest.mark.parametrize("sources", [SOURCES, [[4, 5, 6], [7, 8, 9], [6, 4, 4]], [[4, 5, 6]]], ids=len)
 @torch.no_grad()
-def test_reversed_order_reads_what_forward_order_reads_of_reversed_sentences(sources: list[list[int]]) -> None:
+def test_reversed_order_is_forward_order_of_reversed_sentences(sources: list[list[int]]) -> None:
     reversing = tiny_model(replace(MODEL, source_order=SourceOrder.reversed)).encoder
     forward = tiny_model(replace(MODEL, source_order=SourceOrder.forward)).encoder
     encoding = reversing(*pad_source(sources))
@@ -48,7 +48,7 @@ def test_reversed_order_reads_what_forward_order_reads_of_reversed_sentences(sou
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=["f64", "f32"])
 @pytest.mark.parametrize("order", list(SourceOrder))
 @torch.no_grad()
-def test_padding_and_batch_mates_change_no_sentence(dtype: torch.dtype, tolerance: float, order: SourceOrder) -> None:
+def test_padding_and_other_sentences_change_no_result(dtype: torch.dtype, tolerance: float, order: SourceOrder) -> None:
     encoder = tiny_model(replace(MODEL, source_order=order), dtype=dtype).encoder
     together = encoder(*pad_source(SOURCES))
 
@@ -63,7 +63,7 @@ def test_padding_and_batch_mates_change_no_sentence(dtype: torch.dtype, toleranc
 
 
 @torch.no_grad()
-def test_the_last_output_is_the_final_hidden_state_of_the_top_layer_and_padding_is_zero() -> None:
+def test_the_last_output_is_the_top_layers_final_hidden_state() -> None:
     encoding = tiny_model().encoder(*pad_source(SOURCES))
     assert encoding.lengths_B.tolist() == [5, 2, 7, 3, 1]
     for row, length in enumerate(encoding.lengths_B.tolist()):
@@ -74,7 +74,7 @@ def test_the_last_output_is_the_final_hidden_state_of_the_top_layer_and_padding_
 
 
 @torch.no_grad()
-def test_equal_lengths_take_no_packing_and_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_lengths_need_no_packing_and_give_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = tiny_model().encoder
     src_BS, lengths_B = pad_source([[4, 5, 6], [7, 8, 9], [4, 4, 4]])
     packed_TBH, _ = encoder.rnn(encoder.embedding(reverse_source(src_BS, lengths_B).t()), lengths_B=lengths_B)
@@ -83,7 +83,7 @@ def test_equal_lengths_take_no_packing_and_give_the_same(monkeypatch: pytest.Mon
 
 
 @torch.no_grad()
-def test_dropout_acts_on_embeddings_in_training_and_not_at_all_in_evaluation() -> None:
+def test_dropout_acts_on_embeddings_only_in_training() -> None:
     encoder = tiny_model(replace(MODEL, num_layers=1, dropout=0.5)).encoder
     expected = tiny_model(replace(MODEL, num_layers=1)).encoder(*pad_source(SOURCES)).output_SBH
     torch.manual_seed(1)

@@ -74,7 +74,7 @@ def test_a_second_reference_counts(files: Path) -> None:
     assert score["signature"].startswith("nrefs:2|")
 
 
-def test_chrf_plus_plus_and_lower_case_on_demand(files: Path) -> None:
+def test_chrf_plus_plus_and_lowercase_on_request(files: Path) -> None:
     (files / "loud").write_text((files / "ref").read_text().upper())
     out = _evaluate("hypothesis=loud", "reference=ref", "metrics=[bleu,chrf++]", "lowercase=true")
     assert re.search(r"^  BLEU 100\.0 .*\n    .*\|case:lc\|", out, re.MULTILINE)
@@ -207,7 +207,7 @@ def own_test_set(checkpoint: Path, digits: Path, tmp_path: Path) -> Callable[[li
     return copy
 
 
-def test_checkpoints_alone_are_scored_on_the_test_set_of_their_run(
+def test_checkpoints_are_scored_on_the_test_set_of_their_run(
     own_test_set: Callable[[list[str]], Path], digits: Path
 ) -> None:
     path = own_test_set(["test.en"])
@@ -285,7 +285,7 @@ def test_the_language_of_the_run_chooses_the_tokenizer(
     assert "|tok:intl|" in nmt("evaluate", *common, "bleu_tokenize=intl").out
 
 
-def test_a_reference_with_blank_lines_beside_a_full_one_changes_nothing(files: Path) -> None:
+def test_blank_lines_of_a_second_reference_change_nothing(files: Path) -> None:
     _lines(files, "blank", ["", " ", "", ""])
     _lines(files, "lazy", ["a cat sat here", "", "", ""])
     for references in ("[ref,blank]", "[blank,ref]"):
@@ -302,7 +302,7 @@ def test_a_blank_line_of_the_only_reference_is_counted(files: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", ["hypothesis", "reference", "source"])
-def test_markup_is_refused_wherever_it_is_read(files: Path, setting: str) -> None:
+def test_markup_is_refused_in_every_input(files: Path, setting: str) -> None:
     _lines(files, "x.sgm", ["<refset>", *["<seg>a</seg>"] * 3])
     names = {"reference": "ref", "source": "src"} | {setting: "x.sgm"}
     if setting != "hypothesis":
@@ -334,7 +334,7 @@ def test_labels_mean_the_same_with_spaces_and_carriage_returns(files: Path) -> N
     assert odd == plain
 
 
-def test_a_name_of_any_bytes_is_printed(files: Path) -> None:
+def test_file_names_with_any_bytes_are_printed(files: Path) -> None:
     name = "caf\udce9"  # as Python reads the byte e9 of Latin-1
     try:
         (files / name).write_text((files / "ref").read_text())

@@ -138,7 +138,9 @@ def test_translations_equal_those_of_the_plain_model_in_float64(
 @LENGTHS
 @pytest.mark.parametrize("batch_rows", [3, 7, 100])
 @pytest.mark.parametrize("num_searches", [1, 3])
-def test_batch_mates_padding_and_threads_change_nothing(sources: list[Ids], batch_rows: int, num_searches: int) -> None:
+def test_other_sentences_padding_and_threads_change_nothing(
+    sources: list[Ids], batch_rows: int, num_searches: int
+) -> None:
     scorer, many = fast_scorer(model_of()), encoded(sources * 6)
     config = replace(SEARCH, batch_rows=batch_rows * num_searches)
     expected = singly(scorer, encoded(sources)) * 6
@@ -146,7 +148,7 @@ def test_batch_mates_padding_and_threads_change_nothing(sources: list[Ids], batc
 
 
 @pytest.mark.parametrize("average", list(EnsembleAverage))
-def test_an_ensemble_averages_what_the_equations_give(average: EnsembleAverage) -> None:
+def test_an_ensemble_averages_the_results_of_the_equations(average: EnsembleAverage) -> None:
     models = [model_of(2), model_of(3, SourceOrder.forward, seed=2), model_of(1, seed=3)]
     ensemble, plain = (
         EnsembleScorer([make(model) for model in made_of], average=average)

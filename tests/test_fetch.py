@@ -202,7 +202,7 @@ def test_an_interrupted_download_is_resumed(publisher: Publisher, tmp_path: Path
 
 
 @pytest.mark.parametrize("already", [7, None], ids=["a part", "all of it"])
-def test_what_an_earlier_run_left_is_resumed(publisher: Publisher, tmp_path: Path, already: int | None) -> None:
+def test_files_of_an_earlier_run_are_resumed(publisher: Publisher, tmp_path: Path, already: int | None) -> None:
     body = offer_un(publisher)
     part = tmp_path / "data" / "downloads" / f"{Path(UN).name}.part"
     part.parent.mkdir(parents=True)
@@ -213,9 +213,7 @@ def test_what_an_earlier_run_left_is_resumed(publisher: Publisher, tmp_path: Pat
     assert part.with_suffix("").read_bytes() == body
 
 
-def test_a_server_that_does_not_support_resuming_is_asked_for_the_whole_file(
-    publisher: Publisher, tmp_path: Path
-) -> None:
+def test_a_server_without_resuming_sends_the_whole_file(publisher: Publisher, tmp_path: Path) -> None:
     body = offer_un(publisher)
     publisher.resumes = False
     publisher.cut_after[UN] = 20
@@ -295,7 +293,7 @@ def test_tatoebas_dev_shares_no_sentence_with_train(publisher: Publisher, tmp_pa
         assert (tmp_path / "data" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-def test_europarl_is_cleaned_and_its_end_held_out(publisher: Publisher, tmp_path: Path) -> None:
+def test_europarl_is_cleaned_and_its_end_is_held_out(publisher: Publisher, tmp_path: Path) -> None:
     pairs = [(f"We debate item {i} .", f"Nous débattons le point {i} .") for i in range(100)]
     dirty = [("", "vide"), ("word " * 51, "long"), ("long", "mot " * 51), pairs[0], ("We debate item 99 .", "Encore .")]
     all_pairs = dirty[:3] + pairs[:50] + dirty[3:] + pairs[50:]

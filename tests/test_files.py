@@ -44,7 +44,7 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def test_a_file_is_complete_or_as_it_was(tmp_path: Path) -> None:
+def test_a_file_is_complete_or_unchanged(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_text("before")
 
@@ -122,7 +122,7 @@ def test_a_failed_write_names_the_file(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_all_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_synced_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     fsync = os.fsync
 
@@ -155,7 +155,7 @@ def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("old", ["folder", "file", "link"])
-def test_a_folder_takes_the_place_of_what_was_there(old: str, tmp_path: Path) -> None:
+def test_a_folder_replaces_an_existing_one(old: str, tmp_path: Path) -> None:
     elsewhere, place = tmp_path / "elsewhere", tmp_path / "place"
     elsewhere.mkdir()
     (elsewhere / "mine").write_text("kept")
@@ -173,7 +173,7 @@ def test_a_folder_takes_the_place_of_what_was_there(old: str, tmp_path: Path) ->
     assert (elsewhere / "mine").read_text() == "kept"
 
 
-def test_a_folder_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_replacement_keeps_the_old_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "place"
     place.mkdir()
     (place / "old").write_text("old")
@@ -206,7 +206,7 @@ def test_a_folder_is_found_while_it_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "a[1]*?"])
-def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path, name: str) -> None:
+def test_only_files_of_killed_writers_are_removed(tmp_path: Path, name: str) -> None:
     left = tmp_path / f".{name}.0a1b2c3d.tmp"
     others = {".other.0a1b2c3d.tmp", f".{name}.part", f".{name}.0a1b2c3.tmp"}
     for file in (left, *(tmp_path / other for other in others)):
@@ -232,7 +232,7 @@ def test_a_file_is_not_abandoned_before_it_has_its_name(tmp_path: Path, monkeypa
     assert (tmp_path / "a").read_text() == "x"
 
 
-def test_no_link_is_taken_for_abandoned(tmp_path: Path) -> None:
+def test_a_link_is_never_considered_abandoned(tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("x")
     (tmp_path / ".a.0a1b2c3d.tmp").symlink_to("kept")
     assert remove_abandoned(tmp_path / "a") == []
@@ -240,7 +240,7 @@ def test_no_link_is_taken_for_abandoned(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("problem", [None, BlockingIOError, OSError])
-def test_a_file_that_is_removed_before_it_is_locked_is_made_again(
+def test_a_file_removed_before_it_is_locked_is_created_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: type[OSError] | None
 ) -> None:
     flock, calls = fcntl.flock, 0
@@ -275,9 +275,7 @@ def test_a_name_becomes_a_link_in_one_step(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a", "link"]
 
 
-def test_a_folder_that_is_removed_is_whole_or_has_a_temporary_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_removed_folder_is_intact_or_has_a_temporary_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b").touch()
 
@@ -295,7 +293,7 @@ def test_a_folder_that_is_removed_is_whole_or_has_a_temporary_name(
         remove_folder(tmp_path / "a")
 
 
-def test_removing_a_link_leaves_what_it_points_to(tmp_path: Path) -> None:
+def test_removing_a_link_keeps_its_target(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "link").symlink_to("a")
     (tmp_path / "file").touch()
@@ -304,7 +302,7 @@ def test_removing_a_link_leaves_what_it_points_to(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a"]
 
 
-def test_a_record_is_written_whole_or_not_at_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_record_is_written_completely_or_not_at_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = RecordFile(tmp_path / "folder" / "a")
     file.append(b"one\n")
     assert (tmp_path / "folder" / "a").read_bytes() == b"one\n"

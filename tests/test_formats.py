@@ -22,7 +22,7 @@ RUNS = list(EXPECTED["runs"])
 
 @pytest.mark.parametrize("link", ["best", "last"])
 @pytest.mark.parametrize("run", RUNS)
-def test_a_checkpoint_of_format_1_translates_as_it_did(run: str, link: str) -> None:
+def test_a_checkpoint_of_format_1_translates_as_before(run: str, link: str) -> None:
     search = ["search.beam_size=3", "search.n_best=3", "search.min_len=2", "search.precision=fp32", "format=jsonl"]
     done = nmt(
         "translate",
@@ -41,7 +41,7 @@ def test_a_checkpoint_of_format_1_translates_as_it_did(run: str, link: str) -> N
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_a_run_of_format_1_goes_on_to_the_same_end(run: str, tmp_path: Path) -> None:
+def test_a_run_of_format_1_resumes_to_the_same_end(run: str, tmp_path: Path) -> None:
     folder = shutil.copytree(FORMAT_1, tmp_path / "copy", symlinks=True)
     done = nmt("train", *settings(run), *places(folder, folder / run), "resume=true")
     assert done.status == 0, done.err
@@ -63,7 +63,7 @@ def test_a_run_of_format_1_goes_on_to_the_same_end(run: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("group", ["training", "search"])
-def test_settings_of_format_1_that_are_cut_short_are_damage(group: str, tmp_path: Path) -> None:
+def test_truncated_settings_of_format_1_are_damage(group: str, tmp_path: Path) -> None:
     folder = shutil.copytree(FORMAT_1, tmp_path / "copy", symlinks=True)
     file = folder / RUNS[0] / "checkpoints" / "last" / "config.yaml"
     content = file.read_text(encoding="utf-8")

@@ -42,14 +42,14 @@ def _product_error() -> float:
     return float(error.abs().max()) / 16
 
 
-def test_products_are_exact_in_fp32_and_may_be_rounded_in_bf16() -> None:
+def test_matmuls_are_exact_in_fp32_and_may_be_rounded_in_bf16() -> None:
     assert _product_error() < 1e-6
     choose_tf32(TrainingPrecision.bf16, GPU)
     if torch.cuda.get_device_capability() >= (8, 0):
         assert 1e-5 < _product_error() < 1e-2
 
 
-def test_bf16_works_where_the_gpu_has_it() -> None:
+def test_bf16_works_if_the_gpu_has_it() -> None:
     if torch.cuda.get_device_capability() < (8, 0):
         pytest.skip("the GPU has no bf16")
     assert bf16_failure(GPU) is None
@@ -113,7 +113,7 @@ def test_search_finds_the_translations_of_the_cpu(beam_size: int) -> None:
         assert [one.score for one in found.hypotheses] == pytest.approx([one.score for one in expected.hypotheses])
 
 
-def test_a_search_in_bf16_comes_near_that_of_the_cpu() -> None:
+def test_search_in_bf16_is_close_to_that_of_the_cpu() -> None:
     if bf16_failure(GPU):
         pytest.skip("the GPU has no bf16")
     on_cpu, on_gpu = _translations(CPU, beam_size=1), _translations(GPU, beam_size=1, precision=SearchPrecision.bf16)
@@ -150,7 +150,7 @@ def test_training_in_bf16_lowers_the_loss(digits: Path, tmp_path: Path) -> None:
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
 
 
-def test_a_resumed_run_goes_on_as_the_uninterrupted_one(digits: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_the_uninterrupted_one(digits: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     _train(digits, whole, "training.max_updates=9")
     _train(digits, cut, "training.max_updates=6")

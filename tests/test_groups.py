@@ -44,11 +44,11 @@ def test_groups_overlap_and_keep_their_order() -> None:
         (31, "31+"),
     ],
 )
-def test_length_buckets_meet_without_gap(words: int, bucket: str) -> None:
+def test_length_buckets_have_no_gaps(words: int, bucket: str) -> None:
     assert length_bucket(words) == bucket
     assert bucket in LENGTH_BUCKETS
 
 
-def test_groups_for_every_sentence_are_demanded() -> None:
+def test_every_sentence_needs_a_line_of_groups() -> None:
     with pytest.raises(DataError, match=r"^the groups must have .* reference 1 of 1, but has 1 instead of 2$"):
         score_groups(["a", "b"], [["a", "b"]], [["x"]])

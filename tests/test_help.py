@@ -18,7 +18,7 @@ def test_help_of_a_command_lists_groups_and_settings(command: str) -> None:
     assert re.search(r"^usage: nmt " + command, done.out, re.MULTILINE)
 
 
-def test_help_says_what_a_setting_means_and_what_it_can_be() -> None:
+def test_help_describes_a_setting_and_its_choices() -> None:
     out = nmt("translate", "--help").out
     assert re.search(r"^  checkpoints=\(must be given\) +# checkpoint, or several with one target", out, re.MULTILINE)
     assert re.search(r"^    beam_12 +Beam search with 12 hypotheses, the widest beam of the paper", out, re.MULTILINE)
@@ -43,19 +43,19 @@ def test_each_line_of_help_describes_its_setting(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_values_and_not_what_they_are_computed_from(command: str) -> None:
+def test_help_shows_values_instead_of_interpolations(command: str) -> None:
     settings, _, _ = nmt(command, "--help").out.partition("Paths are taken as typed")
     assert "${" not in settings
 
 
-def test_help_of_a_corpus_of_ones_own_shows_what_must_be_given() -> None:
+def test_help_of_a_users_corpus_shows_what_must_be_given() -> None:
     out = nmt("train", "data=files", "--help").out
     assert re.search(r"^  data.train.src=\(must be given\) ", out, re.MULTILINE)
     assert re.search(r"^  run_dir=runs/files-lstm_2x512-seed1 ", out, re.MULTILINE)
     assert "data.generate.seed" not in out
 
 
-def test_help_of_prepare_is_of_data_and_subword_alone() -> None:
+def test_help_of_prepare_covers_only_data_and_subword() -> None:
     out = nmt("prepare", "--help").out
     assert "subword.vocab_size=1500" in out
     assert "optimizer." not in out
@@ -71,7 +71,7 @@ def test_help_with_a_mistake_is_one_line() -> None:
     assert error("train", "model=x", "--help").startswith("nmt: model must be one of lstm_2x256,")
 
 
-def test_cfg_shows_the_settings_wherever_it_stands() -> None:
+def test_cfg_shows_the_settings_in_any_position() -> None:
     done = nmt("translate", "search=greedy", "--cfg", "job", "input=a b.txt")
     assert (done.status, done.err) == (0, "")
     assert "beam_size: 1\n" in done.out

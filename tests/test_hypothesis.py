@@ -26,7 +26,7 @@ def finished(*scores: float) -> Finished:
     return Finished(np.array([scores]), 2 * np.array([scores]), ids)
 
 
-def test_the_best_come_first_and_of_equals_the_earlier() -> None:
+def test_the_best_come_first_and_of_equals_the_earlier_one() -> None:
     merged = finished(-1.0, -3.0).concat(finished(-1.0, -2.0), axis=1)
     assert merged.best(3).score.tolist() == [[-1.0, -1.0, -2.0]]
     assert merged.best(3).ids.tolist() == [[(0,), (0,), (1,)]]

@@ -31,7 +31,7 @@ def state_of(model: Seq2Seq, num_rows: int) -> DecoderState:
 
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
 @torch.no_grad()
-def test_a_fast_fp32_step_is_a_step(num_layers: int) -> None:
+def test_a_fast_fp32_step_is_the_plain_step(num_layers: int) -> None:
     model = make_model(num_layers=num_layers, hidden_dim=32).eval()
     prev_N, state = torch.tensor([2, 5, 7, 5]), state_of(model, 4)
     logits_NV, after = model.decoder.step(prev_N, state)
@@ -61,7 +61,7 @@ def test_steps_from_the_source_on_are_the_whole_sequence(
 
 
 @torch.no_grad()
-def test_without_room_for_a_table_the_input_gates_are_computed_at_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_table_input_gates_are_computed_at_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model().eval()
     prev_N, state = torch.tensor([4, 6]), state_of(model, 2)
     with_table, _ = FastDecoder(model.decoder, SearchPrecision.fp32).step(prev_N, state)
@@ -89,7 +89,7 @@ def test_int8_rounds_states_to_127ths_and_weights_per_output() -> None:
 
 @needs_int8
 @torch.no_grad()
-def test_in_int8_batch_mates_change_no_row() -> None:
+def test_in_int8_other_sentences_change_no_row() -> None:
     model = make_model(num_layers=2, hidden_dim=32).eval()
     decoder = FastDecoder(model.decoder, SearchPrecision.int8)
     prev_N, state = torch.tensor([2, 5, 7, 9, 8]), state_of(model, 5)
@@ -99,7 +99,7 @@ def test_in_int8_batch_mates_change_no_row() -> None:
         torch.testing.assert_close(alone[0], together[row], rtol=1e-5, atol=1e-5)
 
 
-def test_a_float64_model_is_searched_as_it_is() -> None:
+def test_a_float64_model_is_searched_unchanged() -> None:
     model = make_model().double().eval()
     assert prepare_for_inference(model, device=CPU, precision=SearchPrecision.fp32) is model
 

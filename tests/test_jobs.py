@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_command_that_a_signal_ended_ends_the_sweep_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_ended_by_a_signal_ends_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = []
 
     def run(settings: Any, **_: Any) -> int:
@@ -49,7 +49,7 @@ def test_a_failed_job_of_a_sweep_leaves_nothing_in_memory(monkeypatch: pytest.Mo
     assert done.err.count("this job failed, the others continue: the GPU's memory is full") == 3
 
 
-def test_full_errors_of_a_sweep_are_in_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tracebacks_of_a_sweep_are_in_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     done = nmt("evaluate", "-m", "reference=x", "bootstrap_samples=0,2")
     assert (done.status, done.last_line) == (1, "nmt: 2 of 2 jobs failed")
@@ -67,7 +67,7 @@ def test_full_errors_of_a_sweep_are_in_its_log(monkeypatch: pytest.MonkeyPatch) 
     ],
     ids=lambda error: str(error)[:30],
 )
-def test_a_full_memory_is_one_line(
+def test_running_out_of_memory_is_one_line(
     checkpoint: Path, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: RuntimeError
 ) -> None:
     def fill(*_: object, **__: object) -> None:
@@ -86,7 +86,7 @@ def test_a_full_memory_is_one_line(
     assert not (tmp_path / "run").exists()  # so that a smaller batch may begin there
 
 
-def test_a_full_memory_outside_torch_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_memory_outside_torch_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*_: Any, **__: Any) -> int:
         raise MemoryError("Unable to allocate 7 TiB")
 

@@ -26,11 +26,11 @@ from nmt.commands.keys import nearest_keys, unknown_key
         ("name", ["data.name", "model.name"]),
     ],
 )
-def test_the_nearest_keys(key: str, nearest: list[str]) -> None:
+def test_the_nearest_keys_are_suggested(key: str, nearest: list[str]) -> None:
     assert nearest_keys("train", key) == nearest
 
 
-def test_too_many_candidates_are_none() -> None:
+def test_too_many_candidates_give_no_suggestion() -> None:
     assert nearest_keys("train", "max") == []  # of data, training and search
 
 

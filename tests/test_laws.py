@@ -111,7 +111,7 @@ def test_the_fast_model_translates_like_the_plain_one(order: SourceOrder, lines:
 @pytest.mark.skipif(not has_fast_int8(CPU), reason="the processor has no int8 instructions")
 @LINES
 @ORDERS
-def test_in_int8_log_probs_are_those_of_the_plain_model_up_to_rounding(order: SourceOrder, lines: list[str]) -> None:
+def test_int8_log_probs_are_the_plain_models_up_to_rounding(order: SourceOrder, lines: list[str]) -> None:
     plain, fast = (
         scorer_of(order, dtype=torch.float64),
         scorer_of(order, dtype=torch.float32, precision=SearchPrecision.int8),

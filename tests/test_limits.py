@@ -28,6 +28,6 @@ STATE = TrainState(update=30, wall_s=90.0, num_bad_validations=2)
         (replace(NONE, max_updates=60, max_minutes=1), "max_minutes", 1.0),
     ],
 )
-def test_the_first_limit_ends_a_run(limits: TrainingConfig, reason: str | None, share: float) -> None:
+def test_the_first_limit_reached_ends_a_run(limits: TrainingConfig, reason: str | None, share: float) -> None:
     assert limit_reached(limits, STATE, epochs=1.25) == reason
     assert share_done(limits, STATE, epochs=1.25) == pytest.approx(share)

@@ -56,7 +56,7 @@ def test_a_map_is_its_matmul(
 @needs_int8
 @ROWS
 @BIAS
-def test_int8_is_exact_for_the_inputs_and_weights_that_it_rounds_to(with_bias: bool, num_rows: int) -> None:
+def test_int8_is_exact_for_inputs_and_weights_on_its_grid(with_bias: bool, num_rows: int) -> None:
     input_NI, weight_OI, bias_O = case(num_rows, with_bias=with_bias)
     scale_O1 = weight_OI.abs().amax(1, keepdim=True) / 127
     rounded_NI = (input_NI * 127).round() / 127

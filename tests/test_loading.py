@@ -35,19 +35,19 @@ def test_one_checkpoint_is_a_model_and_several_are_an_ensemble(checkpoint: Path)
         load([])
 
 
-def test_search_is_by_default_that_of_the_command_line() -> None:
+def test_search_settings_default_to_those_of_the_command_line() -> None:
     settings = to_settings(compose_settings("translate", ["checkpoints=[x]"]))[0]
     assert default_search_config() == settings.search
 
 
-def test_settings_that_are_given_replace_those_of_the_config() -> None:
+def test_given_settings_replace_those_of_the_config() -> None:
     config = default_search_config()
     assert with_search_settings(config) == config
     changed = with_search_settings(config, beam_size=12, n_best=3, precision="int8")
     assert changed == replace(config, beam_size=12, n_best=3, precision=SearchPrecision.int8)
 
 
-def test_settings_of_another_type_are_refused_all_at_once() -> None:
+def test_all_settings_of_a_wrong_type_are_reported_at_once() -> None:
     with pytest.raises(
         ConfigError,
         match=r"^search\.beam_size must be a whole number, but is 1\.5; "

@@ -68,7 +68,7 @@ def test_a_full_stderr_does_not_stop_a_command(capsys: pytest.CaptureFixture[str
     assert "--- Logging error ---" in capsys.readouterr().err
 
 
-def test_a_log_file_takes_names_that_are_not_utf8(tmp_path: Path) -> None:
+def test_a_log_file_accepts_names_that_are_not_utf8(tmp_path: Path) -> None:
     with log_file(tmp_path / "train.log"):
         logging.getLogger().warning("%s", os.fsdecode(b"a\xff"))
     assert (tmp_path / "train.log").read_text().endswith(" a\\udcff\n")

@@ -45,7 +45,7 @@ def case(dtype: torch.dtype = torch.float64, *, spread: float = 1.0) -> tuple[Te
 
 
 @IMPLEMENTATIONS
-def test_the_loss_of_a_uniform_model_is_log_v_a_token(implementation: Implementation) -> None:
+def test_the_loss_of_a_uniform_model_is_log_v_per_token(implementation: Implementation) -> None:
     hidden_MH, output, token_M = case()
     nn.init.zeros_(output.weight)
     nn.init.zeros_(output.bias)
@@ -260,7 +260,7 @@ def test_the_gradient_of_a_factor_is_that_of_finite_differences() -> None:
         assert float(gradient[place]) == pytest.approx(float(values[0] - values[1]) / (2 * step), rel=1e-6, abs=1e-7)
 
 
-def test_a_gpu_is_not_waited_for_and_copies_no_gradient() -> None:
+def test_nothing_waits_for_a_gpu_and_no_gradient_is_copied() -> None:
     """A tensor on the device `meta` has no value to read; reading that of a GPU would wait."""
     gradients = fast_loss._Gradients(*(torch.empty(size, device="meta") for size in ((M, H), (V, H), (V,))))
     context = SimpleNamespace(gradients=gradients)

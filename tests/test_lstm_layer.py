@@ -91,7 +91,7 @@ def test_gradients_are_finite_differences(lengths: list[int]) -> None:
     assert torch.autograd.gradcheck(run, inputs)
 
 
-def test_a_result_that_the_loss_leaves_out_has_no_part_in_the_gradient() -> None:
+def test_a_result_unused_by_the_loss_has_no_gradient() -> None:
     case = problem(MIXED)
     for part in range(3):
         expected = torch.autograd.grad(run_torch(case, MIXED)[part].sum(), case.leaves())
@@ -109,7 +109,7 @@ def test_an_input_without_gradient_gets_none() -> None:
     assert all(parameter.grad is not None for parameter in case.lstm.parameters())
 
 
-def test_an_input_with_gradient_gets_it_from_a_state_without() -> None:
+def test_an_input_gets_its_gradient_if_the_state_has_none() -> None:
     case = problem(MIXED)
     expected = torch.autograd.grad(run_torch(case, MIXED)[0].sum(), case.input_TBE)
     case.h_BH.requires_grad_(False)

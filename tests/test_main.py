@@ -63,7 +63,7 @@ def test_full_errors_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
         nmt("translate", "search.beam_size=x")
 
 
-def test_a_bug_is_not_mistaken_for_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_not_reported_as_a_mistake_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*_: Any, **__: Any) -> int:
         raise ValueError("a bug")
 
@@ -97,7 +97,7 @@ def test_an_operating_system_error_is_one_line(monkeypatch: pytest.MonkeyPatch) 
     )
 
 
-def test_no_command_leaves_folders_of_hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_command_leaves_hydras_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a").write_text("one two three four\n")
     nmt("evaluate", "hypothesis=a", "reference=a", "metrics=[bleu]", "bootstrap_samples=0")

@@ -31,7 +31,7 @@ def test_every_kind_of_memory_is_counted(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [int(count) for count in found.groups()] == [8, 8, 16, 300 - 8 - 16]
 
 
-def test_an_earlier_peak_hides_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_earlier_peak_hides_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "peak_resident_bytes", lambda: 900_000_000)  # of an earlier time
     model = nn.Linear(2000, 1000, bias=False)
     optimizer = torch.optim.Adam(model.parameters())
@@ -42,7 +42,7 @@ def test_an_earlier_peak_hides_everything_else(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can reset a peak")
-def test_a_peak_grows_with_what_is_held_until_it_is_reset() -> None:
+def test_a_peak_grows_with_memory_use_until_it_is_reset() -> None:
     memory.reset_peak()
     before = memory.peak_resident_bytes()
     held = torch.ones(25_000_000)
@@ -52,7 +52,7 @@ def test_a_peak_grows_with_what_is_held_until_it_is_reset() -> None:
     assert memory.peak_resident_bytes() < before + 50_000_000
 
 
-def test_a_run_accounts_for_its_memory_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_logs_its_memory_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         build(tmp_path, training=replace(TRAINING, log_every=1)).run()
     assert len(re.findall(r"memory of updates: parameters \d+ MB", caplog.text)) == 1

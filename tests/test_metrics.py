@@ -31,7 +31,7 @@ def score(hypotheses: Sequence[str], *references: Sequence[str], metric: str = "
     return score_corpus(hypotheses, references, metrics=[metric], bootstrap_samples=0)[0].value
 
 
-def test_a_perfect_translation_scores_100_and_needs_no_edit() -> None:
+def test_a_perfect_translation_scores_100_and_needs_no_edits() -> None:
     bleu, chrf, ter = score_corpus(REFERENCE, [REFERENCE], metrics=ALL, bootstrap_samples=0)
     assert bleu.value == pytest.approx(100)
     assert chrf.value == pytest.approx(100)
@@ -140,7 +140,7 @@ def test_an_interval_surrounds_the_score_and_repeats() -> None:
 
 
 @pytest.mark.parametrize("before", [None, "99", "none"])
-def test_seed_and_log_level_are_left_as_they_were(monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
+def test_seed_and_log_level_are_restored(monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
     if before is None:
         monkeypatch.delenv("SACREBLEU_SEED", raising=False)
     else:
@@ -153,7 +153,7 @@ def test_seed_and_log_level_are_left_as_they_were(monkeypatch: pytest.MonkeyPatc
     assert logging.getLogger("sacrebleu").level == level
 
 
-def test_sacrebleu_says_nothing(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+def test_sacrebleu_prints_nothing(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
     caplog.set_level(logging.DEBUG)
     tokenized = ["a b c d ."] * 100
     score_corpus(tokenized, [tokenized], metrics=ALL, bootstrap_samples=2)
@@ -182,7 +182,7 @@ def test_the_signature_is_known_before_there_are_translations() -> None:
     assert bleu_signature([REFERENCE], options=options) == bleu.signature
 
 
-def test_a_perfect_translation_without_spaces_scores_100_by_its_own_tokenizer() -> None:
+def test_without_spaces_a_perfect_translation_scores_100() -> None:
     lines = ["猫坐在垫子上", "红车旁边有一只狗"]
     options = MetricOptions(bleu_tokenize=BleuTokenizer.zh, lowercase=False)
     assert corpus_bleu(lines, [lines], options=options) == pytest.approx(100)
@@ -194,7 +194,7 @@ BLANKS = ["", "  ", REFERENCE[2], "\t"]  # a second reference, of one sentence
 
 @pytest.mark.parametrize("metric", list(Metric))
 @pytest.mark.parametrize("hypotheses", [GOOD, BAD, ["", "", "", ""]], ids=["good", "bad", "blank"])
-def test_a_blank_line_of_a_second_reference_is_none(metric: Metric, hypotheses: list[str]) -> None:
+def test_a_blank_line_of_a_second_reference_is_missing(metric: Metric, hypotheses: list[str]) -> None:
     alone = score(hypotheses, REFERENCE, metric=metric)
     assert score(hypotheses, REFERENCE, ["", "", "", ""], metric=metric) == pytest.approx(alone)
     assert score(hypotheses, ["", "", "", ""], REFERENCE, metric=metric) == pytest.approx(alone)
@@ -206,7 +206,7 @@ def test_a_sentence_may_have_fewer_references_than_another() -> None:
     assert bleu.signature.startswith("nrefs:var|")
 
 
-def test_a_line_that_is_blank_in_all_references_is_translated_by_a_blank_line() -> None:
+def test_a_line_blank_in_all_references_needs_a_blank_translation() -> None:
     first, second = ["a b c d", ""], ["", " "]
     assert score(["a b c d", ""], first, second, metric="ter") == 0
     assert score(["a b c d", "x"], first, second, metric="ter") > 0
@@ -214,7 +214,7 @@ def test_a_line_that_is_blank_in_all_references_is_translated_by_a_blank_line() 
 
 
 @pytest.mark.parametrize("test", [PairedTest.bootstrap, PairedTest.randomization])
-def test_intervals_tests_and_groups_take_missing_references(test: PairedTest) -> None:
+def test_intervals_tests_and_groups_handle_missing_references(test: PairedTest) -> None:
     several, one = [REFERENCE, ["", "", "", ""]], [REFERENCE]
     metrics = list(Metric)
     with_blanks = score_corpus(GOOD, several, metrics=metrics, bootstrap_samples=5)
@@ -237,7 +237,7 @@ def test_intervals_tests_and_groups_take_missing_references(test: PairedTest) ->
         (["a"], [], "there is no reference to score against: give at least one"),
     ],
 )
-def test_what_cannot_be_scored_is_refused(hypotheses: list[str], references: list[list[str]], message: str) -> None:
+def test_texts_without_a_partner_are_refused(hypotheses: list[str], references: list[list[str]], message: str) -> None:
     with pytest.raises(DataError, match=f"^{message}$"):
         score_corpus(
             hypotheses,
@@ -271,7 +271,7 @@ def test_invalid_settings_are_refused(metrics: list[str], samples: int, message:
         score_corpus(GOOD, [REFERENCE], metrics=metrics, bootstrap_samples=samples, options=SACREBLEU_DEFAULTS)
 
 
-def test_samples_that_do_not_fit_into_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_samples_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics_module, "_total_memory", lambda: 2**30)
     message = (
         r"^100,000 bootstrap samples of 400 sentences need 4 GiB, but this computer has 1 GiB: lower bootstrap_samples$"

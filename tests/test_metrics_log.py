@@ -45,7 +45,7 @@ def test_records_are_lines_of_json(tmp_path: Path) -> None:
     assert lines_of(tmp_path) == [TRAIN, {"kind": "valid", "update": 10, "value": 1 / 3}]
 
 
-def test_a_record_can_be_read_while_the_run_goes_on(tmp_path: Path) -> None:
+def test_a_record_can_be_read_while_the_run_continues(tmp_path: Path) -> None:
     log = MetricsLog(tmp_path, from_update=0)
     log.write(TRAIN)
     assert lines_of(tmp_path) == [TRAIN]
@@ -67,7 +67,7 @@ def test_a_line_truncated_by_a_kill_is_removed(tmp_path: Path, cut: str) -> None
     assert lines_of(tmp_path) == [record(5), record(10), record(15)]
 
 
-def test_the_validation_where_a_run_goes_on_may_be_removed_too(tmp_path: Path) -> None:
+def test_the_validation_at_which_a_run_resumes_may_be_removed(tmp_path: Path) -> None:
     records = [record(5), record(5, kind="valid"), record(10), record(10, kind="valid")]
     write(tmp_path, *records)
     MetricsLog(tmp_path, from_update=10, with_validation=True).close()
@@ -80,7 +80,9 @@ def test_the_validation_where_a_run_goes_on_may_be_removed_too(tmp_path: Path) -
     "damage",
     [b"\xff\xfe", b'{"kind": "train", "upd', b"[1]", b"null", b"{}", b'{"kind": "train", "update": "5"}', b"[" * 10**5],
 )
-def test_damaged_lines_cost_no_good_one(tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_lines_do_not_affect_valid_ones(
+    tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     write(tmp_path, record(5))
     file = tmp_path / "metrics.jsonl"
     good = file.read_bytes()
@@ -98,9 +100,7 @@ def test_a_log_with_nothing_to_remove_is_not_rewritten(tmp_path: Path) -> None:
     assert (tmp_path / "metrics.jsonl").stat().st_ino == before
 
 
-def test_a_full_disk_costs_records_and_one_warning_for_each_file(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_full_disk_loses_records_with_one_warning_per_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     log = MetricsLog(tmp_path, from_update=0)
     log.write(record(5))
     with largest_file(10):
@@ -128,7 +128,7 @@ def test_tensorboard_discards_removed_records(tmp_path: Path) -> None:
     assert scalars_of(tmp_path) == {"train/value": [(5, 1.0), (10, 2.0), (15, 4.0)]}
 
 
-def test_tensorboard_shows_every_figure_by_kind(tmp_path: Path) -> None:
+def test_tensorboard_shows_every_number_by_kind(tmp_path: Path) -> None:
     write(tmp_path, record(5, value=1.0), record(5, kind="valid", value=2.0), record(10, value=3.0))
     assert scalars_of(tmp_path) == {"train/value": [(5, 1.0), (10, 3.0)], "valid/value": [(5, 2.0)]}
 

@@ -56,7 +56,7 @@ def test_nfc_keeps_every_composed_character(line: str) -> None:
 
 
 @pytest.mark.parametrize(("written", "composed"), COMPOSED.items())
-def test_nfc_reads_what_is_canonically_equal_alike(written: str, composed: str) -> None:
+def test_nfc_unifies_canonically_equal_text(written: str, composed: str) -> None:
     model = learn([composed])
     assert model.encode(f"a {written} b") == model.encode(f"a {composed} b")
     assert model.normalize(written) == model.decode(model.encode(written)) == composed
@@ -64,17 +64,17 @@ def test_nfc_reads_what_is_canonically_equal_alike(written: str, composed: str) 
     assert learn([written]).fingerprint == learn([composed]).fingerprint
 
 
-def test_nfc_makes_one_space_of_a_run_and_keeps_other_kinds_of_space() -> None:
+def test_nfc_collapses_runs_of_spaces_and_keeps_other_kinds() -> None:
     model = learn()
     assert model.normalize("  a   b ") == model.decode(model.encode("  a   b ")) == "a b"
     assert model.normalize("a\u00a0\u00a0b") == "a\u00a0\u00a0b"
 
 
-def test_a_mark_at_the_beginning_of_a_word_stays_there() -> None:
+def test_a_combining_mark_at_the_start_of_a_word_stays() -> None:
     assert learn(["a\u0301 b\u0301"]).normalize("a \u0301a") == "a \u0301a"
 
 
-def test_nfc_is_part_of_the_file_and_other_rules_leave_the_file_as_it_was() -> None:
+def test_only_nfc_changes_the_file_format() -> None:
     assert b'"version": 2' in learn().to_bytes().partition(b"\n")[0]
     for rule in (Normalization.nmt_nfkc, Normalization.identity):
         line = learn(normalization=rule).to_bytes().partition(b"\n")[0]
@@ -86,7 +86,7 @@ def test_nfc_is_part_of_the_file_and_other_rules_leave_the_file_as_it_was() -> N
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("tokenizer", ["none", "moses"])
-def test_a_joint_vocabulary_serves_a_rule_for_each_side(kind: SubwordKind, tokenizer: Tokenizer) -> None:
+def test_a_joint_vocabulary_may_have_a_rule_for_each_side(kind: SubwordKind, tokenizer: Tokenizer) -> None:
     english, french = ["an area of 25 m² …"] * 4, ["une surface de 25 m² e\u0301te\u0301 …"] * 4
     spec = replace(
         SPEC, kind=kind, vocab_size=KINDS[kind] + 3 * (tokenizer == "moses" and kind == "word"), tokenizer=tokenizer
@@ -106,7 +106,7 @@ def test_a_joint_vocabulary_serves_a_rule_for_each_side(kind: SubwordKind, token
         assert SubwordModel.from_bytes(model.to_bytes(), name="copy").encode(text) == model.encode(text)
 
 
-def test_a_joint_vocabulary_with_one_rule_is_learned_as_ever() -> None:
+def test_a_joint_vocabulary_with_one_rule_is_unchanged() -> None:
     texts = [("en", ["a b c"] * 3), ("fr", ["d e f"] * 3)]
     spec = replace(SPEC, normalization=Normalization.nmt_nfkc)
     ever = [model.fingerprint for model in learn_joint_subwords(texts, spec)]
@@ -118,7 +118,7 @@ def test_a_joint_vocabulary_with_one_rule_is_learned_as_ever() -> None:
     ] == ever
 
 
-def test_a_joint_vocabulary_keeps_spaces_only_on_the_side_that_has_them() -> None:
+def test_a_joint_vocabulary_keeps_spaces_per_side() -> None:
     texts = [("en", ["a  b"] * 3), ("fr", ["c  d "] * 3)]
     src, tgt = learn_joint_subwords(texts, SPEC, normalizations=[Normalization.nmt_nfkc, Normalization.identity])
     assert src.normalize(" a  b ") == src.decode(src.encode(" a  b ")) == "a b"
@@ -140,7 +140,7 @@ APOSTROPHES = [
 
 
 @pytest.mark.parametrize(("lang", "line"), APOSTROPHES)
-def test_mosess_tokens_with_curly_apostrophes_come_out_as_they_were_written(lang: str, line: str) -> None:
+def test_moses_preserves_curly_apostrophes(lang: str, line: str) -> None:
     spec = replace(SPEC, tokenizer=Tokenizer.moses)
     model = learn_subword([line], spec, lang=lang)
     assert model.normalize(line) == line
@@ -153,7 +153,7 @@ def _tokens(model: SubwordModel, line: str) -> list[str]:
     return model._moses.tokenize(line).split()
 
 
-def test_what_moses_did_to_curly_apostrophes_before_there_was_nfc_it_does_still() -> None:
+def test_moses_without_nfc_treats_curly_apostrophes_as_before() -> None:
     model = learn_subword(
         ["L’homme"], replace(SPEC, normalization=Normalization.nmt_nfkc, tokenizer=Tokenizer.moses), lang="fr"
     )
@@ -180,7 +180,7 @@ def test_changed_characters_are_counted(
     assert (report.num_characters, report.num_changed) == (num_characters, num_changed)
 
 
-def test_learning_says_how_many_characters_are_changed(caplog: pytest.LogCaptureFixture) -> None:
+def test_learning_logs_how_many_characters_are_changed(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         learn_joint_subwords(
             [("en", ["25 m²"] * 400), ("fr", ["10³ …"] * 400)],
@@ -193,7 +193,7 @@ def test_learning_says_how_many_characters_are_changed(caplog: pytest.LogCapture
     ]
 
 
-def test_of_very_many_lines_a_part_is_counted(
+def test_if_there_are_very_many_lines_a_part_is_counted(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(learning_module, "_NUM_LINES_REPORTED", 10)

@@ -77,7 +77,7 @@ def test_a_small_gradient_is_untouched() -> None:
     assert float(norm) == pytest.approx(math.sqrt(9 + 0.01 + 16 / 9))
 
 
-def test_parameters_without_gradient_are_left_out() -> None:
+def test_parameters_without_a_gradient_are_skipped() -> None:
     parameters = [*with_gradients([6.0, 8.0]), nn.Parameter(torch.zeros(3))]
     assert float(clip_gradients(parameters, 5.0)) == pytest.approx(10)
     assert parameters[1].grad is None
@@ -114,7 +114,7 @@ def test_inverse_sqrt_peaks_after_the_warm_up_and_falls_with_the_root() -> None:
     assert [rate(without, update=n) for n in (1, 4)] == pytest.approx([0.7, 0.35])
 
 
-def test_constant_stays() -> None:
+def test_the_constant_schedule_is_constant() -> None:
     assert {rate(SGD, update=n, epochs=n, num_reductions=n) for n in (1, 10, 1000)} == {0.7}
 
 
@@ -136,7 +136,7 @@ def test_warm_up_and_schedule_multiply() -> None:
     assert rate(plateau, update=1, num_reductions=2) == pytest.approx(0.7 * 1 / 4 * 0.25)
 
 
-def test_halving_begins_and_repeats_when_it_is_told() -> None:
+def test_halving_begins_and_repeats_as_configured() -> None:
     schedule = replace(SCHEDULE, kind=ScheduleKind.halving, halve_from_epoch=2.0, halve_every_epochs=3.0)
     config = replace(SGD, lr=0.8, schedule=schedule)
     assert [rate(config, epochs=epochs) for epochs in (1.9, 2.0, 4.9, 5.0, 8.0)] == [0.8, 0.4, 0.4, 0.2, 0.1]

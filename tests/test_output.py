@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NMT = [sys.executable, "-m", "nmt"]
 
 
-def test_stdout_that_goes_to_what_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stdout_redirected_to_an_input_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "a"
     file.write_text("x\n")
     with file.open("a") as stdout:  # as by nmt translate input=a >> a, which would read what it writes
@@ -82,7 +82,7 @@ def test_a_replaced_output_keeps_its_permissions_and_links(tmp_path: Path) -> No
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o640
 
 
-def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+def test_a_pipe_is_written_to_not_replaced(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -92,7 +92,7 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
-def test_a_file_that_the_shell_has_opened_is_added_to(tmp_path: Path) -> None:
+def test_a_file_that_the_shell_has_opened_is_appended_to(tmp_path: Path) -> None:
     file = tmp_path / "out"
     file.write_text("before\n")
     with file.open("a") as opened:
@@ -191,7 +191,7 @@ class Narrow(Full):
         return min(3, len(memoryview(data)))  # type: ignore[arg-type]
 
 
-def test_nothing_is_lost_if_python_does_not_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_lost_without_buffering(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = Narrow()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(narrow, write_through=True))  # type: ignore[type-var]
     for _ in range(2):
@@ -241,7 +241,9 @@ def test_a_full_stdout_is_one_line_and_no_more_at_exit(tmp_path: Path, unbuffere
         ("LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 {evaluate} > report", 0, ""),
     ],
 )
-def test_odd_streams_work_or_are_named(checkpoint: Path, tmp_path: Path, shell: str, status: int, message: str) -> None:
+def test_unusual_streams_work_or_are_named(
+    checkpoint: Path, tmp_path: Path, shell: str, status: int, message: str
+) -> None:
     text = "one é\ntwo\n"
     (tmp_path / "in").write_text(text)
     (tmp_path / "é").write_text(text)

@@ -47,18 +47,18 @@ def test_only_a_line_feed_ends_a_line(tmp_path: Path, content: bytes, lines: lis
     assert list(decode_lines(io.BytesIO(content), name="stdin")) == lines
 
 
-def test_the_cr_of_a_line_end_is_kept_on_demand(tmp_path: Path) -> None:
+def test_the_cr_of_a_line_end_is_kept_on_request(tmp_path: Path) -> None:
     content, lines = b"one\r\ntwo\rthree\nfour\r", ["one\r", "two\rthree", "four\r"]
     assert list(read_lines(_write(tmp_path / "a", content), keep_cr=True)) == lines
     assert list(decode_lines(io.BytesIO(content), name="stdin", keep_cr=True)) == lines
 
 
-def test_gzip_is_known_by_its_content_not_by_its_name(tmp_path: Path) -> None:
+def test_gzip_is_recognized_by_content_not_by_name(tmp_path: Path) -> None:
     assert _read(_write(tmp_path / "a.txt", gzip.compress(b"zipped\n"))) == ["zipped"]
     assert _read(_write(tmp_path / "a.gz", b"plain\n")) == ["plain"]
 
 
-def test_gzip_in_several_members_is_read_whole(tmp_path: Path) -> None:
+def test_gzip_with_several_members_is_read_to_the_end(tmp_path: Path) -> None:
     assert _read(_write(tmp_path / "a.gz", gzip.compress(b"one\nt") + gzip.compress(b"wo\n"))) == ["one", "two"]
 
 
@@ -68,7 +68,7 @@ def test_lines_come_one_by_one(tmp_path: Path) -> None:
     lines.close()
 
 
-def test_bytes_that_are_not_utf8_are_placed(tmp_path: Path) -> None:
+def test_the_position_of_invalid_utf8_is_named(tmp_path: Path) -> None:
     path = _write(tmp_path / "a.fr", "premier\ndeuxième\n".encode() + b"caf\xe9 noir\n")
     message = f"{path}, line 3, byte 4: must be UTF-8, but is 0xe9: convert the file first .*iconv"
     with pytest.raises(DataError, match=message):
@@ -98,7 +98,7 @@ def test_missing_files_and_directories_are_named(tmp_path: Path) -> None:
         _read(_write(tmp_path / "a", b"") / "b")
 
 
-def test_damaged_gzip_is_recognized(tmp_path: Path) -> None:
+def test_damaged_gzip_is_refused(tmp_path: Path) -> None:
     whole = gzip.compress(b"".join(b"line %d\n" % n for n in range(1000)), mtime=0)
     with pytest.raises(DataError, match=r"cut\.gz is damaged or truncated \(.*\): copy or download"):
         _read(_write(tmp_path / "cut.gz", whole[:-20]))
@@ -132,7 +132,7 @@ def test_pairs_come_from_all_files_in_order(tmp_path: Path) -> None:
     ]
 
 
-def test_no_files_are_no_pairs() -> None:
+def test_no_files_give_no_pairs() -> None:
     assert list(read_pairs(ParallelFiles((), ()))) == []
 
 
@@ -155,7 +155,7 @@ def test_files_of_unequal_length_are_refused(tmp_path: Path, english: bytes, ger
         list(read_pairs(files))
 
 
-def test_every_file_must_have_a_partner(tmp_path: Path) -> None:
+def test_every_file_needs_its_translation(tmp_path: Path) -> None:
     files = ParallelFiles((tmp_path / "a.en", tmp_path / "b.en"), ())
     with pytest.raises(
         DataError, match=r"same number of files, but have 2 \(.*a\.en, .*b\.en\) and 0 \(none\): name for"

@@ -84,7 +84,7 @@ def test_paths_in_lists_work_as_typed(path: str) -> None:
     assert _read("evaluate", f"hypothesis={path}") == [path]
 
 
-def test_every_path_key_takes_odd_paths() -> None:
+def test_every_path_setting_accepts_unusual_paths() -> None:
     for command in ("train", "translate", "evaluate"):
         keys = (PATHS | LISTS_OF_PATHS) & setting_types(command).keys()
         config = _composed(command, *(f"{key}=a (b)=${{c}} {{#1}}, é" for key in keys))
@@ -127,7 +127,7 @@ def test_a_tilde_and_a_slash_are_the_home_directory(monkeypatch: pytest.MonkeyPa
     assert _read("evaluate", "hypothesis=[~/a,~b]") == ["/home/ada/a", "~b"]
 
 
-def test_names_of_settings_in_a_path_stand_for_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_settings_in_a_path_are_replaced_by_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHERE", "there")
     assert _composed("train", "run_dir=runs/${model.name} ${seed} ${x}").run_dir == "runs/lstm_2x512 1 ${x}"
     assert _composed("translate", "output=${oc.env:WHERE}/out").output == "there/out"

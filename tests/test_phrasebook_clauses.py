@@ -156,7 +156,7 @@ def test_clauses_with_an_object(group: VerbGroup, obj: str, en: str, fr: str) ->
         (VerbGroup(VERBS["get up"], modal="must"), "Marie must get up.", "Marie doit se lever."),
     ],
 )
-def test_negations_take_their_place(group: VerbGroup, en: str, fr: str) -> None:
+def test_negations_are_placed_correctly(group: VerbGroup, en: str, fr: str) -> None:
     assert said(MARIE, group) == (en, fr)
 
 
@@ -243,7 +243,7 @@ def test_english_questions_are_inverted(group: VerbGroup, obj: str, en: str) -> 
     assert sentence(clause(PAUL, group, obj=noun_phrase_of(obj), inverted=True), "?").en == en
 
 
-def test_a_question_mark_has_a_space_before_it_in_french_alone() -> None:
+def test_only_french_has_a_space_before_a_question_mark() -> None:
     asked = clause(name("Anne", feminine=True), VerbGroup(VERBS["sleep"], progressive=True), inverted=True)
     assert sentence(asked._replace(fr=f"est-ce que {asked.fr}"), "?")[:2] == (
         "Is Anne sleeping?",

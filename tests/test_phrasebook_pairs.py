@@ -25,13 +25,13 @@ def train_pairs() -> list[PhrasePair]:
     return list(generate("train", 8000, seed=2))
 
 
-def test_a_seed_repeats_and_more_pairs_begin_with_the_same_ones() -> None:
+def test_a_seed_repeats_and_more_pairs_start_with_the_same_ones() -> None:
     first = list(generate("train", 30, seed=4))
     assert list(generate("train", 60, seed=4))[:30] == first
     assert list(generate("train", 30, seed=5)) != first
 
 
-def test_a_seed_means_the_same_everywhere() -> None:
+def test_a_seed_gives_the_same_corpus_everywhere() -> None:
     # if this has to change, raise GENERATOR_VERSION
     assert GENERATOR_VERSION == 1
     text = "".join(f"{src}{tgt}" for src, tgt, _ in generate("dev", 40, seed=0))
@@ -42,7 +42,7 @@ def test_no_english_sentence_repeats(train_pairs: list[PhrasePair]) -> None:
     assert len({pair.src for pair in train_pairs}) == len(train_pairs)
 
 
-def test_a_sentence_belongs_to_one_split_by_its_text_alone(
+def test_only_its_text_decides_the_split_of_a_sentence(
     train_pairs: list[PhrasePair], test_pairs: list[PhrasePair]
 ) -> None:
     assert {split_of(pair.src) for pair in train_pairs} == {"train"}
@@ -127,7 +127,7 @@ def test_labels_are_true(phenomenon: str, train_pairs: list[PhrasePair]) -> None
         assert not (is_exact and shows and phenomenon not in pair.phenomena), pair
 
 
-def test_more_pairs_than_there_are_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_pairs_than_exist_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sentences, "sentence", lambda _: Phrase("I eat bread.", "Je mange du pain."))
     with pytest.raises(DataError, match="must yield 2 different train pairs, but found no new one after 1: ask"):
         list(generate(split_of("I eat bread."), 2, seed=1))

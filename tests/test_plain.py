@@ -44,7 +44,7 @@ class Outer:
 GOOD = {"name": "x", "inner": {"size": 3}}
 
 
-def test_a_dataclass_comes_back() -> None:
+def test_a_dataclass_survives_conversion() -> None:
     outer = Outer("x", Inner(3, 1.5), Colour.blue, Inner(2), 7, ["b", "c"], {"bleu": 3.0}, True)
     plain = json.loads(json.dumps(to_plain(outer)))
     assert from_plain(Outer, plain) == outer
@@ -66,7 +66,7 @@ def test_a_dataclass_comes_back() -> None:
         is_on=st.booleans(),
     )
 )
-def test_any_dataclass_comes_back_through_json(outer: Outer) -> None:
+def test_any_dataclass_survives_json(outer: Outer) -> None:
     assert from_plain(Outer, json.loads(json.dumps(to_plain(outer)))) == outer
 
 
@@ -95,7 +95,7 @@ def test_any_dataclass_comes_back_through_json(outer: Outer) -> None:
         ({"is_on": "x" * 99999}, r"^is_on must be true or false, but is 'x{79}…$"),
     ],
 )
-def test_what_is_wrong_is_named(change: dict[object, object], message: str) -> None:
+def test_wrong_values_are_named(change: dict[object, object], message: str) -> None:
     with pytest.raises(PlainError, match=message):
         from_plain(Outer, dict[object, object](GOOD) | change)
 
@@ -107,7 +107,7 @@ def test_values_other_than_keys_with_values_are_refused(values: object) -> None:
     assert [problem.kind for problem in problems(Outer, values)] == ["wrong"]
 
 
-def test_only_what_has_a_default_is_added() -> None:
+def test_only_settings_with_a_default_are_added() -> None:
     values = complete(Outer, {"inner": {}})
     assert values == {
         "inner": {"ratio": 0.5},
@@ -144,7 +144,7 @@ def test_yaml_with_more_than_plain_values_is_refused(text: str, problem: str) ->
         parse_yaml(text)
 
 
-def test_a_few_lines_do_not_unfold_forever() -> None:
+def test_a_few_lines_do_not_expand_forever() -> None:
     levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
     with pytest.raises(PlainError, match="alias"):
         parse_yaml("\n".join(["a0: &a0 lol", *levels]))

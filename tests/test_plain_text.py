@@ -57,7 +57,7 @@ def test_markup_is_refused(lines: list[str]) -> None:
 @pytest.mark.parametrize(
     "lines", [[], [""], ENGLISH, ["<document attached>"], ["<b>Note</b>"], ["a", "<seg> is a tag", "b"]], ids=str
 )
-def test_plain_text_may_hold_tags(lines: list[str]) -> None:
+def test_plain_text_may_contain_tags(lines: list[str]) -> None:
     refuse_markup(lines, name="ref")
 
 

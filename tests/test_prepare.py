@@ -54,7 +54,7 @@ def _corpora(text: Path) -> list[str]:
     return sorted(path.name for path in (text / "prepared").iterdir() if not path.name.startswith("."))
 
 
-def test_prints_where_the_corpus_is_and_logs_what_it_holds(text: Path) -> None:
+def test_the_corpus_is_printed_and_its_contents_are_logged(text: Path) -> None:
     done = nmt("prepare", *data_settings(text))
     assert done.status == 0
     [name] = _corpora(text)
@@ -63,7 +63,7 @@ def test_prints_where_the_corpus_is_and_logs_what_it_holds(text: Path) -> None:
     assert done.err.endswith(f"corpus: prepared {text / 'prepared' / name}\n")
 
 
-def test_what_is_up_to_date_is_left_alone(text: Path) -> None:
+def test_a_corpus_that_is_up_to_date_is_unchanged(text: Path) -> None:
     directory = _prepare(text)
     before = {path: path.stat().st_mtime_ns for path in directory.iterdir()}
     done = nmt("prepare", *data_settings(text))
@@ -72,7 +72,7 @@ def test_what_is_up_to_date_is_left_alone(text: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in directory.iterdir()} == before
 
 
-def test_names_and_places_of_the_files_do_not_matter(text: Path, tmp_path: Path) -> None:
+def test_names_and_locations_of_files_do_not_matter(text: Path, tmp_path: Path) -> None:
     moved = write_digits(tmp_path / "moved")
     (moved / "train.en").rename(moved / "other.en")
     assert _prepare(moved, "data.train.src=other.en").name == _prepare(text).name
@@ -86,7 +86,7 @@ def test_changed_text_or_settings_make_another_corpus(text: Path) -> None:
     assert len(_corpora(text)) == 4  # and none is overwritten
 
 
-def test_a_damaged_corpus_is_made_again(text: Path) -> None:
+def test_a_damaged_corpus_is_prepared_again(text: Path) -> None:
     directory = _prepare(text)
     (directory / "manifest.json").write_text("{")
     assert _prepare(text) == directory
@@ -109,9 +109,7 @@ def test_pairs_left_out_are_counted_by_reason(text: Path) -> None:
 
 
 @pytest.mark.parametrize("num_unequal", [3, 4])
-def test_pairs_of_which_most_are_left_out_are_warned_of(
-    text: Path, caplog: pytest.LogCaptureFixture, num_unequal: int
-) -> None:
+def test_leaving_out_most_pairs_gives_a_warning(text: Path, caplog: pytest.LogCaptureFixture, num_unequal: int) -> None:
     (text / "train.en").write_text("one two three\n" * 3 + "one\n" * num_unequal)
     (text / "train.fr").write_text("1 2 3\n" * 3 + "1 2 3 1 2 3 1 2 3 1 2 3\n" * num_unequal)
     with caplog.at_level(logging.WARNING):
@@ -140,7 +138,7 @@ def test_a_failure_leaves_no_files(text: Path) -> None:
         (b"", r"the en text to learn subwords from has no words: give training text"),
     ],
 )
-def test_text_that_cannot_be_used(text: Path, content: bytes | None, message: str) -> None:
+def test_invalid_text_is_refused(text: Path, content: bytes | None, message: str) -> None:
     if content is None:
         (text / "train.en").unlink()
     else:
@@ -151,7 +149,7 @@ def test_text_that_cannot_be_used(text: Path, content: bytes | None, message: st
 
 @pytest.mark.parametrize("moment", ["learn_subword", "write_split"])
 @pytest.mark.parametrize("lang", ["en", "fr"])
-def test_text_that_changes_while_it_is_prepared_is_noticed(
+def test_text_that_changes_during_preparation_is_noticed(
     text: Path, monkeypatch: pytest.MonkeyPatch, moment: str, lang: str
 ) -> None:
     """A corpus must hold the text of its fingerprint."""
@@ -288,7 +286,7 @@ def test_a_failure_at_any_step_is_one_line_and_leaves_nothing(
     assert _prepare(text).is_dir()
 
 
-def test_a_full_disk_leaves_the_phrasebook_that_was_there(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_existing_phrasebook(tmp_path: Path) -> None:
     settings = _settings(_phrasebook(tmp_path))
     prepare(settings.data, settings.subword)
     before = {path.name: path.read_bytes() for path in (tmp_path / "text").iterdir()}
@@ -317,7 +315,7 @@ def test_a_phrasebook_that_lacks_a_file_is_rewritten(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("command", ["prepare", "train"])
-def test_a_name_must_not_lead_elsewhere(text: Path, key: str, value: str, command: str) -> None:
+def test_a_name_must_not_be_a_path(text: Path, key: str, value: str, command: str) -> None:
     if command == "prepare" and key == "model.name":
         return
     before = sorted(text.parent.rglob("*"))
@@ -358,7 +356,7 @@ def test_settings_of_an_earlier_version_find_its_corpora(text: Path, overrides: 
         (["subword.normalization=identity", "subword.src_normalization=nmt_nfkc"], ("nmt_nfkc", "identity")),
     ],
 )
-def test_a_typed_normalization_is_that_of_both_sides_and_a_sides_own_comes_first(
+def test_a_normalization_of_a_side_overrides_that_of_both(
     text: Path, overrides: list[str], rules: tuple[str, str]
 ) -> None:
     assert normalizations(_settings([*data_settings(text), *overrides]).subword) == rules
@@ -371,7 +369,7 @@ def test_a_side_must_have_a_normalization(text: Path) -> None:
 
 
 @pytest.mark.parametrize("joint", ["true", "false"])
-def test_the_target_is_learned_as_it_was_written_and_the_source_is_not(text: Path, joint: str) -> None:
+def test_only_the_source_is_normalized_by_nfkc(text: Path, joint: str) -> None:
     line = "25 m², 10³ … l’œuvre ！"
     for lang in ("en", "fr"):
         (text / f"train.{lang}").write_text(f"{line}\n" * 4)
@@ -395,7 +393,7 @@ def test_a_corpus_with_the_subwords_of_another_is_refused(text: Path, side: str)
         corpus.subwords()
 
 
-def test_crlf_text_is_prepared_as_any_other(text: Path) -> None:
+def test_crlf_text_is_prepared_like_any_other(text: Path) -> None:
     first = _settings([*data_settings(text), "subword.normalization=identity"])
     src, tgt = prepare(first.data, first.subword).subwords()
     for path in text.glob("*.??"):
@@ -406,7 +404,7 @@ def test_crlf_text_is_prepared_as_any_other(text: Path) -> None:
     assert corpus.open("train").report.tgt_unknown == 0
 
 
-def test_no_limit_on_the_ratio_is_no_limit(text: Path) -> None:
+def test_an_infinite_ratio_is_no_limit(text: Path) -> None:
     with (text / "train.en").open("a") as src, (text / "train.fr").open("a") as tgt:
         src.write("\n" + "two " * 40 + "\n")
         tgt.write("deux\ndeux\n")
@@ -474,7 +472,7 @@ def test_two_processes_prepare_the_same_corpus(
         ("en", 201, b"one", r"nmt: .*/train.fr ends at line 200, .*/train.en continues: align them so that line n"),
     ],
 )
-def test_an_error_of_the_text_is_one_line_with_two_processes_too(
+def test_with_two_processes_an_error_of_the_text_is_one_line(
     text: Path, two_processes: list[SubwordModel], lang: str, line: int, content: bytes, message: str
 ) -> None:
     first = _prepare(text)
@@ -494,7 +492,7 @@ def test_a_vocabulary_too_large_for_the_text_is_explained(text: Path) -> None:
         _prepare(text, "subword.vocab_size=50")
 
 
-def test_settings_that_cannot_be_are_reported_together(text: Path) -> None:
+def test_invalid_settings_are_reported_together(text: Path) -> None:
     line = error(
         "prepare",
         *data_settings(text),
@@ -507,7 +505,7 @@ def test_settings_that_cannot_be_are_reported_together(text: Path) -> None:
     )
 
 
-def test_a_place_that_cannot_be_written_is_one_line(text: Path) -> None:
+def test_a_folder_that_is_not_writable_is_one_line(text: Path) -> None:
     (text / "file").write_text("")
     line = error("prepare", *data_settings(text), f"data.prepared_dir={text / 'file' / 'prepared'}")
     assert re.search(
@@ -515,7 +513,7 @@ def test_a_place_that_cannot_be_written_is_one_line(text: Path) -> None:
     )
 
 
-def test_waiting_for_another_job_is_said(text: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_waiting_for_another_job_is_logged(text: Path, caplog: pytest.LogCaptureFixture) -> None:
     directory = _prepare(text)
     shutil.rmtree(directory)
     other_job = FileLock(directory.with_name(f".{directory.name}.lock"), thread_local=False)
@@ -550,7 +548,7 @@ def test_subwords_of_an_earlier_corpus_can_be_used_again(text: Path, tmp_path: P
     assert (second / "src.subword").read_bytes() == (first / "src.subword").read_bytes()
 
 
-def test_subwords_that_are_exchanged_while_they_are_used_are_those_of_the_name(
+def test_replaced_subwords_do_not_change_the_corpus(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, smaller = _prepare(text), _prepare(text, "subword.vocab_size=13")
@@ -591,7 +589,7 @@ def _phrasebook(folder: Path) -> list[str]:
     ]
 
 
-def test_the_phrasebook_is_written_once_and_again_for_other_settings(tmp_path: Path) -> None:
+def test_the_phrasebook_is_rewritten_only_for_other_settings(tmp_path: Path) -> None:
     settings = _settings(_phrasebook(tmp_path))
     prepare(settings.data, settings.subword)
     train = tmp_path / "text" / "train.en"
@@ -618,7 +616,7 @@ def test_the_phrasebook_may_be_in_the_folder_of_a_run(tmp_path: Path) -> None:
     assert (tmp_path / "text" / "phrasebook.json").is_file()
 
 
-def test_a_phrasebook_cut_short_is_written_anew(tmp_path: Path) -> None:
+def test_an_incomplete_phrasebook_is_rewritten(tmp_path: Path) -> None:
     settings = _settings(_phrasebook(tmp_path))
     prepare(settings.data, settings.subword)
     (tmp_path / "text" / "phrasebook.json").write_text("unfinished\n")

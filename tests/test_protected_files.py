@@ -95,7 +95,7 @@ def test_files_of_a_run_are_safe(copied_run: Path, name: str) -> None:
     assert contents(copied_run) == before
 
 
-def test_a_second_name_of_a_checkpoints_file_is_safe(copied_run: Path, tmp_path: Path) -> None:
+def test_a_hard_link_to_a_file_of_a_checkpoint_is_safe(copied_run: Path, tmp_path: Path) -> None:
     best = copied_run / "checkpoints" / "best"
     (tmp_path / "hard").hardlink_to(best / "model.safetensors")
     message = refusal(tmp_path / "hard", checkpoints=[str(best)])
@@ -117,7 +117,7 @@ def test_the_text_of_a_run_is_safe(checkpoint: Path, digits: Path) -> None:
         assert f"is data.{split}.{side} of the run of {checkpoint}, which it would overwrite: name another" in message
 
 
-def test_a_folder_that_is_no_checkpoint_is_not_searched(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_checkpoint_is_not_searched(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     message = error("translate", f"checkpoints=[{tmp_path}]", f"output={tmp_path / 'out'}")
     assert f"{tmp_path} is not a checkpoint" in message
@@ -155,7 +155,7 @@ def make_loop(folder: Path) -> Path:
     ],
 )
 @pytest.mark.parametrize("command", ["translate", "evaluate"])
-def test_an_unwritable_output_is_found_first(
+def test_an_unwritable_output_is_found_before_anything_starts(
     tmp_path: Path, command: str, place: Callable[[Path], object], message: str
 ) -> None:
     (tmp_path / "file").write_text("a\n")
@@ -165,7 +165,7 @@ def test_an_unwritable_output_is_found_first(
     assert line.startswith(f"nmt: output={output} {message}")
 
 
-def test_a_link_into_a_folder_that_does_not_exist_is_found(tmp_path: Path) -> None:
+def test_a_link_into_a_missing_folder_is_found(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("no/out")
     assert f"is in a folder that does not exist: make it first (mkdir -p {tmp_path / 'no'})" in refusal(
         tmp_path / "link"

@@ -45,7 +45,7 @@ def test_top_k_if_denormals_are_flushed_to_zero() -> None:
 
 
 @pytest.mark.parametrize("shift", [0.0, 40.0, 300.0, -300.0])
-def test_the_normalizer_holds_for_logits_of_any_size(shift: float) -> None:
+def test_the_normalizer_is_right_for_logits_of_any_size(shift: float) -> None:
     logits_NV = 3 * normal(70, 50)
     logits_NV[3] += shift
     expected = torch.logsumexp(logits_NV.double(), dim=1, keepdim=True)

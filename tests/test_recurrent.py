@@ -99,7 +99,7 @@ def test_no_state_means_zeros(implementation: str, choose_layer: Choose) -> None
 
 
 @IMPLEMENTATIONS
-def test_output_is_zero_where_padded_and_padding_is_not_read(implementation: str, choose_layer: Choose) -> None:
+def test_output_is_zero_at_padding_and_padding_is_not_read(implementation: str, choose_layer: Choose) -> None:
     choose_layer(implementation)
     rnn, input_TBE, lengths_B = stacked(), randn(5, 3, 4), torch.tensor([2, 4, 1])  # no sentence fills all steps
     output_TBH, last = rnn(input_TBE, lengths_B=lengths_B)
@@ -165,7 +165,7 @@ def test_dropout_changes_training_but_not_evaluation(implementation: str, choose
 
 
 @IMPLEMENTATIONS
-def test_one_layer_has_no_place_for_dropout(implementation: str, choose_layer: Choose) -> None:
+def test_a_single_layer_has_no_dropout(implementation: str, choose_layer: Choose) -> None:
     choose_layer(implementation)
     input_TBE = randn(6, 3, 4)
     with_dropout, without = stacked(num_layers=1, dropout=0.5).train(), stacked(num_layers=1)
@@ -194,7 +194,7 @@ def test_bf16_stays_within_its_precision(lengths: list[int] | None) -> None:
         (1, True, True, False, True),
     ],
 )
-def test_the_own_layer_runs_where_it_is_faster(
+def test_our_layer_runs_if_it_is_faster(
     num_steps: int, is_packed: bool, with_grad: bool, on_intel: bool, own: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lstm_layer, "is_intel_cpu", lambda: on_intel)

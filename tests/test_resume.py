@@ -57,7 +57,7 @@ def change_tensors(file: Path, change: Callable[[dict[str, Tensor]], object]) ->
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("kind", list(OptimizerKind))
-def test_the_layout_of_the_optimizer_is_what_it_keeps(kind: OptimizerKind, momentum: float) -> None:
+def test_the_layout_of_the_optimizer_is_that_of_its_state(kind: OptimizerKind, momentum: float) -> None:
     config = replace(OPTIMIZER, kind=kind, momentum=momentum)
     model = tiny_model(dtype=torch.float32)
     optimizer = build_optimizer(model.parameters(), config)
@@ -159,7 +159,7 @@ def test_counts_below_zero_are_refused(last: Path, key: str, value: float) -> No
         ({"moon": "full"}, r"moon is not known"),
     ],
 )
-def test_an_odd_training_state_is_refused(change: dict[str, object], problem: str) -> None:
+def test_an_invalid_training_state_is_refused(change: dict[str, object], problem: str) -> None:
     with pytest.raises(PlainError, match=problem):
         TrainState.from_json(TrainState().to_json() | change)
 
@@ -182,7 +182,7 @@ def test_a_position_that_the_corpus_does_not_have_is_one_line(
     )
 
 
-def test_a_run_goes_on_without_the_settings_that_came_later(
+def test_a_run_resumes_without_newer_settings(
     digits: Path, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if label smoothing were newer than the run: off by default, but on in conf/."""

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_start_that_fails_leaves_the_run_that_another_job_made_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_start_leaves_a_run_made_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_dir = tmp_path / "run"
 
     @contextmanager
@@ -32,7 +30,7 @@ def test_a_start_that_fails_leaves_the_run_that_another_job_made_meanwhile(
     assert (run_dir / "config.yaml").read_text() == "seed: 1\n"
 
 
-def test_a_start_that_fails_leaves_nothing_of_its_own(tmp_path: Path) -> None:
+def test_a_failed_start_leaves_nothing(tmp_path: Path) -> None:
     def fail() -> None:
         with claim_run_dir(tmp_path / "runs" / "run") as directory:
             (directory.path / "config.yaml").write_text("seed: 1\n")

@@ -41,9 +41,7 @@ def save(saver: Saver, update: int) -> None:
     "error",
     [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "update_000002"), CheckpointError("update_000002 is too large")],
 )
-def test_a_failure_is_reported_once_and_ends_the_run_if_it_is_the_last(
-    error: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failure_is_reported_once_and_raised_at_the_end(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     store = FullStore(error)
     saver = Saver(cast("CheckpointStore", store))
     save(saver, 2)

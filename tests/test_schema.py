@@ -64,7 +64,7 @@ def test_every_number_has_a_range_with_two_ends(key: str, declared: Setting) -> 
     assert declared.range.wanted(-inf) is not None
 
 
-def test_inf_is_within_two_ranges_alone() -> None:
+def test_inf_is_within_only_two_ranges() -> None:
     assert {key for key, declared in NUMBERS if declared.range and declared.range.wanted(inf) is None} == {
         "data.max_len_ratio",
         "training.clip_norm",

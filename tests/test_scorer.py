@@ -117,7 +117,7 @@ def test_scores_are_those_of_forced_decoding() -> None:
 
 
 @torch.no_grad()
-def test_greedy_search_takes_the_likeliest_token_of_the_teacher_forced_model() -> None:
+def test_greedy_search_takes_the_most_likely_token_of_teacher_forcing() -> None:
     scorer = tiny_scorer()
     for source in scorer.encode_sources(LINES):
         ((hypothesis,),) = beam_search(scorer, [source], search_config(1))
@@ -129,7 +129,7 @@ def test_greedy_search_takes_the_likeliest_token_of_the_teacher_forced_model() -
 
 
 @pytest.mark.parametrize("beam_size", [1, 4])
-def test_padding_and_batch_mates_change_nothing(beam_size: int) -> None:
+def test_padding_and_other_sentences_change_nothing(beam_size: int) -> None:
     scorer = tiny_scorer(dtype=torch.float64)
     config = search_config(beam_size, n_best=beam_size)
     sources = scorer.encode_sources(LINES)
@@ -140,14 +140,14 @@ def test_padding_and_batch_mates_change_nothing(beam_size: int) -> None:
         assert log_probs_of(together) == pytest.approx(log_probs_of(singles), abs=1e-12)
 
 
-def test_same_input_gives_the_same_output_twice() -> None:
+def test_the_same_input_gives_the_same_output() -> None:
     scorer = tiny_scorer(dtype=torch.float32)
     sources = scorer.encode_sources(LINES)
     assert beam_search(scorer, sources, search_config(4)) == beam_search(scorer, sources, search_config(4))
 
 
 @pytest.mark.parametrize("average", list(EnsembleAverage))
-def test_ensemble_of_twins_is_one(average: EnsembleAverage) -> None:
+def test_an_ensemble_of_twins_is_one_model(average: EnsembleAverage) -> None:
     one = tiny_scorer()
     twins = EnsembleScorer([one, one, one], average=average)
     config = search_config(4, n_best=3)
@@ -158,7 +158,7 @@ def test_ensemble_of_twins_is_one(average: EnsembleAverage) -> None:
 
 
 @pytest.mark.parametrize("average", list(EnsembleAverage))
-def test_ensemble_averages_its_members(average: EnsembleAverage) -> None:
+def test_an_ensemble_averages_its_members(average: EnsembleAverage) -> None:
     members = [
         tiny_scorer(1),
         tiny_scorer(2, src_vocab_size=22),
@@ -181,7 +181,7 @@ def test_ensemble_averages_its_members(average: EnsembleAverage) -> None:
 
 
 @torch.no_grad()
-def test_log_prob_ensemble_scores_the_mean_of_its_members_scores() -> None:
+def test_a_log_prob_ensemble_scores_the_mean_of_its_members() -> None:
     members = [tiny_scorer(1), tiny_scorer(2, src_vocab_size=22), tiny_scorer(3, source_order=SourceOrder.forward)]
     ensemble = EnsembleScorer(members, average=EnsembleAverage.log_prob)
     results = beam_search(ensemble, ensemble.encode_sources(LINES), search_config(3))

@@ -28,7 +28,7 @@ def by_sentence(values_M: Tensor, batch: Batch) -> list[Tensor]:
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=["f64", "f32"])
 @pytest.mark.parametrize("order", list(SourceOrder))
 @torch.no_grad()
-def test_padding_and_batch_mates_change_no_sentence(dtype: torch.dtype, tolerance: float, order: SourceOrder) -> None:
+def test_padding_and_other_sentences_change_no_result(dtype: torch.dtype, tolerance: float, order: SourceOrder) -> None:
     model = tiny_model(replace(MODEL, source_order=order), dtype=dtype)
     batch = batch_of(PAIRS)
     logits = by_sentence(model.decoder.output(model(batch)), batch)
@@ -40,7 +40,7 @@ def test_padding_and_batch_mates_change_no_sentence(dtype: torch.dtype, toleranc
         torch.testing.assert_close(log_probs[row], model.log_probs(alone), rtol=0, atol=1e-5)  # computed in fp32
 
 
-def test_padding_and_batch_mates_change_no_gradient() -> None:
+def test_padding_and_other_sentences_change_no_gradient() -> None:
     def gradients(model: Seq2Seq) -> list[Tensor]:
         return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
 
@@ -53,7 +53,7 @@ def test_padding_and_batch_mates_change_no_gradient() -> None:
 
 
 @torch.no_grad()
-def test_what_stands_in_the_padding_is_never_read() -> None:
+def test_the_contents_of_padding_are_never_read() -> None:
     model = tiny_model()
     batch = batch_of(PAIRS)
     src_BS, tgt_in_BT = batch.src_BS.clone(), batch.tgt_in_BT.clone()
@@ -75,7 +75,7 @@ def test_log_probs_are_those_of_the_softmax() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=["f64", "f32", "bf16"])
 @torch.no_grad()
-def test_log_probs_are_taken_in_float32_whatever_the_model_computes_in(dtype: torch.dtype) -> None:
+def test_log_probs_are_computed_in_float32_for_any_precision(dtype: torch.dtype) -> None:
     model, batch = tiny_model(dtype=dtype), batch_of(PAIRS)
     log_prob_M = model.log_probs(batch)
     assert log_prob_M.dtype == torch.float32
@@ -120,7 +120,7 @@ def test_every_parameter_starts_uniformly_in_the_range() -> None:
         assert abs(values.mean()) < 5 * 0.08 / math.sqrt(3 * len(values)), name
 
 
-def test_the_generator_alone_decides_the_initialization() -> None:
+def test_only_the_generator_decides_the_initialization() -> None:
     torch.manual_seed(1)
     first, other = tiny_model(seed=1), tiny_model(seed=2)
     torch.manual_seed(2)
@@ -130,7 +130,7 @@ def test_the_generator_alone_decides_the_initialization() -> None:
         assert not torch.equal(one, different)
 
 
-def test_the_forget_bias_is_added_to_the_forget_gates_alone() -> None:
+def test_the_forget_bias_is_added_only_to_the_forget_gates() -> None:
     plain, biased = tiny_model(dtype=torch.float32), tiny_model(dtype=torch.float32)
     biased.config = replace(MODEL, forget_bias=1.0)
     initialize(biased, generator=torch.Generator().manual_seed(1))

@@ -16,7 +16,7 @@ from tests.test_metrics import ALL, BAD, GOOD, REFERENCE, score
 
 
 @pytest.mark.parametrize("test", [PairedTest.bootstrap, PairedTest.randomization])
-def test_a_paired_test_tells_a_real_difference_from_none(test: PairedTest) -> None:
+def test_a_paired_test_detects_a_real_difference(test: PairedTest) -> None:
     systems = {"base": GOOD * 10, "twin": GOOD * 10, "worse": BAD * 10}
     results = compare_systems(systems, [REFERENCE * 10], metrics=["ter", "bleu"], test=test, samples=200)
     assert [(r.metric, r.system) for r in results] == [(m, s) for m in ("ter", "bleu") for s in systems]
@@ -33,7 +33,7 @@ def test_a_paired_test_tells_a_real_difference_from_none(test: PairedTest) -> No
     assert results == compare_systems(systems, [REFERENCE * 10], metrics=["ter", "bleu"], test=test, samples=200)
 
 
-def test_systems_that_cannot_be_compared_are_refused() -> None:
+def test_invalid_comparisons_are_refused() -> None:
     with pytest.raises(DataError, match=r"^a paired test needs a baseline and at least one other system, but got 1$"):
         compare_systems({"a": GOOD}, [REFERENCE], metrics=ALL, test=PairedTest.bootstrap, samples=10)
     with pytest.raises(DataError, match=r"^b must have .* reference 1 of 1, but has 1 instead of 4$"):

@@ -24,7 +24,7 @@ class ReadingScorer(ModelScorer):
         return super().start(sources)
 
 
-def test_a_queue_hands_out_every_source_once_in_order() -> None:
+def test_a_queue_gives_every_source_once_in_order() -> None:
     queue = SourceQueue([EncodedSource(([number],)) for number in range(7)], 3)
     assert [list(queue.take()) for _ in range(5)] == [[0, 1, 2], [3, 4, 5], [6], [], []]
 

@@ -71,7 +71,7 @@ def test_closed_and_full_streams_of_a_command(tmp_path: Path, line: str, status:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", ["--help", "hypothesis=é reference=é", "--cfg job", "hypothesis=œ reference=é"])
-def test_a_terminal_that_knows_ascii_alone(tmp_path: Path, line: str) -> None:
+def test_a_terminal_that_supports_only_ascii(tmp_path: Path, line: str) -> None:
     (tmp_path / "é").write_text("one two three four\n")
     command = f"cd {tmp_path}; $NMT evaluate metrics=[bleu] bootstrap_samples=0 {line}"
     done = shell(command, **ASCII, PYTHONPATH=str(Path(evaluate.__file__).parents[2]))
@@ -82,7 +82,7 @@ def test_a_terminal_that_knows_ascii_alone(tmp_path: Path, line: str) -> None:
         assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_no_file_takes_the_place_of_a_closed_stream() -> None:
+def test_no_file_gets_the_descriptor_of_a_closed_stream() -> None:
     script = (
         "import os; from nmt.commands.streams import open_standard_streams as f; f(); "
         "raise SystemExit(os.open(os.devnull, os.O_RDONLY))"
@@ -90,7 +90,7 @@ def test_no_file_takes_the_place_of_a_closed_stream() -> None:
     assert shell(f"{sys.executable} -c '{script}' <&- >&- 2>&-").returncode == 3
 
 
-def test_results_are_utf8_whatever_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_utf8_for_any_file_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     name = os.fsdecode(b"\xc3\xa9 \xff")
     try:

@@ -89,7 +89,7 @@ WITH_BYTES = [name for name in ALL if "bytes" in name]
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_decoding_what_was_encoded_gives_the_normalized_text(models: dict[str, SubwordModel], name: str) -> None:
+def test_decoding_an_encoded_text_gives_the_normalized_text(models: dict[str, SubwordModel], name: str) -> None:
     model = models[name]
     texts = TEXT[:20] if name != "word" else ["the village of the village", "a"]
     assert not any(UNK_ID in ids for ids in model.encode_batch(texts))
@@ -97,20 +97,20 @@ def test_decoding_what_was_encoded_gives_the_normalized_text(models: dict[str, S
 
 
 @pytest.mark.parametrize("name", WITH_BYTES)
-def test_with_byte_fallback_any_text_comes_back(models: dict[str, SubwordModel], name: str) -> None:
+def test_with_byte_fallback_any_text_is_preserved(models: dict[str, SubwordModel], name: str) -> None:
     model = models[name]
     assert [model.decode(model.encode(text)) for text in ODD_TEXTS] == [model.normalize(text) for text in ODD_TEXTS]
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if "identity" in name])
-def test_identity_changes_nothing_but_the_mark_of_the_space(models: dict[str, SubwordModel], name: str) -> None:
+def test_identity_changes_only_the_space_marker(models: dict[str, SubwordModel], name: str) -> None:
     model = models[name]
     assert [model.decode(model.encode(text)) for text in ODD_TEXTS] == ODD_TEXTS
     assert [model.normalize(text) for text in ODD_TEXTS] == ODD_TEXTS
     assert model.decode(model.encode("a▁b ▁▁ c")) == model.normalize("a▁b ▁▁ c") == "a b    c"
 
 
-def test_nmt_nfkc_makes_one_space_of_every_run_of_spaces(models: dict[str, SubwordModel]) -> None:
+def test_nmt_nfkc_collapses_runs_of_spaces(models: dict[str, SubwordModel]) -> None:
     table = {
         "  The \t baker\r": "The baker",
         "The\u2028baker\x0csees\u00a0it": "The baker sees it",
@@ -154,13 +154,13 @@ def test_the_table_of_words_may_be_cleared_at_any_time(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("num_words_at_once", [1, 3, 1000])
-def test_words_may_be_looked_up_any_number_at_once(monkeypatch: pytest.MonkeyPatch, num_words_at_once: int) -> None:
+def test_any_number_of_words_may_be_looked_up_at_once(monkeypatch: pytest.MonkeyPatch, num_words_at_once: int) -> None:
     monkeypatch.setattr(word_table_module, "_NUM_WORDS_AT_ONCE", num_words_at_once)
     model = _learn()
     assert model.encode_batch([*TEXT, *ODD_TEXTS]) == model._sp.encode([*TEXT, *ODD_TEXTS])
 
 
-def test_text_that_cannot_be_encoded_leaves_the_table_intact(models: dict[str, SubwordModel]) -> None:
+def test_invalid_text_leaves_the_table_intact(models: dict[str, SubwordModel]) -> None:
     model = _copy(models["bpe"])
     expected = models["bpe"].encode("the baker")
     for _ in range(2):
@@ -170,7 +170,7 @@ def test_text_that_cannot_be_encoded_leaves_the_table_intact(models: dict[str, S
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_model_is_made_of_its_bytes(models: dict[str, SubwordModel], name: str) -> None:
+def test_a_model_is_restored_from_its_bytes(models: dict[str, SubwordModel], name: str) -> None:
     model = _copy(models[name])
     assert model.fingerprint == models[name].fingerprint
     assert model.encode_batch([*TEXT, *ODD_TEXTS]) == models[name].encode_batch([*TEXT, *ODD_TEXTS])
@@ -232,7 +232,7 @@ def test_the_unknown_share_is_that_of_characters() -> None:
     assert share(bpe, "ﬁ") == 0  # "fi"
 
 
-def test_moses_tokens_are_words_and_come_back_as_text() -> None:
+def test_moses_tokens_are_words_and_are_detokenized() -> None:
     text = ['"Well," said Mr. Hill, "it\'s late."', "It's a <b> & c's [d]!"]
     model = learn_subword(
         text, replace(SPEC, kind=SubwordKind.word, vocab_size=25, tokenizer=Tokenizer.moses), lang="en"

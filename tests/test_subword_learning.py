@@ -44,7 +44,7 @@ def test_words_preserve_no_spaces_even_with_identity() -> None:
     assert model.normalize("  the   village ") == "the village"
 
 
-def test_char_takes_the_vocabulary_size_as_a_limit() -> None:
+def test_char_treats_the_vocabulary_size_as_a_limit() -> None:
     text = ["abc abc ab a"]
     few = learn_subword(text, replace(SPEC, kind=SubwordKind.char, vocab_size=6), lang="en")
     all_ = learn_subword(text, replace(SPEC, kind=SubwordKind.char, vocab_size=1000), lang="en")
@@ -127,7 +127,7 @@ def test_learning_is_deterministic(kind: SubwordKind) -> None:
     )
 
 
-def test_learning_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+def test_learning_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     for kind in KINDS:
         _learn(kind=kind, vocab_size=VOCAB_SIZE[kind])
     assert capfd.readouterr() == ("", "")
@@ -144,13 +144,13 @@ def test_learning_samples_lines_of_the_whole_text() -> None:
     assert 3500 < sum(places) / 100 < 6500  # from the whole text: 5000 ± 5 standard errors of 289
 
 
-def test_a_very_long_line_does_no_harm() -> None:
+def test_a_very_long_line_is_harmless() -> None:
     model = learn_subword([*TEXT, "x" * 100_000, "y " * 100_000], SPEC, lang="en")
     assert model.fingerprint == _learn().fingerprint
     assert len(model.encode("the " * 50_000)) == 50_000
 
 
-def test_joint_subwords_are_one_vocabulary_under_the_rules_of_each_language() -> None:
+def test_joint_subwords_follow_the_rules_of_each_language() -> None:
     english, french = ["It's late."] * 3, ["L'homme n'a pas d'eau."] * 3
     spec = replace(SPEC, kind=SubwordKind.word, vocab_size=15, tokenizer=Tokenizer.moses)
     src, tgt = learn_joint_subwords([("en", iter(english)), ("fr", iter(french))], spec)

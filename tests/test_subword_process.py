@@ -45,7 +45,7 @@ def test_ids_are_those_of_the_model(subword: SubwordModel) -> None:
             assert np.array_equal(encoded.lens, expected.lens)
 
 
-def test_what_is_no_text_is_not_sent_and_the_process_goes_on(subword: SubwordModel) -> None:
+def test_invalid_text_is_not_sent_and_the_process_continues(subword: SubwordModel) -> None:
     with SubwordProcess(subword) as process:
         with pytest.raises(UnicodeEncodeError):
             process.send(["cab", "\ud800"])  # half of a surrogate pair
@@ -81,7 +81,7 @@ def test_a_process_that_died_while_encoding_is_reported(subword: SubwordModel) -
             process.receive()
 
 
-def test_a_process_that_cannot_begin_is_reported(subword: SubwordModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_cannot_start_is_reported(subword: SubwordModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subword_process_module, "_SERVE", "raise SystemExit(3)")
     message = r"text ended with status 3: .* only one CPU \(taskset -c 0 nmt …\)"
     with pytest.raises(DataError, match=message), SubwordProcess(subword) as process:  # noqa: PT012

@@ -36,7 +36,7 @@ def test_sweeps(words: list[str], values: list[tuple[int, bool]], ran: list[Any]
     assert [(settings.bootstrap_samples, settings.json) for settings in ran] == values
 
 
-def test_a_sweep_of_as_many_jobs_as_allowed_is_composed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_of_the_largest_size_is_composed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "MAX_JOBS", 4)
     check_sweep("evaluate", ["bootstrap_samples=range(2,6)"])
     with pytest.raises(
@@ -56,7 +56,7 @@ def sweep_refusal(command: str, *overrides: str) -> str:
 
 
 @pytest.mark.parametrize("output", ["out", "out,./out", "a/../out,out"])
-def test_jobs_of_a_sweep_do_not_write_over_each_other(
+def test_jobs_of_a_sweep_do_not_overwrite_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -91,7 +91,7 @@ def test_only_one_job_reads_stdin(tmp_path: Path) -> None:
     assert line == "nmt: 2 jobs of this sweep would read stdin, which can be read only once: give input=FILE"
 
 
-def test_jobs_with_outputs_of_their_own_run(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
+def test_jobs_with_different_outputs_run(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
     settings = [
         f"checkpoints=[{checkpoint}]",
         f"input={digits / 'test.en'}",

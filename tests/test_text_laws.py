@@ -63,7 +63,7 @@ BYTE_KINDS = (SubwordKind.bpe, SubwordKind.unigram, SubwordKind.char)
 @LAW
 @given(st.lists(TEXT, max_size=4), st.sampled_from(BYTE_KINDS), st.sampled_from(RULES))
 @example(["▁<"], "bpe", "nfc")
-def test_decoding_what_was_encoded_gives_the_normalized_text(
+def test_decoding_an_encoded_text_gives_the_normalized_text(
     texts: list[str], kind: SubwordKind, rule: Normalization
 ) -> None:
     subword = model(kind, rule)
@@ -80,13 +80,13 @@ def test_nfc_is_the_composed_text_with_single_spaces(text: str) -> None:
 
 @LAW
 @given(TEXT)
-def test_identity_changes_nothing_but_the_mark_of_the_space(text: str) -> None:
+def test_identity_changes_only_the_space_marker(text: str) -> None:
     assert model("char", "identity").normalize(text) == text.replace("▁", " ")
 
 
 @LAW
 @given(st.lists(TEXT), st.sampled_from(["\n", "\r\n"]), st.booleans(), st.booleans())
-def test_n_lines_in_are_n_lines_out(lines: list[str], end: str, ended: bool, compressed: bool) -> None:
+def test_n_lines_in_n_lines_out(lines: list[str], end: str, ended: bool, compressed: bool) -> None:
     # a byte order mark at the beginning and a CR at the end of a line are part of no line
     lines = [line.rstrip("\r") for line in lines]
     lines[:1] = [line.lstrip("\ufeff") for line in lines[:1]]
@@ -106,7 +106,9 @@ def test_n_lines_in_are_n_lines_out(lines: list[str], end: str, ended: bool, com
 
 @SHORT_LAW
 @given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=8), st.sampled_from(BYTE_KINDS), st.sampled_from(RULES))
-def test_what_was_written_is_read(pairs: list[tuple[str, str]], kind: SubwordKind, rule: Normalization) -> None:
+def test_a_corpus_is_read_as_it_was_written(
+    pairs: list[tuple[str, str]], kind: SubwordKind, rule: Normalization
+) -> None:
     src, tgt = model(kind, rule), model("word", rule)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -122,7 +124,7 @@ def test_what_was_written_is_read(pairs: list[tuple[str, str]], kind: SubwordKin
 
 @LAW
 @given(LENGTHS, BATCHING, st.integers(0, 2**63), st.integers(0, 5))
-def test_each_pair_comes_exactly_once_an_epoch_in_an_order_that_the_seed_fixes(
+def test_each_pair_comes_once_per_epoch_in_the_order_of_the_seed(
     lengths: list[tuple[int, int]], config: BatchingConfig, seed: int, epoch: int
 ) -> None:
     src_lens, tgt_lens = (np.array(side, np.int64) for side in zip(*lengths, strict=True))

@@ -37,7 +37,7 @@ class CountingScorer(ModelScorer):
 
 @pytest.mark.parametrize("beam_size", [1, 3])
 @pytest.mark.parametrize("num_searches", [2, 3, 5])
-def test_searches_side_by_side_find_what_one_finds(beam_size: int, num_searches: int) -> None:
+def test_parallel_searches_find_what_one_finds(beam_size: int, num_searches: int) -> None:
     scorer = tiny_scorer()  # float64: equal whatever shares a batch
     sources = scorer.encode_sources([f"{first} {second}" for first in LINES for second in LINES])
     config = replace(search_config(beam_size, n_best=beam_size), batch_rows=20 * beam_size * num_searches)
@@ -70,7 +70,7 @@ def test_searches_share_all_threads() -> None:
 
 
 @pytest.mark.parametrize("num_sources", [1, 2, 3])
-def test_there_are_no_more_searches_than_sources_or_room(num_sources: int) -> None:
+def test_searches_are_limited_by_sources_and_rows(num_sources: int) -> None:
     scorer = CountingScorer()
     sources = scorer.encode_sources(LINES[:num_sources])
     found = beam_search(scorer, sources, replace(search_config(2), batch_rows=4), num_searches=8)

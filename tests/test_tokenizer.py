@@ -67,7 +67,7 @@ def install_flores(folder: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "lang", ["zh", "ZH", " zh ", "zh-CN", "zh_TW", "zh_CN.UTF-8", "zho", "zho_Hans", "chi", "cmn", "yue_Hant"]
 )
-def test_chinese_has_a_tokenizer_of_its_own(lang: str) -> None:
+def test_chinese_has_its_own_tokenizer(lang: str) -> None:
     assert resolve_tokenizer("auto", lang=lang) == "zh"
 
 
@@ -79,7 +79,7 @@ def test_other_languages_without_spaces_are_split_into_characters(lang: str) -> 
 
 
 @pytest.mark.parametrize("lang", [None, "", "fr", "deu", "ru", "zh-Latn", "zho_Latn", "jam", "kok", "x"])
-def test_languages_with_spaces_and_unknown_ones_take_13a(lang: str | None) -> None:
+def test_languages_with_spaces_and_unknown_ones_use_13a(lang: str | None) -> None:
     assert resolve_tokenizer("auto", lang=lang) == "13a"
 
 
@@ -123,7 +123,7 @@ def test_a_damaged_subword_model_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["13a", "intl", "char", "zh", "none"])
-def test_a_tokenizer_that_is_named_is_taken_for_any_language(name: str) -> None:
+def test_a_named_tokenizer_is_used_for_any_language(name: str) -> None:
     assert resolve_tokenizer(name, lang="ja") == name
     lines = ["the cat sat on the mat"]
     options = MetricOptions(bleu_tokenize=BleuTokenizer(name), lowercase=False)
@@ -141,7 +141,7 @@ def test_a_tokenizer_that_is_named_is_taken_for_any_language(name: str) -> None:
         ("flores101", r"flores101 needs .*models/sacrebleu_tokenizer_spm.model, which does not exist: download it"),
     ],
 )
-def test_what_must_be_installed_is_named_and_never_downloaded(name: str, message: str) -> None:
+def test_missing_packages_and_models_are_named_never_downloaded(name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=rf"^bleu_tokenize={message}"):
         resolve_tokenizer(name, lang="ja")
     with pytest.raises(ConfigError, match=rf"^bleu_tokenize={message}"):

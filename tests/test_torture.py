@@ -14,7 +14,7 @@ from killed_runs import differences
 SCRIPT = Path(__file__).parents[1] / "scripts" / "torture"
 
 
-def test_a_run_equals_its_copy_whatever_its_times(run_dir: Path, tmp_path: Path) -> None:
+def test_a_run_equals_its_copy_except_for_times(run_dir: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run_dir, tmp_path / "copy", symlinks=True)
     lines = [json.loads(line) for line in (copy / "metrics.jsonl").read_text().splitlines()]
     (copy / "metrics.jsonl").write_text("".join(json.dumps(line | {"wall_s": 0.0}) + "\n" for line in lines))
@@ -49,7 +49,7 @@ def test_differences_are_named(run_dir: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_ten_times_ends_as_if_it_had_not_been_killed() -> None:
+def test_a_run_killed_ten_times_ends_like_the_uninterrupted_one() -> None:
     done = subprocess.run([sys.executable, str(SCRIPT), "--kills", "10"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("10 kills: ")

@@ -69,7 +69,7 @@ def copied_run(run_dir: Path, tmp_path: Path) -> Path:
     return shutil.copytree(run_dir, tmp_path / "copy", symlinks=True)
 
 
-def test_a_run_directory_holds_the_documented_files(run_dir: Path) -> None:
+def test_a_run_directory_has_the_documented_files(run_dir: Path) -> None:
     assert {path.name for path in run_dir.iterdir()} == {
         ".lock",
         "config.yaml",
@@ -96,7 +96,7 @@ def test_the_same_seed_gives_the_same_run(digits: Path, run_dir: Path, tmp_path:
     assert _parameters(tmp_path / "again") == _parameters(run_dir)
 
 
-def test_an_existing_run_is_refused_and_untouched(digits: Path, run_dir: Path) -> None:
+def test_an_existing_run_is_refused_and_unchanged(digits: Path, run_dir: Path) -> None:
     before = _contents(run_dir)
     line = _refusal(digits, run_dir)
     assert line == f"nmt: {run_dir} already holds a run: add resume=true to continue it, or name another run_dir"
@@ -110,7 +110,7 @@ def test_resuming_without_a_checkpoint_starts_from_the_beginning(digits: Path, r
     assert _records(copied_run) == _records(run_dir)
 
 
-def test_a_run_whose_links_are_lost_goes_on_from_its_newest_checkpoint(digits: Path, copied_run: Path) -> None:
+def test_a_run_without_links_resumes_from_its_newest_checkpoint(digits: Path, copied_run: Path) -> None:
     for link in ("best", "last"):  # as in a copy that skips links
         (copied_run / "checkpoints" / link).unlink()
     done = _train(digits, copied_run, "resume=true", "training.max_updates=8")
@@ -143,7 +143,7 @@ def test_the_test_set_of_a_run_is_found_on_a_disk_without_links(digits: Path, tm
     assert nmt("evaluate", f"checkpoints=[{best}]", "bootstrap_samples=0").status == 0
 
 
-def test_resuming_in_an_empty_place_starts_a_run(digits: Path, run_dir: Path, tmp_path: Path) -> None:
+def test_resuming_in_an_empty_folder_starts_a_run(digits: Path, run_dir: Path, tmp_path: Path) -> None:
     assert _train(digits, tmp_path / "new", "resume=true").status == 0
     assert _parameters(tmp_path / "new") == _parameters(run_dir)
 
@@ -228,7 +228,7 @@ def test_limits_may_change_on_resuming(digits: Path, copied_run: Path) -> None:
     assert load_checkpoint(copied_run / "checkpoints" / "last").info.update == 8
 
 
-def test_a_run_of_an_earlier_version_goes_on_with_its_one_normalization(digits: Path, tmp_path: Path) -> None:
+def test_a_run_of_an_earlier_version_keeps_its_one_normalization(digits: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert _train(digits, run, "subword.normalization=nmt_nfkc").status == 0
 
@@ -291,7 +291,7 @@ def test_ctrl_c_saves_if_stderr_is_closed(digits: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("best_by", ["bleu", "nats_per_token"])
-def test_search_may_change_on_resuming_unless_it_chooses_the_best(digits: Path, tmp_path: Path, best_by: str) -> None:
+def test_search_may_change_on_resuming_unless_it_decides_the_best(digits: Path, tmp_path: Path, best_by: str) -> None:
     settings = (f"training.best_by={best_by}", "training.bleu_every=1")
     assert _train(digits, tmp_path / "run", *settings).status == 0
     done = _train(digits, tmp_path / "run", *settings, "resume=true", "search.beam_size=2", "training.max_updates=7")
@@ -324,7 +324,7 @@ def test_a_second_job_in_a_run_directory_is_refused(digits: Path, tmp_path: Path
     assert line == f"nmt: another job is training in {tmp_path / 'run'}: name another run_dir"
 
 
-def test_a_run_directory_that_cannot_be_written_is_one_line(digits: Path, tmp_path: Path) -> None:
+def test_a_run_directory_that_is_not_writable_is_one_line(digits: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     line = _refusal(digits, run := tmp_path / "file" / "run")
     assert line == f"nmt: {run} must be writable, but is not (Not a directory): name another run_dir"
@@ -342,7 +342,7 @@ def _fail_after(num_updates: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("problem", ["a setting", "the text", "the model", "the first update"])
-def test_a_start_that_fails_leaves_nothing(
+def test_a_failed_start_leaves_nothing(
     digits: Path, tmp_path: Path, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fail_after(0, monkeypatch)
@@ -356,7 +356,7 @@ def test_a_start_that_fails_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_log_that_cannot_be_written_is_one_warning(
+def test_a_log_that_is_not_writable_is_one_warning(
     digits: Path, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     update = Trainer._update
@@ -378,7 +378,7 @@ def test_a_log_that_cannot_be_written_is_one_warning(
     assert _parameters(tmp_path / "run") == _parameters(run_dir)
 
 
-def test_a_start_that_fails_leaves_a_directory_that_was_there(digits: Path, tmp_path: Path) -> None:
+def test_a_failed_start_leaves_an_existing_directory(digits: Path, tmp_path: Path) -> None:
     (tmp_path / "runs" / "run").mkdir(parents=True)
     (tmp_path / "runs" / "notes").touch()
     for run in ("run", "other"):
@@ -394,12 +394,12 @@ def test_a_run_that_fails_later_keeps_its_log(digits: Path, tmp_path: Path, monk
     assert "the moon is full" in (tmp_path / "run" / "train.log").read_text()
 
 
-def test_checkpoints_without_a_config_are_a_run_too(digits: Path, copied_run: Path) -> None:
+def test_checkpoints_without_a_config_are_also_a_run(digits: Path, copied_run: Path) -> None:
     (copied_run / "config.yaml").unlink()
-    assert "holds a run already" in _refusal(digits, copied_run)
+    assert "already holds a run" in _refusal(digits, copied_run)
 
 
-def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(digits: Path, tmp_path: Path) -> None:
+def test_a_run_resumes_from_the_checkpoint_before_a_damaged_one(digits: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     assert _train(digits, run_dir, "training.keep_last=2").status == 0
     (run_dir / "checkpoints" / "update_000006" / "model.safetensors").unlink()
@@ -411,7 +411,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(digits: Path, tm
     assert _parameters(run_dir) == (run_dir / "checkpoints" / "update_000006" / "model.safetensors").read_bytes()
 
 
-def test_a_damaged_checkpoint_is_reported_also_if_the_run_does_not_go_on(digits: Path, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_reported_even_if_the_run_does_not_start(digits: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     assert _train(digits, run_dir, "training.keep_last=2").status == 0
     (run_dir / "checkpoints" / "update_000006" / "model.safetensors").unlink()
@@ -428,7 +428,7 @@ def test_settings_that_a_checkpoint_lacks_are_named(digits: Path, copied_run: Pa
     assert re.search(rf"cannot be resumed with different settings: .*{group}\.\w+ was None and is ", line)
 
 
-def test_files_of_killed_processes_are_removed_when_a_run_goes_on(digits: Path, copied_run: Path) -> None:
+def test_files_of_killed_processes_are_removed_when_a_run_resumes(digits: Path, copied_run: Path) -> None:
     for name in (".metrics.jsonl.0a1b2c3d.tmp", "metrics.tmp", ".config.yaml.0a1b2c3d.tmp"):
         (copied_run / name).touch()
     (copied_run / "checkpoints" / ".update_000006.tmp").mkdir()
@@ -537,9 +537,7 @@ def test_development_text_is_translated_in_the_precision_of_search(
     assert seen == ["bf16"]
 
 
-def test_the_implementation_is_that_of_the_settings(
-    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_implementation_follows_the_settings(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Implementation] = []
     start = Trainer.run
 
@@ -619,7 +617,7 @@ def test_development_bleu_is_that_of_nmt_evaluate(chinese: Path, tmp_path: Path)
     assert yaml.safe_load((run_dir / "config.yaml").read_text())["training"]["bleu_tokenize"] == "zh"
 
 
-def test_a_development_set_without_spaces_is_noticed(chinese: Path, tmp_path: Path) -> None:
+def test_a_development_set_without_spaces_gives_a_warning(chinese: Path, tmp_path: Path) -> None:
     done = _train(chinese, tmp_path / "run", *CHINESE, "data.tgt_lang=fr")
     assert (
         "the development set: hardly any spaces, which separate words for BLEU with training.bleu_tokenize=13a"
@@ -628,7 +626,7 @@ def test_a_development_set_without_spaces_is_noticed(chinese: Path, tmp_path: Pa
     assert "|tok:13a|" in done.err
 
 
-def test_a_run_goes_on_with_the_tokenizer_that_it_began_with(chinese: Path, tmp_path: Path) -> None:
+def test_a_run_resumes_with_the_tokenizer_that_it_started_with(chinese: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     assert _train(chinese, run_dir, *CHINESE, "training.bleu_tokenize=char").status == 0
     further = (*CHINESE, "resume=true", "training.max_updates=6")
@@ -639,7 +637,7 @@ def test_a_run_goes_on_with_the_tokenizer_that_it_began_with(chinese: Path, tmp_
     assert "|tok:char|" in done.err
 
 
-def test_a_run_of_a_version_without_tokenizers_goes_on_with_13a(chinese: Path, tmp_path: Path) -> None:
+def test_a_run_of_a_version_without_tokenizers_resumes_with_13a(chinese: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     assert _train(chinese, run_dir, *CHINESE, "training.bleu_tokenize=13a").status == 0
     edit_config(run_dir / "checkpoints" / "last", lambda config: config["training"].pop("bleu_tokenize"))
@@ -679,14 +677,14 @@ def test_fine_tuning_another_model_names_the_settings(digits: Path, checkpoint: 
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
-def test_fine_tuning_brings_its_own_subwords(digits: Path, checkpoint: Path, tmp_path: Path) -> None:
+def test_fine_tuning_refuses_other_subwords(digits: Path, checkpoint: Path, tmp_path: Path) -> None:
     settings = [f"training.init_from={checkpoint}", "subword.src_model=x", "subword.tgt_model=y"]
     assert "training.init_from brings its own subwords: leave out subword.src_model and tgt_model" in _refusal(
         digits, tmp_path / "run", *settings
     )
 
 
-def test_a_sweep_trains_members_each_in_its_run_directory(
+def test_a_sweep_trains_each_member_in_its_own_run_directory(
     digits: Path, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -708,7 +706,7 @@ def test_a_failed_member_does_not_stop_the_others(digits: Path, tmp_path: Path) 
     done = nmt("train", "-m", *train_settings(digits), "seed=1,2", run_dirs, "training.max_updates=1")
     assert (done.status, done.last_line) == (1, "nmt: 1 of 2 jobs failed")
     assert "this job failed, the others continue: " in done.err
-    assert "a 1 holds a run already" in done.err
+    assert "a 1 already holds a run" in done.err
     assert (tmp_path / "a 2" / "checkpoints" / "last").exists()
 
 

@@ -226,7 +226,7 @@ def test_a_stopped_and_resumed_run_is_the_uninterrupted_one(tmp_path: Path, cut:
     ],
     ids=["sgd", "momentum, halving", "adamw, warm-up", "rmsprop"],
 )
-def test_every_optimizer_and_schedule_goes_on_where_it_was(tmp_path: Path, optimizer: OptimizerConfig) -> None:
+def test_every_optimizer_and_schedule_resumes(tmp_path: Path, optimizer: OptimizerConfig) -> None:
     # five updates an epoch
     batches = [TrainingBatches(TRAIN, replace(BATCHING, size=100), seed=1) for _ in range(3)]
     training = replace(TRAINING, max_updates=7, validate_every=2, checkpoint_every=100)
@@ -238,7 +238,7 @@ def test_every_optimizer_and_schedule_goes_on_where_it_was(tmp_path: Path, optim
     assert_same_run(resumed, uninterrupted)
 
 
-def test_a_run_may_be_cut_many_times(tmp_path: Path, uninterrupted: Trainer) -> None:
+def test_a_run_may_be_interrupted_many_times(tmp_path: Path, uninterrupted: Trainer) -> None:
     stop_at(build(tmp_path, training=ACCUMULATING), 1).run()
     for cut in (2, 6, 8):
         stop_at(build_resumed(tmp_path, training=ACCUMULATING), cut).run()
@@ -248,7 +248,7 @@ def test_a_run_may_be_cut_many_times(tmp_path: Path, uninterrupted: Trainer) -> 
 
 
 @pytest.mark.parametrize("num_batches", [11, 12, 17], ids=["mid-accumulation", "between updates", "later"])
-def test_a_killed_run_resumed_from_its_last_checkpoint_is_the_uninterrupted_one(
+def test_a_killed_and_resumed_run_is_the_uninterrupted_one(
     tmp_path: Path, num_batches: int, uninterrupted: Trainer
 ) -> None:
     killed = build(tmp_path, training=ACCUMULATING)
@@ -305,7 +305,7 @@ def scripted_losses(trainer: Trainer, losses: dict[int, float], monkeypatch: pyt
 
 
 @pytest.mark.parametrize("limit", ["stop", "max_updates"])
-def test_the_validation_that_a_run_ended_on_counts_when_it_goes_on(
+def test_the_last_validation_counts_when_a_run_resumes(
     tmp_path: Path, limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = {4: 1.0, 8: 2.0, 12: 3.0}  # the first is the best
@@ -321,7 +321,7 @@ def test_the_validation_that_a_run_ended_on_counts_when_it_goes_on(
     assert checkpoints_of(resumed) == checkpoints_of(whole)
 
 
-def test_lost_links_come_back_even_if_there_is_nothing_to_train(tmp_path: Path) -> None:
+def test_lost_links_are_restored_even_without_an_update(tmp_path: Path) -> None:
     ended = build(tmp_path, training=replace(TRAINING, max_updates=8))
     ended.run()
     before = checkpoints_of(ended)
@@ -333,7 +333,7 @@ def test_lost_links_come_back_even_if_there_is_nothing_to_train(tmp_path: Path) 
     assert checkpoints_of(resumed) == before
 
 
-def test_an_unscheduled_validation_at_a_limit_does_not_count_when_the_run_goes_on(
+def test_an_unscheduled_validation_does_not_count_when_a_run_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = {4: 2.0, 6: 1.0, 8: 1.5, 12: 1.6, 16: 1.7, 20: 1.2}  # 6 is best, and not scheduled
@@ -400,7 +400,7 @@ def by_digest(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
 
 @pytest.mark.parametrize("update", [4, 8, 10])
 @pytest.mark.parametrize("stage", ["while BLEU is measured", "before the record", "before the scores are saved"])
-def test_a_run_killed_at_a_validation_and_resumed_is_the_uninterrupted_one(
+def test_a_run_killed_at_a_validation_resumes_like_the_uninterrupted(
     tmp_path: Path, update: int, stage: str, by_digest: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed = build(tmp_path, training=BY_DIGEST, dev_bleu=digest)
@@ -431,7 +431,7 @@ def test_a_run_killed_at_a_validation_and_resumed_is_the_uninterrupted_one(
     assert scores[0] == scores[1] != {}
 
 
-def test_a_stop_leaves_a_missed_validation_to_the_next_part(tmp_path: Path) -> None:
+def test_a_validation_missed_by_a_stop_is_made_up_for_on_resuming(tmp_path: Path) -> None:
     killed = build(tmp_path, training=BY_DIGEST)
     killed.dev.bleu = scripted([])
     with pytest.raises(StopIteration):
@@ -441,7 +441,7 @@ def test_a_stop_leaves_a_missed_validation_to_the_next_part(tmp_path: Path) -> N
     assert load_checkpoint(tmp_path / "checkpoints" / "last").info.scores == {}
 
 
-def test_time_for_validation_counts_when_a_run_goes_on_from_it(tmp_path: Path) -> None:
+def test_the_time_of_a_validation_counts_when_a_run_resumes(tmp_path: Path) -> None:
     trainer = build(tmp_path, training=replace(TRAINING, max_updates=4))
     trainer.run()
     wall_s = records_of(tmp_path, with_clock=True)[-1]["wall_s"]
@@ -480,7 +480,7 @@ def test_a_validation_of_version_0_1_0_counts_once(tmp_path: Path, monkeypatch: 
     assert (resumed.state.num_bad_validations, resumed.state.best_update) == (0, 4)
 
 
-def test_the_precision_is_kept_and_a_change_of_it_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_precision_is_saved_and_a_change_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     training = replace(TRAINING, max_updates=2, precision=TrainingPrecision.auto)
     build(tmp_path, training=training).run()
     assert load_snapshot(tmp_path / "checkpoints" / "last").state["precision"] == "fp32"
@@ -518,7 +518,7 @@ def failing_saves(monkeypatch: pytest.MonkeyPatch, *, until: int = 100, of: str 
     return attempts
 
 
-def test_a_checkpoint_that_fails_is_reported_at_once_and_the_run_goes_on(
+def test_a_failed_checkpoint_is_reported_at_once_and_the_run_continues(
     tmp_path: Path, by_digest: Trainer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     trainer = build(tmp_path, training=BY_DIGEST, dev_bleu=digest)
@@ -543,7 +543,7 @@ def test_a_checkpoint_that_fails_is_reported_at_once_and_the_run_goes_on(
     assert checkpoints_of(trainer)["last"] == 10
 
 
-def test_a_checkpoint_that_fails_is_written_at_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_checkpoint_is_written_at_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = stop_at(build(tmp_path), 5)
     attempts: list[int] = []
 
@@ -576,7 +576,7 @@ def test_a_run_whose_last_checkpoint_fails_ends_in_one_line(
     assert checkpoints_of(trainer) == {"best": 2, "last": 2, "update_000002": 2}
 
 
-def test_scores_that_cannot_be_saved_are_measured_again_or_known_to_the_next_checkpoint(
+def test_scores_that_were_not_saved_are_measured_again_or_saved_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training = replace(BY_DIGEST, best_by=BestBy.nats_per_token)
@@ -597,7 +597,7 @@ def test_scores_that_cannot_be_saved_are_measured_again_or_known_to_the_next_che
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounting a small disk takes root on Linux")
-def test_a_temporarily_full_disk_costs_only_records_and_checkpoints(
+def test_a_temporarily_full_disk_loses_only_records_and_checkpoints(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     training = replace(TRAINING, log_every=1)
@@ -702,7 +702,7 @@ def test_the_norm_of_a_clipped_step_is_the_threshold(tmp_path: Path) -> None:
     assert records_of(tmp_path)[0]["grad_norm"] > 0.01  # before clipping
 
 
-def test_the_learning_rate_halves_by_the_epochs_done(tmp_path: Path) -> None:
+def test_the_learning_rate_halves_by_completed_epochs(tmp_path: Path) -> None:
     batches = TrainingBatches(corpus_of(random_pairs(8, max_len=1)), replace(BATCHING, size=2), seed=1)
     halving = replace(SGD, lr=0.8, schedule=replace(SGD.schedule, kind=ScheduleKind.halving))
     build(tmp_path, batches=batches, optimizer=halving, training=replace(TRAINING, max_updates=10, log_every=1)).run()
@@ -751,7 +751,7 @@ def ten_second_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("ten_second_clock")
-def test_max_minutes_counts_the_whole_run_resumed_parts_included(tmp_path: Path) -> None:
+def test_max_minutes_counts_all_parts_of_a_run(tmp_path: Path) -> None:
     quiet = replace(TRAINING, max_updates=None, log_every=100, validate_every=100, checkpoint_every=100)
     # an update takes 20 seconds: the clock is read after it, and after what follows
     stop_at(build(tmp_path, training=replace(quiet, max_minutes=2)), 4).run()
@@ -805,7 +805,7 @@ def test_best_is_the_lowest_loss_by_default(tmp_path: Path) -> None:
     assert trainer.state.best == losses[best]
 
 
-def test_bleu_is_measured_every_nth_validation_and_at_the_end_in_evaluation_mode(tmp_path: Path) -> None:
+def test_bleu_is_measured_every_nth_validation_and_at_the_end(tmp_path: Path) -> None:
     was_training: list[bool] = []
     training = replace(BLEU, max_updates=9, bleu_every=2)
     trainer = build(tmp_path, training=training, dev_bleu=scripted([1.0, 2.0, 3.0], seen=was_training))
@@ -842,7 +842,7 @@ def test_a_stop_before_the_first_update_saves_nothing(tmp_path: Path) -> None:
     assert not trainer.files.checkpoints_dir.exists()
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_checkpoints_intact(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
     trainer = build(tmp_path)
 
     def poison() -> bool:
@@ -954,7 +954,7 @@ def test_the_validation_loss_is_that_of_forced_decoding(tmp_path: Path) -> None:
     assert records_of(tmp_path)[-1]["nats_per_token"] == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_checkpoint_says_what_it_was_trained_on_and_how_far(tmp_path: Path) -> None:
+def test_a_checkpoint_records_its_corpus_and_progress(tmp_path: Path) -> None:
     trainer = build(tmp_path, training=replace(TRAINING, max_updates=4))
     trainer.run()
     info = load_checkpoint(tmp_path / "checkpoints" / "last").info

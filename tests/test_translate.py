@@ -51,7 +51,7 @@ def test_n_lines_in_n_lines_out(checkpoint: Path, text: str, num_lines: int) -> 
     assert out == "" or out.endswith("\n")
 
 
-def test_a_line_ends_as_its_source_does(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_line_ends_like_its_source(checkpoint: Path, tmp_path: Path) -> None:
     source, plain, output = tmp_path / "in", _translate(checkpoint, stdin=b"one two\nthree\n\nfour"), tmp_path / "out"
     source.write_bytes(b"one two\r\nthree\n\r\nfour\r")
     _translate(checkpoint, f"input={source}", f"output={output}")
@@ -106,7 +106,7 @@ def test_the_log_gives_lines_speed_and_precision(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize(("threads", "expected"), [(1, [1]), (2, [1, 1]), (5, [2, 3])])
-def test_threads_are_divided_among_searches_side_by_side(
+def test_threads_are_divided_among_parallel_searches(
     checkpoint: Path, threads: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """512 rows make two searches, if there are threads for them."""
@@ -161,13 +161,13 @@ def test_a_mistake_is_one_line(
     assert message in error("translate", f"checkpoints={checkpoint}", *settings)
 
 
-def test_a_path_that_is_no_checkpoint_is_explained(run_dir: Path, digits: Path, tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_checkpoint_is_explained(run_dir: Path, digits: Path, tmp_path: Path) -> None:
     def refusal(checkpoints: object) -> str:
         return error("translate", f"checkpoints={checkpoints}")
 
     best = run_dir / "checkpoints" / "best"
     assert f"{run_dir} is not a checkpoint, but contains some: name one of them, such as {best}" in refusal(run_dir)
-    assert f"holds some: name one of them, such as {best}" in refusal(run_dir / "checkpoints")
+    assert f"contains some: name one of them, such as {best}" in refusal(run_dir / "checkpoints")
     assert f"{digits} is not a checkpoint: it has no checkpoint.json" in refusal(digits)
     assert "does not exist: name a checkpoint such as RUN_DIR/checkpoints/best" in refusal(tmp_path / "nothing")
     assert "checkpoints must name at least one checkpoint" in refusal("[]")
@@ -188,7 +188,7 @@ def test_members_with_different_vocabularies_are_refused(checkpoint: Path, tmp_p
     assert str(other) in line
 
 
-def test_n_best_gives_n_lines_a_sentence(checkpoint: Path) -> None:
+def test_n_best_gives_n_lines_per_sentence(checkpoint: Path) -> None:
     settings = ["search.beam_size=3", "search.n_best=3"]
     lines = _translate(checkpoint, *settings, stdin=b"one two\n\nthree\n").splitlines()
     assert len(lines) == 9
@@ -245,7 +245,7 @@ def test_a_pipe_is_read_only_once(checkpoint: Path, tmp_path: Path, monkeypatch:
     writer.join()
 
 
-def test_data_settings_name_no_checkpoint(digits: Path) -> None:
+def test_data_settings_are_unknown_to_translate(digits: Path) -> None:
     assert "there is no setting 'data' for nmt translate" in error("translate", *data_settings(digits)[:1])
 
 

@@ -122,19 +122,19 @@ def test_a_new_translator_makes_one_search_and_has_nothing_unfinished(subword: S
     assert (translator.num_searches, translator.num_unfinished) == (1, 0)
 
 
-def test_no_lines_give_none(subword: SubwordModel) -> None:
+def test_no_lines_give_no_translations(subword: SubwordModel) -> None:
     assert list(Translator(CopyScorer(subword), subword, search_config()).translate([])) == []
 
 
 @pytest.mark.parametrize("line", ["fox\u2028dog", "fox\x0bdog", "fox\x85dog", "fox\rdog", "été ☃"])
-def test_a_line_with_odd_characters_is_one_line(subword: SubwordModel, line: str) -> None:
+def test_a_line_with_unusual_characters_is_one_line(subword: SubwordModel, line: str) -> None:
     translations = list(Translator(CopyScorer(subword), subword, search_config()).translate([line, "the"]))
     assert [translation.source for translation in translations] == [line, "the"]
     assert translations[0].text == subword.decode(subword.encode(line))
     assert translations[1].text == "the"
 
 
-def test_no_text_holds_a_line_feed(subword: SubwordModel) -> None:
+def test_no_text_contains_a_line_feed(subword: SubwordModel) -> None:
     (translation,) = Translator(CopyScorer(subword), subword, search_config()).translate(["fox\ndog"])
     assert translation.text == "fox dog"
 
@@ -170,7 +170,7 @@ def test_progress_counts_every_line_once(subword: SubwordModel) -> None:
     assert min(steps) >= 0
 
 
-def test_a_translator_searches_side_by_side(subword: SubwordModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_translator_runs_parallel_searches(subword: SubwordModel, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
     def search(*arguments: Any, num_searches: int, **settings: Any) -> list[tuple[Hypothesis, ...]]:
@@ -294,7 +294,7 @@ def test_a_source_of_another_type_is_refused_at_once(translator: Translator, sou
         translator(source)
 
 
-def test_a_line_that_is_no_string_is_refused_by_its_number(translator: Translator) -> None:
+def test_a_line_that_is_not_a_string_is_refused_by_number(translator: Translator) -> None:
     lines: list[Any] = ["fox", None]
     with pytest.raises(TypeError, match=r"^every source must be a string, but number 2 is of type NoneType$"):
         translator(lines)
@@ -318,7 +318,7 @@ def test_a_translator_is_loaded_from_a_checkpoint_or_an_ensemble(checkpoint: Pat
     assert twins(lines) == Translator.load(str(checkpoint), beam_size=1, precision="fp32")(lines)
 
 
-def test_settings_of_search_are_those_of_the_config_and_the_keywords(checkpoint: Path) -> None:
+def test_keywords_override_the_search_config(checkpoint: Path) -> None:
     config = replace(default_search_config(), max_len_extra=3, beam_size=7)
     assert Translator.load(checkpoint, search=config).config == config
     assert Translator.load(checkpoint, search=config, beam_size=2, n_best=2).config == replace(
@@ -329,7 +329,7 @@ def test_settings_of_search_are_those_of_the_config_and_the_keywords(checkpoint:
     assert len(translation.hypotheses) > 1
 
 
-def test_threads_are_left_alone_unless_they_are_given(checkpoint: Path) -> None:
+def test_threads_are_unchanged_unless_given(checkpoint: Path) -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)

@@ -98,7 +98,7 @@ def test_a_kill_leaves_a_checkpoint_to_resume(digits: Path, tmp_path: Path) -> N
     assert load_checkpoint(last).info.update == update + 1
 
 
-def test_a_run_killed_before_its_first_checkpoint_starts_again(digits: Path, tmp_path: Path) -> None:
+def test_a_run_killed_before_its_first_checkpoint_restarts(digits: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     process = start("train", *long_run(digits, run_dir), "training.checkpoint_every=100000")
     wait_for(run_dir / "config.yaml", process)
@@ -119,7 +119,7 @@ def test_a_second_job_in_a_run_directory_is_refused(digits: Path, tmp_path: Path
     assert err == f"nmt: another job is training in {tmp_path / 'run'}: name another run_dir\n"
 
 
-def test_corpora_are_prepared_by_two_jobs_at_once(tmp_path: Path) -> None:
+def test_two_jobs_prepare_a_corpus_at_the_same_time(tmp_path: Path) -> None:
     text = write_digits(tmp_path / "text", num_train=3000)
     jobs = [start("prepare", *data_settings(text)) for _ in range(2)]
     (first, out, err), (second, other_out, other_err) = (finish(job) for job in jobs)
@@ -129,7 +129,7 @@ def test_corpora_are_prepared_by_two_jobs_at_once(tmp_path: Path) -> None:
     assert (err + other_err).count("learning") == 1
 
 
-def test_a_pipe_closed_downstream_is_no_error(checkpoint: Path) -> None:
+def test_a_pipe_closed_downstream_is_not_an_error(checkpoint: Path) -> None:
     shell = f"yes one | head -n 20000 | {' '.join(NMT)} translate checkpoints={checkpoint} search=greedy threads=1 "
     shell += "search.window_lines=50 | head -n 1; echo ${PIPESTATUS[2]} ${PIPESTATUS[3]}"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=300, check=True)
@@ -138,7 +138,7 @@ def test_a_pipe_closed_downstream_is_no_error(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_leaves_the_earlier_output(checkpoint: Path, tmp_path: Path, number: int, status: int) -> None:
+def test_a_signal_keeps_the_earlier_output(checkpoint: Path, tmp_path: Path, number: int, status: int) -> None:
     output = tmp_path / "out"
     output.write_text("earlier\n")
     process = start("translate", f"checkpoints={checkpoint}", f"output={output}", stdin=subprocess.PIPE)
@@ -153,7 +153,7 @@ def test_a_signal_leaves_the_earlier_output(checkpoint: Path, tmp_path: Path, nu
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_a_kill_leaves_a_temporary_file_that_the_next_translation_removes(checkpoint: Path, tmp_path: Path) -> None:
+def test_the_next_translation_removes_the_temporary_file_of_a_kill(checkpoint: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     output.write_text("earlier\n")
     command = ["translate", f"checkpoints={checkpoint}", f"output={output}"]
@@ -191,7 +191,7 @@ def test_windows_stream(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
-def test_text_is_utf8_whatever_the_locale(checkpoint: Path, locale: str) -> None:
+def test_text_is_utf8_in_any_locale(checkpoint: Path, locale: str) -> None:
     environment = {**os.environ, "LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run(
         [*NMT, "translate", f"checkpoints={checkpoint}", "format=jsonl"],

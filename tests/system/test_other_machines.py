@@ -53,9 +53,7 @@ def test_without_onednn_int8_is_refused_in_one_line(checkpoint: Path) -> None:
 
 @pytest.mark.usefixtures("_no_low_precision")
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
-def test_a_precision_of_search_that_the_processor_lacks_is_refused_in_one_line(
-    checkpoint: Path, precision: str
-) -> None:
+def test_a_search_precision_that_the_processor_lacks_is_refused(checkpoint: Path, precision: str) -> None:
     line = error(
         "translate", f"checkpoints={checkpoint}", f"search.precision={precision}", "device=cpu", stdin=b"one\n"
     )

@@ -67,7 +67,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bin_folder
 
 
-def test_the_wheel_holds_the_configuration_and_no_tests(wheel: Path) -> None:
+def test_the_wheel_contains_the_configuration_and_no_tests(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {"nmt/py.typed", "nmt/conf/train.yaml", "nmt/conf/data/phrasebook.yaml"} <= names
