@@ -1,6 +1,6 @@
-"""What holds for every test: one CPU thread, so that tests share a machine well and sums have one order.
+"""Settings of all tests: one CPU thread, so that tests share a machine well and sums have a fixed order.
 
-And a small corpus and a run on it, which the tests of the commands share.
+Also a small corpus and a run on it, which the tests of the commands share.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 torch.set_num_threads(1)
-# A shell lets its background jobs ignore Ctrl-C, and so would what they start: the tests that send it need it back.
+# A shell makes its background jobs, and all that they start, ignore Ctrl-C: restore it for the tests that send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
-def try_anew() -> Iterator[None]:
-    """Forget what torch was found to compute, before a test and after it."""
+def try_again() -> Iterator[None]:
+    """Forget the results of trying what torch computes, before a test and after it."""
     cached = (bf16_failure, int8_failure, onednn_packs)
     for function in cached:
         function.cache_clear()
@@ -38,8 +38,8 @@ def try_anew() -> Iterator[None]:
 
 
 @pytest.fixture
-def without_onednn(try_anew: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
-    """Make torch as its wheels for macOS are."""
+def without_onednn(try_again: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+    """Make torch like its wheels for macOS."""
     monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
     monkeypatch.setattr(torch.ops, "onednn", SimpleNamespace())
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)

@@ -1,4 +1,4 @@
-"""Disks that refuse."""
+"""Simulated full disks."""
 
 import resource
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def largest_file(num_bytes: int) -> Iterator[None]:
-    """Let files of this process grow no further than this, which ends a write in its middle as a full disk does."""
+    """Limit the size of files of this process, which interrupts a write like a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
     try:

@@ -29,7 +29,7 @@ MODEL = ModelConfig(
 )
 SENTENCES = BatchingConfig(unit=BatchUnit.sentences, size=4, min_sentences=1)
 DIGITS = ["0 1 2 3 4 5 6 7 8 9", "9 8 7 6 5 4 3 2 1 0"]
-# source and target ids of unlike lengths, one source empty
+# source and target ids of different lengths, one source empty
 PAIRS: list[Pair] = [
     ([4, 5, 6, 7], [8, 9]),
     ([5], [4, 6, 8, 10, 9, 7]),
@@ -78,7 +78,7 @@ def random_pairs(num_pairs: int, *, max_len: int, vocab_size: int = 11, seed: in
 
 @lru_cache
 def tiny_subword(lines: tuple[str, ...] = tuple(DIGITS), *, lang: str = "en") -> SubwordModel:
-    """Learn characters: the four specials, the space and what the lines hold."""
+    """Learn single characters: the four specials, the space and those of the lines."""
     spec = SubwordSpec(
         kind=SubwordKind.char,
         vocab_size=100,

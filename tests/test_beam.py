@@ -75,7 +75,7 @@ class ToyScorer:
 
 
 class TableScorer(ToyScorer):
-    """Gives the probabilities of a table."""
+    """Returns the probabilities of a table."""
 
     def __init__(self, table: Table) -> None:
         super().__init__()
@@ -284,12 +284,12 @@ def test_stopping_early_changes_nothing(alpha: float, n_best: int, monkeypatch: 
 
 
 def never(*_: object) -> np.bool_:
-    """Give no hypothesis up: search then goes on to the maximum length."""
+    """Drop no hypothesis: search then continues to the maximum length."""
     return np.False_
 
 
 def test_hopeless_hypotheses_leave_the_batch() -> None:
-    # EOS alone has 0.6, so that neither A (0.3) nor B (0.1) can beat it
+    # EOS has 0.6, so that neither A (0.3) nor B (0.1) can beat it
     scorer = TableScorer({(): {EOS_ID: 0.6, A: 0.3, B: 0.1}})
     ((hypothesis,),) = beam_search(scorer, sources(0), search_config(2, max_len=10))
     assert hypothesis == Hypothesis((), math.log(0.6), math.log(0.6), True)

@@ -190,7 +190,7 @@ def test_progress_and_pairs_go_block_by_block(write: Any, monkeypatch: pytest.Mo
     assert progress == [(40, 40), (40, 80), (20, 100)]
 
 
-@pytest.mark.parametrize("num_pairs", [20, 21, 40, 41, 105])  # of which the first process alone encodes 20
+@pytest.mark.parametrize("num_pairs", [20, 21, 40, 41, 105])  # of which the first process encodes 20 by itself
 def test_two_processes_write_what_one_does(
     tmp_path: Path,
     src_subword: SubwordModel,

@@ -1,4 +1,4 @@
-"""Cells are their equations, worked out in float64, and their gradients are finite differences."""
+"""Cells compute their equations, checked in float64; their gradients are finite differences."""
 
 from functools import partial
 
@@ -27,7 +27,7 @@ def test_an_lstm_of_one_unit_by_hand() -> None:
 
 
 def test_gates_are_in_the_order_i_f_g_o() -> None:
-    """A saturated gate is open or closed, whatever the others are."""
+    """A saturated gate is open or closed, independent of the others."""
     open_, closed, c_NH = 50.0, -50.0, torch.tensor([[0.3]], dtype=torch.float64)
 
     def run(*gates: float) -> tuple[float, float]:

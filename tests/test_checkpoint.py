@@ -1,4 +1,4 @@
-"""Checkpoints: what was saved comes back, what is damaged is refused, and a kill leaves a loadable one."""
+"""Checkpoints are loaded as they were saved; damaged ones are refused; a kill leaves a loadable one."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The files of a checkpoint: a flipped bit is noticed, and no file of a stranger makes nmt hang or crash."""
+"""The files of a checkpoint: a flipped bit is noticed, and no malicious file makes nmt hang or crash."""
 
 import json
 import os
@@ -163,7 +163,7 @@ def test_invalid_tensors_are_refused_in_one_line(saved: Path, name: str, odd: st
 
 
 def test_tensors_are_mapped_not_read(tmp_path: Path) -> None:
-    """A stranger's file may claim to be of any size: its bytes are read only after its layout has been checked."""
+    """A malicious file may claim to be of any size: its bytes are read only after its layout has been checked."""
     file = tmp_path / "model.safetensors"
     num_bytes = 1 << 40
     header = json.dumps({"a": {"dtype": "F32", "shape": [num_bytes // 4], "data_offsets": [0, num_bytes]}}).encode()

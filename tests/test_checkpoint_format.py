@@ -185,7 +185,7 @@ def test_a_renamed_setting_is_migrated(saved: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_recording_scores_keeps_the_format_of_a_checkpoint(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its config.yaml is not migrated, and must be read as what it is."""
+    """Its config.yaml is not migrated, and must be read in its own format."""
     edit_config(saved, lambda config: config["model"].update(cells=config["model"].pop("hidden_dim")))
 
     def from_2(description: Description) -> None:

@@ -45,7 +45,7 @@ def _written_anew(path: Path, folder: Path) -> Path:
 
 
 def _resume(checkpoint: Path) -> None:
-    """Do what the trainer does, without the corpus."""
+    """Load a checkpoint like the trainer, without the corpus."""
     loaded = load_checkpoint(checkpoint)
     snapshot = read_snapshot(checkpoint, model=loaded.model, optimizer=OPTIMIZER)
     try:

@@ -1,4 +1,4 @@
-"""Names of checkpoints, and the folders that they lead to."""
+"""Names of checkpoints, and the folders that they point to."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_checkpoint_is_read_from_one_folder_while_best_moves(tmp_path: Path) -
 
     def read(path: Path) -> tuple[int, int]:
         first = read_info(path).update
-        write(store, 8, 0.5)  # best moves, and what it was is deleted
+        write(store, 8, 0.5)  # best moves, and its former target is deleted
         return first, read_info(path).update
 
     with pytest.raises(CheckpointError, match="update_000004 does not exist"):

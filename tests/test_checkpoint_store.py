@@ -61,7 +61,7 @@ def updates(folder: Path) -> dict[str, int]:
     return {name: load_checkpoint(resolve_checkpoint(folder / name)).info.update for name in names(folder)}
 
 
-# Best, last and what else is kept
+# Best, last and other checkpoints that are kept
 
 
 def test_links_are_relative_and_move_with_the_run(tmp_path: Path) -> None:
@@ -194,11 +194,11 @@ def test_on_a_disk_without_links_small_files_name_the_checkpoints(
 
 
 class Killed(BaseException):
-    """The process ended here."""
+    """Simulates the end of the process."""
 
 
 def break_at(step: int, make_error: Callable[[str], BaseException], patch: pytest.MonkeyPatch) -> None:
-    """Let an access to the disk, counted from now on, and all later ones fail; an error is made of the file's name."""
+    """Make an access to the disk, counted from now on, and all later ones fail, with an error made from the file name."""
     num_steps = 0
 
     def fragile(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -255,7 +255,7 @@ def test_a_kill_at_any_step_leaves_a_loadable_best_and_last(
             except Killed:
                 pass
         assert_loadable(folder, last={6, update}, best={4, update})
-        recover(store.folder)  # and the run goes on
+        recover(store.folder)  # and the run continues
         write(store, update, 0.5)
         assert contents(folder) == contents(expected)
     assert step > 25

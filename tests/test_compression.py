@@ -24,7 +24,7 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 def zstd_like(content: bytes) -> bytes:
-    """Imitate zstd: its magic number, then data with an end of their own."""
+    """Imitate zstd: its magic number, then data with an end marker."""
     return ZSTD_MAGIC + zlib.compress(content)
 
 

@@ -1,4 +1,4 @@
-"""A prepared corpus that was truncated, edited or hit by a flipped bit is refused in one line, or it is as it was."""
+"""A prepared corpus that was truncated, edited or hit by a flipped bit is refused in one line, or reads the same."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def restore(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def damage_and_read(folder: Path, seed: int) -> list[Any] | None:
-    """Return what a damaged corpus holds, or None if it is refused; anything else is a failure of the test."""
+    """Return the contents of a damaged corpus, or None if it is refused; anything else fails the test."""
     rng = random.Random(seed)
     path = rng.choice(sorted(folder.iterdir()))
     damage = rng.choice(DAMAGES)

@@ -1,6 +1,6 @@
-"""From a source to its translations by what runs by default, float32 laid out for speed: what the equations say.
+"""Search with the default implementation, float32 laid out for speed, against the equations.
 
-The reference computes in float64, sentence by sentence and step by step, with nothing of the model but its parameters.
+The equations are computed in float64, sentence by sentence and step by step, with only the parameters of the model.
 
 Shapes: T positions, E embedding, H units, L layers, V target vocabulary.
 """
@@ -120,7 +120,7 @@ def test_log_probabilities_are_those_of_the_equations(
         for hypothesis in n_best:
             expected = log_prob_of(hypothesis, by_equations(model, src, hypothesis.ids))
             assert hypothesis.log_prob == pytest.approx(expected, abs=1e-5)
-    assert len({n_best[0].ids for n_best in results}) > 1  # what is translated depends on the source
+    assert len({n_best[0].ids for n_best in results}) > 1  # translations depend on the source
 
 
 @LAYERS

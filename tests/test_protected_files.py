@@ -1,4 +1,4 @@
-"""Nothing is overwritten by accident, and what cannot be written is found before anything starts."""
+"""Nothing is overwritten by accident, and an unwritable output is found before anything starts."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_write_protection_is_respected(tmp_path: Path, monkeypatch: pytest.Monke
     file = tmp_path / "out"
     file.write_text("x")
     protected = file
-    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != protected)  # root may do anything
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != protected)  # root may write anywhere
     assert refusal(file).endswith("is write-protected: name another file, or permit writing (chmod u+w)")
     protected = tmp_path
     assert refusal(file).endswith(f"write-protected: name another file, or permit writing in {tmp_path}")

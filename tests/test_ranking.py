@@ -28,7 +28,7 @@ def test_top_k_by_slices_is_top_k(vocab_size: int, k: int) -> None:
     expected_NC, _ = value_NV.topk(min(k, vocab_size))
     found_NC, index_NC = top_k(value_NV, k)
     assert torch.equal(found_NC, expected_NC)
-    is_there_NC = found_NC > -math.inf  # the index of -inf means nothing
+    is_there_NC = found_NC > -math.inf  # the index of -inf is meaningless
     assert torch.equal(value_NV.gather(1, index_NC)[is_there_NC], expected_NC[is_there_NC])
     rows = [row[there].tolist() for row, there in zip(index_NC, is_there_NC, strict=True)]
     assert all(len(set(row)) == len(row) for row in rows)
@@ -58,7 +58,7 @@ def test_the_normalizer_is_right_for_logits_of_any_size(shift: float) -> None:
 def test_ranks_are_log_probabilities_without_pad_and_bos(rank: Rank, vocab_size: int, k: int, shift: float) -> None:
     logits_NV = 3 * normal(40, vocab_size, seed=k)
     logits_NV[3] += shift
-    logits_NV[4, PAD_ID] = 200.0  # has nearly all of the probability, but is no candidate
+    logits_NV[4, PAD_ID] = 200.0  # has nearly all of the probability, but is not a candidate
     logits_NV[5, BOS_ID] = -math.inf
     logits_NV[6, 3] = 500.0
     expected_NV = torch.log_softmax(logits_NV.double(), dim=1)

@@ -17,7 +17,7 @@ IMPLEMENTATIONS = pytest.mark.parametrize("implementation", ["reference", "own l
 
 @pytest.fixture
 def choose_layer(monkeypatch: pytest.MonkeyPatch) -> Choose:
-    """Decide which of the implementations runs, whatever the processor."""
+    """Force one of the implementations, on any processor."""
 
     def choose(name: str) -> None:
         implementation = Implementation.reference if name == "reference" else Implementation.fast
@@ -139,7 +139,7 @@ def test_dropout_acts_between_layers_and_never_on_the_recurrent_path(
     choose_layer(implementation)
     lengths_B = None if lengths is None else torch.tensor(lengths)
     input_TBE, state = randn(6, 3, 4), state_of(3)
-    dropping, plain = stacked(dropout=1.0).train(), stacked()  # all of what goes up is dropped
+    dropping, plain = stacked(dropout=1.0).train(), stacked()  # everything that is passed to the next layer is dropped
     output_TBH, last = dropping(input_TBE, state, lengths_B=lengths_B)
     _, plain_last = plain(input_TBE, state, lengths_B=lengths_B)
     torch.testing.assert_close(last.h_LNH[0], plain_last.h_LNH[0], rtol=0, atol=1e-14)
@@ -201,7 +201,7 @@ def test_our_layer_runs_if_it_is_faster(
     input_TBE = randn(num_steps, 2, 4, dtype=torch.float32)
     with torch.set_grad_enabled(with_grad):
         assert lstm_layer.own_layer_pays(input_TBE, is_packed=is_packed) == own
-        # bf16 and other devices are torch's, whatever else holds
+        # bf16 and other devices always use torch's layer
         assert not lstm_layer.own_layer_pays(input_TBE.bfloat16(), is_packed=is_packed)
         assert not lstm_layer.own_layer_pays(input_TBE.to("meta"), is_packed=is_packed)
         with torch.autocast("cpu", torch.bfloat16):
@@ -250,7 +250,7 @@ def test_steps_are_the_whole_sequence(implementation: str, choose_layer: Choose)
 
 
 def test_reference_runs_the_cell(monkeypatch: pytest.MonkeyPatch, choose_layer: Choose) -> None:
-    """Whoever changes the equations of the cell changes all that the reference computes."""
+    """A change of the cell's equations changes everything that the reference computes."""
     input_TBE, lengths_B = randn(4, 2, 4), torch.tensor([4, 2])
     choose_layer("reference")
     expected_TBH, state = stacked()(input_TBE, lengths_B=lengths_B)

@@ -1,4 +1,4 @@
-"""One model and ensembles as search sees them: tiny models with random weights, real subword models."""
+"""One model and ensembles as search uses them: tiny models with random weights, real subword models."""
 
 import math
 from dataclasses import replace

@@ -282,7 +282,7 @@ def _foreign(path: Path, **options: Any) -> Path:
 @pytest.mark.parametrize(
     ("options", "vocab_size"),
     [
-        ({}, 51),  # <unk>, <s>, </s> are 0, 1, 2 and <pad> is lacking: SentencePiece's own defaults
+        ({}, 51),  # <unk>, <s>, </s> are 0, 1, 2 and <pad> is missing: SentencePiece's own defaults
         ({"pad_id": 3, "eos_id": 0, "unk_id": 2, "bos_id": 1}, 50),
         ({"bos_id": -1, "pad_id": 0, "unk_id": 49, "eos_id": 1}, 51),
         ({"bos_id": -1, "eos_id": -1}, 53),

@@ -136,5 +136,5 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    status = Path(f"/proc/{pid}/stat")  # a zombie is dead, too
+    status = Path(f"/proc/{pid}/stat")  # a zombie has ended, too
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")

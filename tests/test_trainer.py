@@ -1,4 +1,4 @@
-"""The training loop: a resumed run is the uninterrupted one, limits hold, and models learn."""
+"""The training loop: a resumed run equals the uninterrupted one, limits hold, and models learn."""
 
 import errno
 import json
@@ -168,7 +168,7 @@ def state_of(trainer: Trainer) -> dict[str, Any]:
 
 
 def assert_same_run(one: Trainer, other: Trainer) -> None:
-    """Compare, bit by bit, all but the clock."""
+    """Compare everything except times, bit by bit."""
     for (name, tensor), expected in zip(one.model.state_dict().items(), other.model.state_dict().values(), strict=True):
         assert torch.equal(tensor, expected), name
     states = [trainer.optimizer.state_dict()["state"] for trainer in (one, other)]
@@ -299,7 +299,7 @@ def test_a_finished_run_may_be_given_a_higher_limit(tmp_path: Path) -> None:
 
 
 def scripted_losses(trainer: Trainer, losses: dict[int, float], monkeypatch: pytest.MonkeyPatch) -> Trainer:
-    """Let validations find these losses, by update."""
+    """Make validations return these losses, by update."""
     monkeypatch.setattr(trainer.dev, "nats_per_token", lambda _model, **_: losses[trainer.state.update])
     return trainer
 
@@ -503,7 +503,7 @@ def test_the_precision_is_saved_and_a_change_is_reported(tmp_path: Path, caplog:
 
 
 def failing_saves(monkeypatch: pytest.MonkeyPatch, *, until: int = 100, of: str = "save_checkpoint") -> list[int]:
-    """Let the disk be full until some update; returns the updates of all attempts to write."""
+    """Make the disk full until some update; returns the updates of all attempts to write."""
     attempts: list[int] = []
     function: Callable[..., Any] = getattr(checkpoint_store, of)
 

@@ -40,7 +40,7 @@ def subword() -> SubwordModel:
     return learn_subword(["the quick brown fox jumps over the lazy dog"], spec, lang="en")
 
 
-CopyState = list[list[int]]  # what each row has still to generate
+CopyState = list[list[int]]  # what each row still has to generate
 
 
 class CopyScorer:
