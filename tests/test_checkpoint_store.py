@@ -198,7 +198,7 @@ class Killed(BaseException):
 
 
 def break_at(step: int, make_error: Callable[[str], BaseException], patch: pytest.MonkeyPatch) -> None:
-    """Make an access to the disk, counted from now on, and all later ones fail, with an error made from the file name."""
+    """Make an access to the disk, counted from now on, and all later ones fail; the error gets the file name."""
     num_steps = 0
 
     def fragile(function: Callable[..., Any]) -> Callable[..., Any]:
