@@ -5,6 +5,7 @@ Also a small corpus and a run on it, which the tests of the commands share.
 
 from __future__ import annotations
 
+import shutil
 import signal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,12 @@ def without_onednn(try_again: None, monkeypatch: pytest.MonkeyPatch) -> None:  #
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
 
 
+@pytest.fixture
+def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not sync files: no test cuts the power, and a busy disk is slow."""
+    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
+
+
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with aligned text: `write_digits`. Read only."""
@@ -63,6 +70,19 @@ def run_dir(digits: Path) -> Path:
 @pytest.fixture(scope="session")
 def checkpoint(run_dir: Path) -> Path:
     return run_dir / "checkpoints" / "best"
+
+
+@pytest.fixture
+def copied_run(run_dir: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(run_dir, tmp_path / "copy", symlinks=True)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A tiny checkpoint."""
+    from tests.checkpoints import save
+
+    return save(tmp_path)
 
 
 @pytest.fixture

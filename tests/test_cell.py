@@ -10,10 +10,7 @@ from torch import Tensor
 from nmt.model.cell import LSTMCell
 from nmt.model.fast.cell import FastLSTMCell, double_candidate
 from nmt.model.fast.linear import PlainLinear
-
-
-def normal(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+from tests.models import normal
 
 
 def test_an_lstm_of_one_unit_by_hand() -> None:

@@ -13,18 +13,9 @@ from safetensors.torch import load_file, save_file
 from nmt.errors import CheckpointError, DamagedCheckpointError
 from nmt.training.checkpoint import load_checkpoint, load_snapshot
 from nmt.training.checkpoint_files import check_finite, hash_file, load_tensors
-from tests.checkpoints import edit_json, rehash
-from tests.test_checkpoint import FILES, save
+from tests.checkpoints import FILES, edit_json, rehash
 
-
-@pytest.fixture(autouse=True)
-def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
-
-
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
-    return save(tmp_path)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def read_all(checkpoint: Path) -> None:

@@ -18,20 +18,10 @@ from nmt.training.checkpoint import (
     record_scores,
 )
 from nmt.training.checkpoint_format import FORMAT_VERSION, MIGRATIONS, Description
-from tests.checkpoints import edit_config, edit_json, rehash
+from tests.checkpoints import edit_config, edit_json, info_of, rehash, save
 from tests.models import MODEL
-from tests.test_checkpoint import info_of, save
 
-
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
-    return save(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not sync files: no test cuts the power, and a busy disk is slow."""
-    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 @pytest.mark.parametrize(("version", "said"), [(0, "0"), (3, "3"), ("1.0", "'1.0'"), (True, "true"), (None, "null")])

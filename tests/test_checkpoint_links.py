@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from nmt.errors import CheckpointError
 from nmt.training.checkpoint import load_checkpoint, read_info
 from nmt.training.checkpoint_links import find_last, read_checkpoint, resolve_checkpoint
-from tests.test_checkpoint import save
-
-if TYPE_CHECKING:
-    pass
+from tests.checkpoints import save
 from tests.test_checkpoint_store import store_of, updates, with_best_at_4, write
 
-
-@pytest.fixture(autouse=True)
-def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not sync files: no test cuts the power, and a busy disk is slow."""
-    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def test_the_newest_has_the_most_updates_for_any_name(tmp_path: Path) -> None:

@@ -21,18 +21,14 @@ from nmt.training.checkpoint_files import save_tensors
 from nmt.training.checkpoint_links import read_checkpoint, resolve_checkpoint
 from nmt.training.checkpoint_recovery import recover
 from nmt.training.checkpoint_store import Best, CheckpointStore
-from tests.disks import largest_file
-from tests.test_checkpoint import content_of, info_of, save
+from tests.checkpoints import content_of, info_of, save
+from tests.disks import largest_file, names
 from tests.test_trainer import TRAINING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
-@pytest.fixture(autouse=True)
-def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not sync files: no test cuts the power, and a busy disk is slow."""
-    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def store_of(folder: Path, **settings: Any) -> CheckpointStore:
@@ -50,10 +46,6 @@ def write(store: CheckpointStore, update: int, score: float | None = None) -> Pa
 
 def scores(score: float) -> dict[str, float]:
     return {"nats_per_token": score, "bleu": score}
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def updates(folder: Path) -> dict[str, int]:

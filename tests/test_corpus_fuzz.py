@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nmt.config import Normalization, SubwordKind, Tokenizer
+from nmt.config import Normalization
 from nmt.corpus.binarizer import PairLimits, write_split
 from nmt.corpus.manifest import write_manifest
 from nmt.corpus.prepare import PreparedCorpus
 from nmt.errors import DataError
 from nmt.text.parallel import SentencePair
-from nmt.text.subword_learning import SubwordSpec, learn_subword
+from nmt.text.subword_learning import learn_subword
+from tests.models import CHARACTERS, as_format_1
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,16 +30,7 @@ ODD_VALUES = [None, True, -1, 0, 3, 2**31, 10**30, 1.5, float("nan"), "", "x", "
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fuzz") / "corpus"
-    spec = SubwordSpec(
-        kind=SubwordKind.char,
-        vocab_size=50,
-        byte_fallback=False,
-        normalization=Normalization.nfc,
-        tokenizer=Tokenizer.none,
-        character_coverage=1.0,
-        max_sentences=100,
-        seed=1,
-    )
+    spec = replace(CHARACTERS, vocab_size=50, normalization=Normalization.nfc)
     src, tgt = learn_subword(["abc"], spec, lang="en"), learn_subword(["def"], spec, lang="fr")
     limits = PairLimits(max_len_subwords=10, max_len_ratio=3)
     reports = {
@@ -115,15 +108,6 @@ def edit_the_manifest(path: Path, rng: random.Random) -> None:
 DAMAGES: list[Callable[[Path, random.Random], None]] = [
     *(flip_a_bit, flip_a_bit, truncate, overwrite, append, remove, replace_by_a_folder, exchange, edit_the_manifest)
 ]
-
-
-def as_format_1(folder: Path) -> None:
-    path = folder / "manifest.json"
-    content = {**json.loads(path.read_text()), "format_version": 1}
-    del content["checksum"]
-    for report in content["splits"].values():
-        del report["checksums"]
-    path.write_text(json.dumps(content))
 
 
 def restore(folder: Path, files: dict[str, bytes]) -> None:

@@ -27,7 +27,7 @@ from nmt.search.translator import Translator
 from nmt.text.subword import BOS_ID, EOS_ID
 from tests.hardware import needs_bf16, needs_int8
 from tests.models import MODEL, tiny_model, tiny_subword
-from tests.search import search_config
+from tests.search import ids_of, search_config
 from tests.test_recurrent import by_the_equations
 
 CPU = torch.device("cpu")
@@ -90,10 +90,6 @@ def by_equations(model: Seq2Seq, src: Ids, tgt: Ids) -> Tensor:
 def log_prob_of(hypothesis: Hypothesis, log_prob_TV: Tensor) -> float:
     tokens = [*hypothesis.ids, EOS_ID][: len(hypothesis.ids) + hypothesis.finished]
     return sum(float(log_prob_V[token]) for token, log_prob_V in zip(tokens, log_prob_TV, strict=False))
-
-
-def ids_of(results: Results) -> list[list[tuple[int, ...]]]:
-    return [[hypothesis.ids for hypothesis in n_best] for n_best in results]
 
 
 def assert_same(found: Results, expected: Results, *, tolerance: float) -> None:

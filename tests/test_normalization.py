@@ -11,19 +11,10 @@ from nmt.config import Normalization, SubwordKind, Tokenizer
 from nmt.errors import DataError
 from nmt.text.normalization import NormalizedAlone, report_normalization
 from nmt.text.subword import SubwordModel
-from nmt.text.subword_learning import SubwordSpec, learn_joint_subwords, learn_subword
-from tests.models import pieces
+from nmt.text.subword_learning import learn_joint_subwords, learn_subword
+from tests.models import CHARACTERS, pieces
 
-SPEC = SubwordSpec(
-    kind=SubwordKind.char,
-    vocab_size=300,
-    byte_fallback=False,
-    normalization=Normalization.nfc,
-    tokenizer=Tokenizer.none,
-    character_coverage=1.0,
-    max_sentences=1000,
-    seed=1,
-)
+SPEC = replace(CHARACTERS, vocab_size=300, normalization=Normalization.nfc)
 # sizes that a short text allows
 KINDS = {SubwordKind.bpe: 45, SubwordKind.unigram: 27, SubwordKind.char: 300, SubwordKind.word: 16}
 AS_WRITTEN = [

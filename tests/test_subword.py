@@ -11,19 +11,10 @@ import nmt.text.word_table as word_table_module
 from nmt.config import Normalization, SubwordKind, Tokenizer
 from nmt.errors import DataError
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID, UNK_ID, SubwordModel
-from nmt.text.subword_learning import SubwordSpec, learn_subword
-from tests.models import pieces
+from nmt.text.subword_learning import learn_subword
+from tests.models import CHARACTERS, pieces
 
-SPEC = SubwordSpec(
-    kind=SubwordKind.bpe,
-    vocab_size=90,
-    byte_fallback=False,
-    normalization=Normalization.nmt_nfkc,
-    tokenizer=Tokenizer.none,
-    character_coverage=1.0,
-    max_sentences=10_000,
-    seed=1,
-)
+SPEC = replace(CHARACTERS, kind=SubwordKind.bpe, vocab_size=90, max_sentences=10_000)
 NOUNS = [
     "baker",
     "bridge",

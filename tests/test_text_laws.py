@@ -6,7 +6,7 @@ import gzip
 import tempfile
 import unicodedata
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 
@@ -14,15 +14,15 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nmt.config import BatchingConfig, BatchUnit, Normalization, SubwordKind, Tokenizer
+from nmt.config import BatchingConfig, BatchUnit, Normalization, SubwordKind
 from nmt.corpus.batching import Position, TrainingBatches, plan_epoch
 from nmt.corpus.binarized import open_split
 from nmt.corpus.binarizer import write_split
 from nmt.corpus.manifest import write_manifest
 from nmt.text.parallel import ParallelFiles, SentencePair, fingerprint_files, read_lines, read_pairs
 from nmt.text.subword import SubwordModel
-from nmt.text.subword_learning import SubwordSpec, learn_subword
-from tests.models import corpus_of
+from nmt.text.subword_learning import learn_subword
+from tests.models import CHARACTERS, corpus_of
 
 LAW = settings(derandomize=True, database=None, deadline=None, max_examples=100)
 SHORT_LAW = settings(LAW, max_examples=25)
@@ -43,15 +43,12 @@ BATCHING = st.builds(
 
 @cache
 def model(kind: SubwordKind, rule: Normalization) -> SubwordModel:
-    spec = SubwordSpec(
+    spec = replace(
+        CHARACTERS,
         kind=kind,
         vocab_size={"bpe": 300, "unigram": 276, "char": 300, "word": 12}[kind],
         byte_fallback=kind != "word",
         normalization=rule,
-        tokenizer=Tokenizer.none,
-        character_coverage=1.0,
-        max_sentences=100,
-        seed=1,
     )
     return learn_subword(["a baby ate a bean", "the bees eat the tea"] * 3, spec, lang="en")
 

@@ -64,11 +64,6 @@ def stop_at_3(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trainer, "_update", interrupted)
 
 
-@pytest.fixture
-def copied_run(run_dir: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(run_dir, tmp_path / "copy", symlinks=True)
-
-
 def test_a_run_directory_has_the_documented_files(run_dir: Path) -> None:
     assert {path.name for path in run_dir.iterdir()} == {
         ".lock",

@@ -53,6 +53,8 @@ from tests.checkpoints import edit_json, rehash
 from tests.hardware import needs_bf16
 from tests.models import MODEL, Pair, corpus_of, random_pairs, tiny_model, tiny_subword
 
+pytestmark = pytest.mark.usefixtures("no_fsync")
+
 CPU = torch.device("cpu")
 SUBWORD = tiny_subword()
 DROPPING = replace(MODEL, dropout=0.3)
@@ -96,12 +98,6 @@ ADAM = OptimizerConfig(
     ),
 )
 SGD = replace(ADAM, kind=OptimizerKind.sgd, lr=0.5)
-
-
-@pytest.fixture(autouse=True)
-def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not sync files: no test cuts the power, and a busy disk is slow."""
-    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
 
 
 def model_of(config: ModelConfig, *, seed: int = 1) -> Seq2Seq:
