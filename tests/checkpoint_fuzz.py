@@ -63,7 +63,7 @@ def accident(file: Path, other: Path, rng: random.Random) -> str:
     return how
 
 
-ODD_VALUES: list[Any] = [
+UNEXPECTED_VALUES: list[Any] = [
     *(
         None,
         True,
@@ -100,7 +100,7 @@ def edit(file: Path, rng: random.Random) -> str:
         group.pop(name, None)
         how = f"removed {name}"
     else:
-        group[name] = rng.choice(ODD_VALUES)
+        group[name] = rng.choice(UNEXPECTED_VALUES)
         how = f"set {name} to {group[name]!r:.30}"
     file.write_text(json.dumps(values), encoding="utf-8")
     return how

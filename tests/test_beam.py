@@ -368,7 +368,7 @@ def test_a_beam_finds_what_greedy_search_misses() -> None:
 
 
 def test_length_penalty_prefers_a_longer_one_by_hand() -> None:
-    # log 0.45 / (6/6) = -0.799 for EOS alone; log 0.4 / (8/6) = -0.687 for A A EOS
+    # log 0.45 / (6/6) = -0.799 for only EOS; log 0.4 / (8/6) = -0.687 for A A EOS
     table: Table = {(): {EOS_ID: 0.45, A: 0.4, B: 0.15}, (A,): {A: 1.0}, (B,): {B: 1.0}, (A, A): {EOS_ID: 1.0}}
     table |= {(B, B): {EOS_ID: 1.0}}
     plain = beam_search(TableScorer(table), sources(0), search_config(2, max_len=2))[0][0]

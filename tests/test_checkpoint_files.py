@@ -102,7 +102,7 @@ def _header(values: object) -> Callable[[bytes], bytes]:
 
 
 BIAS = {"dtype": "F32", "shape": [16], "data_offsets": [0, 64]}
-ODD_TENSORS: dict[str, Callable[[bytes], bytes]] = {
+INVALID_TENSORS: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _: b"",
     "seven bytes": lambda _: b"\0" * 7,
     "no header": lambda _: struct.pack("<Q", 0),
@@ -132,11 +132,11 @@ ODD_TENSORS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("odd", ODD_TENSORS)
+@pytest.mark.parametrize("kind", INVALID_TENSORS)
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".safetensors")])
-def test_invalid_tensors_are_refused_in_one_line(saved: Path, name: str, odd: str) -> None:
+def test_invalid_tensors_are_refused_in_one_line(saved: Path, name: str, kind: str) -> None:
     content = (saved / name).read_bytes()
-    (saved / name).write_bytes(ODD_TENSORS[odd](content))
+    (saved / name).write_bytes(INVALID_TENSORS[kind](content))
     rehash(saved)
     if name != "model.safetensors":  # here only the trainer knows what must be in it: test_resume.py
         try:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAIRS = [SentencePair(" ".join("abc"[: n % 4]), "de f"[: 1 + n % 4]) for n in range(20)]
-ODD_VALUES = [None, True, -1, 0, 3, 2**31, 10**30, 1.5, float("nan"), "", "x", "\ud800", [], [1], {}, {"x": 1}]
+UNEXPECTED_VALUES = [None, True, -1, 0, 3, 2**31, 10**30, 1.5, float("nan"), "", "x", "\ud800", [], [1], {}, {"x": 1}]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def edit_the_manifest(path: Path, rng: random.Random) -> None:
     if change == 0:
         del holder[key]
     else:
-        holder[key if change > 1 else "another"] = rng.choice(ODD_VALUES)
+        holder[key if change > 1 else "another"] = rng.choice(UNEXPECTED_VALUES)
     manifest.write_text(json.dumps(content))
 
 

@@ -41,7 +41,7 @@ KINDS = tuple(SubwordKind)
 VOCAB_SIZE: dict[str, int] = {"bpe": 90, "unigram": 55, "char": 200, "word": 30}
 
 # Spaces of all kinds, characters like line ends, controls, a lone combining mark, ligatures, emoji, names of specials
-ODD_TEXTS = [
+DIFFICULT_TEXTS = [
     "",
     " ",
     "   ",
@@ -90,14 +90,16 @@ def test_decoding_an_encoded_text_gives_the_normalized_text(models: dict[str, Su
 @pytest.mark.parametrize("name", WITH_BYTES)
 def test_with_byte_fallback_any_text_is_preserved(models: dict[str, SubwordModel], name: str) -> None:
     model = models[name]
-    assert [model.decode(model.encode(text)) for text in ODD_TEXTS] == [model.normalize(text) for text in ODD_TEXTS]
+    assert [model.decode(model.encode(text)) for text in DIFFICULT_TEXTS] == [
+        model.normalize(text) for text in DIFFICULT_TEXTS
+    ]
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if "identity" in name])
 def test_identity_changes_only_the_space_marker(models: dict[str, SubwordModel], name: str) -> None:
     model = models[name]
-    assert [model.decode(model.encode(text)) for text in ODD_TEXTS] == ODD_TEXTS
-    assert [model.normalize(text) for text in ODD_TEXTS] == ODD_TEXTS
+    assert [model.decode(model.encode(text)) for text in DIFFICULT_TEXTS] == DIFFICULT_TEXTS
+    assert [model.normalize(text) for text in DIFFICULT_TEXTS] == DIFFICULT_TEXTS
     assert model.decode(model.encode("a▁b ▁▁ c")) == model.normalize("a▁b ▁▁ c") == "a b    c"
 
 
@@ -126,7 +128,7 @@ def test_a_decoded_text_is_one_line(models: dict[str, SubwordModel], name: str) 
 def test_words_looked_up_are_segmented_as_in_whole_texts(models: dict[str, SubwordModel], name: str) -> None:
     rng = random.Random(7)
     alphabet = "abeht  \u00a0\u3000\u2028\u200b\t\u0301▁ﬁ☃"
-    texts = [*TEXT[::7], *ODD_TEXTS, *("".join(rng.choices(alphabet, k=rng.randrange(12))) for _ in range(500))]
+    texts = [*TEXT[::7], *DIFFICULT_TEXTS, *("".join(rng.choices(alphabet, k=rng.randrange(12))) for _ in range(500))]
     model = models[name]
     expected = model._sp.encode(texts)
     assert [model.encode(text) for text in texts] == expected
@@ -148,7 +150,7 @@ def test_the_table_of_words_may_be_cleared_at_any_time(monkeypatch: pytest.Monke
 def test_any_number_of_words_may_be_looked_up_at_once(monkeypatch: pytest.MonkeyPatch, num_words_at_once: int) -> None:
     monkeypatch.setattr(word_table_module, "_NUM_WORDS_AT_ONCE", num_words_at_once)
     model = _learn()
-    assert model.encode_batch([*TEXT, *ODD_TEXTS]) == model._sp.encode([*TEXT, *ODD_TEXTS])
+    assert model.encode_batch([*TEXT, *DIFFICULT_TEXTS]) == model._sp.encode([*TEXT, *DIFFICULT_TEXTS])
 
 
 def test_invalid_text_leaves_the_table_intact(models: dict[str, SubwordModel]) -> None:
@@ -164,7 +166,7 @@ def test_invalid_text_leaves_the_table_intact(models: dict[str, SubwordModel]) -
 def test_a_model_is_restored_from_its_bytes(models: dict[str, SubwordModel], name: str) -> None:
     model = _copy(models[name])
     assert model.fingerprint == models[name].fingerprint
-    assert model.encode_batch([*TEXT, *ODD_TEXTS]) == models[name].encode_batch([*TEXT, *ODD_TEXTS])
+    assert model.encode_batch([*TEXT, *DIFFICULT_TEXTS]) == models[name].encode_batch([*TEXT, *DIFFICULT_TEXTS])
 
 
 def _copy(model: SubwordModel) -> SubwordModel:
