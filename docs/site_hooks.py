@@ -50,7 +50,7 @@ def without_code(text: str) -> str:
 
 
 def site_path(name: str) -> str:
-    """Say where on the site a file of the repository is."""
+    """Return the place of a file of the repository on the site."""
     if name in PAGES:
         return PAGES[name]
     return name.removeprefix("docs/") if name.startswith("docs/") else f"code/{name}.md"

@@ -1,4 +1,4 @@
-"""Check, unpack and split what the fetch_* scripts download; standard library only.
+"""Check, unpack and split the downloads of the fetch_* scripts; standard library only.
 
 All files of a split are written to temporary files and renamed together when they are complete, so that none is ever
 incomplete under its name. Text keeps its bytes: only "\\n" ends a line.
@@ -68,7 +68,7 @@ def accept(download: Path, corpus: str) -> None:
 
 
 def mismatch(data: Path, file: Path, corpus: str) -> str | None:
-    """Say what is wrong with the bytes at `data`, which are or will become `file`; None if nothing is."""
+    """Return what is wrong with the bytes at `data`, which are or will become `file`; None if nothing."""
     known = known_digests(corpus, file.name)
     source = str(checksums_path())
     if not known and record_of(file).exists():
@@ -153,7 +153,7 @@ def copy_member(archive: Path, alternatives: list[str], part: Path) -> None:
                     with compressed(part) as out:
                         shutil.copyfileobj(member, out)
                 return
-    raise UserError(f"{archive} must hold {' or '.join(alternatives)}, but does not: has the publisher changed it?")
+    raise UserError(f"{archive} must contain {' or '.join(alternatives)}, but does not: has the publisher changed it?")
 
 
 def segments(sgml: str) -> Iterator[str]:

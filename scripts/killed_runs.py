@@ -1,8 +1,8 @@
-"""Check that a training run that is killed (SIGKILL) again and again ends exactly as one that is not.
+"""Check that a training run that is killed (SIGKILL) again and again ends exactly like one that is not.
 
-A small model is trained on digits. Each part of a run is a process of its own, forked after the imports, which take
-most of the start-up time. It is killed at a random moment, and the next part resumes. A run that has reached its end is
-compared bit by bit with one that was never killed, and the next run begins.
+A small model is trained on digits. Each part of a run is a separate process, forked after the imports, which take most
+of the start-up time. It is killed at a random moment, and the next part resumes. A finished run is compared bit by bit
+with one that was never killed; then the next run begins.
 """
 
 import argparse
@@ -63,7 +63,7 @@ STAGES: list[tuple[type | ModuleType, str, Stage]] = [
 
 
 class Watch:
-    """Memory that a child shares with its parent: the stages of its two threads, and whether training has begun."""
+    """Memory shared by a child and its parent: the stages of the child's threads, and whether training has begun."""
 
     def __init__(self) -> None:
         self._bytes = mmap.mmap(-1, 3)
@@ -106,7 +106,7 @@ class Part(NamedTuple):
 
 
 def start(arguments: Sequence[str], log: Path, watch: Watch) -> int:
-    """Run `nmt ARGUMENTS` in a process of its own; return its process id."""
+    """Run `nmt ARGUMENTS` in a separate process; return its process id."""
     sys.stdout.flush()
     if pid := os.fork():
         return pid

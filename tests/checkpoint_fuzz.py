@@ -1,4 +1,4 @@
-"""Checkpoints with random damage: what happens when they are loaded?
+"""Checkpoints with random damage, and what happens when they are loaded.
 
 `accident` changes one file as failing disks, transfers and editors do: nmt must refuse it, or load what was saved.
 `edit` changes one value, as somebody would who knows the format, and writes matching hashes
@@ -63,7 +63,7 @@ def accident(file: Path, other: Path, rng: random.Random) -> str:
     return how
 
 
-ODD_VALUES: list[Any] = [
+UNEXPECTED_VALUES: list[Any] = [
     *(
         None,
         True,
@@ -100,21 +100,21 @@ def edit(file: Path, rng: random.Random) -> str:
         group.pop(name, None)
         how = f"removed {name}"
     else:
-        group[name] = rng.choice(ODD_VALUES)
+        group[name] = rng.choice(UNEXPECTED_VALUES)
         how = f"set {name} to {group[name]!r:.30}"
     file.write_text(json.dumps(values), encoding="utf-8")
     return how
 
 
 def outcome(checkpoint: Path, use: Callable[[Path], None] | None = None) -> str:
-    """Load all of a checkpoint; returns a hash of what it holds, or "refused".
+    """Load all of a checkpoint; returns a hash of its contents, or "refused".
 
     Args:
         use: what else is done with the checkpoint.
 
     Raises:
-        AssertionError: the refusal is no good message.
-        Exception: an error that is not handled.
+        AssertionError: if the message of a refusal is not good.
+        Exception: if an error is not handled.
     """
     try:
         loaded, snapshot = load_checkpoint(checkpoint), load_snapshot(checkpoint)
@@ -138,7 +138,7 @@ def outcome(checkpoint: Path, use: Callable[[Path], None] | None = None) -> str:
 
 
 class Found(NamedTuple):
-    """How many cases ended how, and those that must not end as they did."""
+    """The number of cases by outcome, and the cases with a wrong outcome."""
 
     counts: Counter[str]
     faults: list[str]

@@ -1,15 +1,71 @@
-"""Edited checkpoints with matching hashes."""
+"""Tiny checkpoints, and edited ones with matching hashes."""
 
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
+from nmt.model.seq2seq import Seq2Seq
+from nmt.training.checkpoint import CheckpointContent, save_checkpoint
 from nmt.training.checkpoint_files import hash_file
-from nmt.training.checkpoint_format import hash_of
+from nmt.training.checkpoint_format import CheckpointInfo, hash_of
+from nmt.training.snapshot import TrainingSnapshot
+from tests.models import MODEL, tiny_model, tiny_subword
+
+SRC = tiny_subword()
+TGT = tiny_subword(("a b c d e f", "f e d c b a"), lang="fr")
+FILES = [
+    "checkpoint.json",
+    "config.yaml",
+    "model.safetensors",
+    "src.subword",
+    "tgt.subword",
+    "training/optimizer.safetensors",
+    "training/random.safetensors",
+    "training/state.json",
+]
+SNAPSHOT = TrainingSnapshot(
+    optimizer={"encoder.embedding.weight/exp_avg": torch.arange(6.0)},
+    random={"cpu": torch.get_rng_state()},
+    state={"update": 7, "position": {"epoch": 1}, "wall_s": 1.5},
+)
+
+
+def model_of_both(*, seed: int = 1) -> Seq2Seq:
+    return tiny_model(
+        seed=seed, src_vocab_size=SRC.vocab_size, tgt_vocab_size=TGT.vocab_size, dtype=torch.float32
+    ).eval()
+
+
+def info_of(update: int) -> CheckpointInfo:
+    return CheckpointInfo(
+        update=update,
+        epochs=1.25,
+        corpus_fingerprint="c0ffee",
+        src_subword_fingerprint=SRC.fingerprint,
+        tgt_subword_fingerprint=TGT.fingerprint,
+        scores={"nats_per_token": 1.5},
+    )
+
+
+def content_of(info: CheckpointInfo, *, seed: int = 1, snapshot: TrainingSnapshot = SNAPSHOT) -> CheckpointContent:
+    return CheckpointContent(
+        info,
+        parameters=model_of_both(seed=seed).state_dict(),
+        config_yaml=json.dumps({"seed": 1, "model": asdict(MODEL)}),  # JSON is YAML
+        src_subword=SRC,
+        tgt_subword=TGT,
+        snapshot=snapshot,
+    )
+
+
+def save(directory: Path, *, update: int = 7, seed: int = 1, snapshot: TrainingSnapshot = SNAPSHOT) -> Path:
+    return save_checkpoint(directory, content_of(info_of(update), seed=seed, snapshot=snapshot))
 
 
 def edit_json(file: Path, change: Callable[[dict[str, Any]], object]) -> None:

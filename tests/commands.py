@@ -1,4 +1,4 @@
-"""The command line, run inside the process of the tests, and text to run it on."""
+"""Runs the command line inside the process of the tests; writes text to run it on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Done(NamedTuple):
 
     @property
     def last_line(self) -> str:
-        """The last line on stderr, where an error stands."""
+        """The last line on stderr, which has the error."""
         return self.err.splitlines()[-1]
 
 

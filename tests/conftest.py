@@ -1,10 +1,11 @@
-"""What holds for every test: one CPU thread, so that tests share a machine well and sums have one order.
+"""Settings of all tests: one CPU thread, so that tests share a machine well and sums have a fixed order.
 
-And a small corpus and a run on it, which the tests of the commands share.
+Also a small corpus and a run on it, which the tests of the commands share.
 """
 
 from __future__ import annotations
 
+import shutil
 import signal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 torch.set_num_threads(1)
-# A shell lets its background jobs ignore Ctrl-C, and so would what they start: the tests that send it need it back.
+# A shell makes its background jobs, and all that they start, ignore Ctrl-C: restore it for the tests that send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
-def try_anew() -> Iterator[None]:
-    """Forget what torch was found to compute, before a test and after it."""
+def try_again() -> Iterator[None]:
+    """Forget the results of trying what torch computes, before a test and after it."""
     cached = (bf16_failure, int8_failure, onednn_packs)
     for function in cached:
         function.cache_clear()
@@ -38,11 +39,17 @@ def try_anew() -> Iterator[None]:
 
 
 @pytest.fixture
-def without_onednn(try_anew: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
-    """Make torch as its wheels for macOS are."""
+def without_onednn(try_again: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+    """Make torch like its wheels for macOS."""
     monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
     monkeypatch.setattr(torch.ops, "onednn", SimpleNamespace())
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+
+
+@pytest.fixture
+def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not sync files: no test cuts the power, and a busy disk is slow."""
+    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +70,19 @@ def run_dir(digits: Path) -> Path:
 @pytest.fixture(scope="session")
 def checkpoint(run_dir: Path) -> Path:
     return run_dir / "checkpoints" / "best"
+
+
+@pytest.fixture
+def copied_run(run_dir: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(run_dir, tmp_path / "copy", symlinks=True)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A tiny checkpoint."""
+    from tests.checkpoints import save
+
+    return save(tmp_path)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the machine of the tests computes: marks of tests that need it."""
+"""Marks of tests that need what not every machine computes."""
 
 import pytest
 import torch

@@ -1,11 +1,15 @@
 """Tiny models, corpora and subword models that several tests share."""
 
 import copy
+import json
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from nmt.config import BatchingConfig, BatchUnit, ModelConfig, Normalization, SourceOrder, SubwordKind, Tokenizer
 from nmt.corpus.binarized import BinarizedCorpus
@@ -28,8 +32,18 @@ MODEL = ModelConfig(
     forget_bias=0.0,
 )
 SENTENCES = BatchingConfig(unit=BatchUnit.sentences, size=4, min_sentences=1)
+CHARACTERS = SubwordSpec(
+    kind=SubwordKind.char,
+    vocab_size=100,
+    byte_fallback=False,
+    normalization=Normalization.nmt_nfkc,
+    tokenizer=Tokenizer.none,
+    character_coverage=1.0,
+    max_sentences=1000,
+    seed=1,
+)
 DIGITS = ["0 1 2 3 4 5 6 7 8 9", "9 8 7 6 5 4 3 2 1 0"]
-# source and target ids of unlike lengths, one source empty
+# source and target ids of different lengths, one source empty
 PAIRS: list[Pair] = [
     ([4, 5, 6, 7], [8, 9]),
     ([5], [4, 6, 8, 10, 9, 7]),
@@ -52,6 +66,10 @@ def tiny_model(
     return model.to(dtype)
 
 
+def normal(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
 def corpus_of(pairs: Sequence[Pair]) -> BinarizedCorpus:
     """Make a corpus in memory from ids without BOS and EOS."""
     src_ids, tgt_ids = (np.array([token for pair in pairs for token in pair[side]], np.uint16) for side in (0, 1))
@@ -67,6 +85,18 @@ def corpus_of(pairs: Sequence[Pair]) -> BinarizedCorpus:
     )
 
 
+def as_format_1(corpus_dir: Path, **changes: Any) -> dict[str, Any]:
+    """Rewrite the manifest of a prepared corpus as nmt 0.1.0 did; returns its content."""
+    path = corpus_dir / "manifest.json"
+    content: dict[str, Any] = {**json.loads(path.read_text()), "format_version": 1, **changes}
+    content.pop("checksum", None)
+    for report in content["splits"].values():
+        if isinstance(report, dict):
+            report.pop("checksums", None)
+    path.write_text(json.dumps(content))
+    return content
+
+
 def random_pairs(num_pairs: int, *, max_len: int, vocab_size: int = 11, seed: int = 1) -> list[Pair]:
     rng = np.random.default_rng(seed)
 
@@ -78,18 +108,8 @@ def random_pairs(num_pairs: int, *, max_len: int, vocab_size: int = 11, seed: in
 
 @lru_cache
 def tiny_subword(lines: tuple[str, ...] = tuple(DIGITS), *, lang: str = "en") -> SubwordModel:
-    """Learn characters: the four specials, the space and what the lines hold."""
-    spec = SubwordSpec(
-        kind=SubwordKind.char,
-        vocab_size=100,
-        byte_fallback=False,
-        normalization=Normalization.nmt_nfkc,
-        tokenizer=Tokenizer.none,
-        character_coverage=1.0,
-        max_sentences=100,
-        seed=1,
-    )
-    return learn_subword(lines, spec, lang=lang)
+    """Learn single characters: the four specials, the space and those of the lines."""
+    return learn_subword(lines, CHARACTERS, lang=lang)
 
 
 def pieces(model: SubwordModel, ids: Iterable[int]) -> list[str]:

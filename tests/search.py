@@ -1,6 +1,9 @@
-"""A search config that several tests share."""
+"""A search config, and the ids of hypotheses."""
+
+from collections.abc import Sequence
 
 from nmt.config import EnsembleAverage, LengthPenaltyConfig, LengthPenaltyKind, SearchConfig, SearchPrecision
+from nmt.search.hypothesis import Hypothesis
 
 
 def search_config(
@@ -20,3 +23,7 @@ def search_config(
         window_lines=window_lines,
         precision=SearchPrecision.fp32,
     )
+
+
+def ids_of(results: Sequence[Sequence[Hypothesis]]) -> list[list[tuple[int, ...]]]:
+    return [[hypothesis.ids for hypothesis in n_best] for n_best in results]

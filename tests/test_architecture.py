@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "nmt"
 
-# A pattern stands for several modules of one line, which may import each other.
+# A pattern matches several modules, which may import each other.
 ORDER = [
     "errors",
     "files",
@@ -118,7 +118,7 @@ def imported_modules(name: str, source: str, modules: set[str]) -> set[str]:
 
 
 def violations(sources: dict[str, str]) -> list[str]:
-    """Return one line for each breach, from the sources of the modules by name."""
+    """Return one line for each violation, from the sources of the modules by name."""
     problems = []
     places = {name: [n for n, pattern in enumerate(ORDER) if fnmatchcase(name, pattern)] for name in sources}
     for name, source in sources.items():
@@ -134,7 +134,7 @@ def violations(sources: dict[str, str]) -> list[str]:
             elif places.get(other) and not (
                 places[other] < places[name] or (places[other] == places[name] and "*" in ORDER[places[name][0]])
             ):
-                problems.append(f"nmt.{name} imports nmt.{other}, which stands below it")
+                problems.append(f"nmt.{name} imports nmt.{other}, which is below it")
     return problems
 
 
@@ -151,7 +151,7 @@ def test_package_files_import_nothing() -> None:
 
 
 def test_the_python_api_imports_modules_on_first_use() -> None:
-    """nmt/__init__.py is the one package file with names of its own; a type checker alone sees them at once."""
+    """nmt/__init__.py is the only package file with names; only a type checker sees them before their use."""
     tree = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
     at_once = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     assert imported_modules("x", "\n".join(map(ast.unparse, at_once)), set()) == {"importlib", "typing"}

@@ -1,6 +1,6 @@
 """Mistakes of users, on every command: one line names the setting or file and what is right.
 
-Nothing is on stdout, the exit status is 1, and nothing is trained, translated or left behind.
+Nothing is printed to stdout, the exit status is 1, and no files are left over.
 """
 
 from __future__ import annotations
@@ -395,7 +395,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def listing(folder: Path) -> set[str]:
-    """List the files; empty folders and locks harm nobody."""
+    """List the files, without empty folders and locks, which are harmless."""
     files = (path for path in folder.rglob("*") if not path.is_dir() and not path.name.endswith(".lock"))
     return {str(path.relative_to(folder)) for path in files}
 

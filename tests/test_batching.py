@@ -1,4 +1,4 @@
-"""Batches: every pair once an epoch, in an order that the seed fixes, with little padding."""
+"""Batches: every pair once per epoch, in an order that the seed determines, with little padding."""
 
 from collections import Counter
 from dataclasses import asdict, replace

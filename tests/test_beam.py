@@ -75,7 +75,7 @@ class ToyScorer:
 
 
 class TableScorer(ToyScorer):
-    """Gives the probabilities of a table."""
+    """Returns the probabilities of a table."""
 
     def __init__(self, table: Table) -> None:
         super().__init__()
@@ -284,12 +284,12 @@ def test_stopping_early_changes_nothing(alpha: float, n_best: int, monkeypatch: 
 
 
 def never(*_: object) -> np.bool_:
-    """Give no hypothesis up: search then goes on to the maximum length."""
+    """Drop no hypothesis: search then continues to the maximum length."""
     return np.False_
 
 
 def test_hopeless_hypotheses_leave_the_batch() -> None:
-    # EOS alone has 0.6, so that neither A (0.3) nor B (0.1) can beat it
+    # EOS has 0.6, so that neither A (0.3) nor B (0.1) can beat it
     scorer = TableScorer({(): {EOS_ID: 0.6, A: 0.3, B: 0.1}})
     ((hypothesis,),) = beam_search(scorer, sources(0), search_config(2, max_len=10))
     assert hypothesis == Hypothesis((), math.log(0.6), math.log(0.6), True)
@@ -368,7 +368,7 @@ def test_a_beam_finds_what_greedy_search_misses() -> None:
 
 
 def test_length_penalty_prefers_a_longer_one_by_hand() -> None:
-    # log 0.45 / (6/6) = -0.799 for EOS alone; log 0.4 / (8/6) = -0.687 for A A EOS
+    # log 0.45 / (6/6) = -0.799 for only EOS; log 0.4 / (8/6) = -0.687 for A A EOS
     table: Table = {(): {EOS_ID: 0.45, A: 0.4, B: 0.15}, (A,): {A: 1.0}, (B,): {B: 1.0}, (A, A): {EOS_ID: 1.0}}
     table |= {(B, B): {EOS_ID: 1.0}}
     plain = beam_search(TableScorer(table), sources(0), search_config(2, max_len=2))[0][0]

@@ -11,7 +11,6 @@ import pytest
 
 import nmt.corpus.binarized as binarized_module
 import nmt.corpus.binarizer as binarizer_module
-from nmt.config import Normalization, SubwordKind, Tokenizer
 from nmt.corpus.binarized import BinarizedCorpus, id_dtype, open_split
 from nmt.corpus.binarizer import NumProcesses, PairLimits, write_split
 from nmt.corpus.manifest import Manifest, SplitReport, read_manifest, write_manifest
@@ -20,17 +19,9 @@ from nmt.text.parallel import SentencePair
 from nmt.text.subword import UNK_ID, SubwordModel
 from nmt.text.subword_learning import SubwordSpec, learn_subword
 from nmt.text.subword_process import SubwordProcess
+from tests.models import CHARACTERS, as_format_1
 
-SPEC = SubwordSpec(
-    kind=SubwordKind.char,
-    vocab_size=100,
-    byte_fallback=False,
-    normalization=Normalization.nmt_nfkc,
-    tokenizer=Tokenizer.none,
-    character_coverage=1.0,
-    max_sentences=1000,
-    seed=1,
-)
+SPEC = CHARACTERS
 PAIRS = [
     SentencePair("a cab", "un taxi"),
     SentencePair("", ""),
@@ -190,7 +181,7 @@ def test_progress_and_pairs_go_block_by_block(write: Any, monkeypatch: pytest.Mo
     assert progress == [(40, 40), (40, 80), (20, 100)]
 
 
-@pytest.mark.parametrize("num_pairs", [20, 21, 40, 41, 105])  # of which the first process alone encodes 20
+@pytest.mark.parametrize("num_pairs", [20, 21, 40, 41, 105])  # of which the first process encodes 20 by itself
 def test_two_processes_write_what_one_does(
     tmp_path: Path,
     src_subword: SubwordModel,
@@ -384,18 +375,6 @@ def test_a_damaged_manifest_is_refused(corpus_dir: Path, content: str) -> None:
     (corpus_dir / "manifest.json").write_text(content, encoding="latin-1")
     with pytest.raises(DataError, match=r"manifest\.json is damaged: remove .* and run nmt prepare again"):
         _open(corpus_dir)
-
-
-def as_format_1(corpus_dir: Path, **changes: Any) -> dict[str, Any]:
-    """Write the manifest as nmt 0.1.0 did."""
-    path = corpus_dir / "manifest.json"
-    content: dict[str, Any] = {**json.loads(path.read_text()), "format_version": 1, **changes}
-    content.pop("checksum", None)
-    for report in content["splits"].values():
-        if isinstance(report, dict):
-            report.pop("checksums", None)
-    path.write_text(json.dumps(content))
-    return content
 
 
 def test_a_corpus_of_format_1_opens(corpus_dir: Path) -> None:

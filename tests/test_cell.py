@@ -1,4 +1,4 @@
-"""Cells are their equations, worked out in float64, and their gradients are finite differences."""
+"""Cells compute their equations, checked in float64; their gradients are finite differences."""
 
 from functools import partial
 
@@ -10,10 +10,7 @@ from torch import Tensor
 from nmt.model.cell import LSTMCell
 from nmt.model.fast.cell import FastLSTMCell, double_candidate
 from nmt.model.fast.linear import PlainLinear
-
-
-def normal(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+from tests.models import normal
 
 
 def test_an_lstm_of_one_unit_by_hand() -> None:
@@ -27,7 +24,7 @@ def test_an_lstm_of_one_unit_by_hand() -> None:
 
 
 def test_gates_are_in_the_order_i_f_g_o() -> None:
-    """A saturated gate is open or closed, whatever the others are."""
+    """A saturated gate is open or closed, independent of the others."""
     open_, closed, c_NH = 50.0, -50.0, torch.tensor([[0.3]], dtype=torch.float64)
 
     def run(*gates: float) -> tuple[float, float]:

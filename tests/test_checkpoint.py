@@ -1,6 +1,5 @@
-"""Checkpoints: what was saved comes back, what is damaged is refused, and a kill leaves a loadable one."""
+"""Checkpoints are loaded as they were saved; damaged ones are refused; a kill leaves a loadable one."""
 
-import json
 import math
 import os
 import shutil
@@ -19,11 +18,9 @@ from torch import Tensor
 
 from nmt.config import SourceOrder
 from nmt.errors import CheckpointError, DamagedCheckpointError
-from nmt.model.seq2seq import Seq2Seq
 from nmt.training import checkpoint as checkpoint_module
 from nmt.training import checkpoint_format as format_module
 from nmt.training.checkpoint import (
-    CheckpointContent,
     checkpoint_name,
     load_checkpoint,
     load_snapshot,
@@ -35,73 +32,11 @@ from nmt.training.checkpoint import (
 from nmt.training.checkpoint_files import check_hash, load_json
 from nmt.training.checkpoint_format import CheckpointInfo
 from nmt.training.snapshot import TrainingSnapshot
-from tests.checkpoints import edit_config, rehash
-from tests.models import MODEL, tiny_model, tiny_subword
+from tests.checkpoints import FILES, SNAPSHOT, SRC, TGT, content_of, edit_config, info_of, model_of_both, rehash, save
+from tests.disks import contents
+from tests.models import MODEL
 
-SRC = tiny_subword()
-TGT = tiny_subword(("a b c d e f", "f e d c b a"), lang="fr")
-FILES = [
-    "checkpoint.json",
-    "config.yaml",
-    "model.safetensors",
-    "src.subword",
-    "tgt.subword",
-    "training/optimizer.safetensors",
-    "training/random.safetensors",
-    "training/state.json",
-]
-SNAPSHOT = TrainingSnapshot(
-    optimizer={"encoder.embedding.weight/exp_avg": torch.arange(6.0)},
-    random={"cpu": torch.get_rng_state()},
-    state={"update": 7, "position": {"epoch": 1}, "wall_s": 1.5},
-)
-
-
-@pytest.fixture(autouse=True)
-def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not sync files: no test cuts the power, and a busy disk is slow."""
-    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
-
-
-def model_of_both(*, seed: int = 1) -> Seq2Seq:
-    return tiny_model(
-        seed=seed, src_vocab_size=SRC.vocab_size, tgt_vocab_size=TGT.vocab_size, dtype=torch.float32
-    ).eval()
-
-
-def info_of(update: int) -> CheckpointInfo:
-    return CheckpointInfo(
-        update=update,
-        epochs=1.25,
-        corpus_fingerprint="c0ffee",
-        src_subword_fingerprint=SRC.fingerprint,
-        tgt_subword_fingerprint=TGT.fingerprint,
-        scores={"nats_per_token": 1.5},
-    )
-
-
-def content_of(info: CheckpointInfo, *, seed: int = 1, snapshot: TrainingSnapshot = SNAPSHOT) -> CheckpointContent:
-    return CheckpointContent(
-        info,
-        parameters=model_of_both(seed=seed).state_dict(),
-        config_yaml=json.dumps({"seed": 1, "model": asdict(MODEL)}),  # JSON is YAML
-        src_subword=SRC,
-        tgt_subword=TGT,
-        snapshot=snapshot,
-    )
-
-
-def save(directory: Path, *, update: int = 7, seed: int = 1, snapshot: TrainingSnapshot = SNAPSHOT) -> Path:
-    return save_checkpoint(directory, content_of(info_of(update), seed=seed, snapshot=snapshot))
-
-
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
-    return save(tmp_path)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def test_a_checkpoint_is_loaded_as_it_was_saved(saved: Path) -> None:

@@ -1,4 +1,4 @@
-"""The files of a checkpoint: a flipped bit is noticed, and no file of a stranger makes nmt hang or crash."""
+"""The files of a checkpoint: a flipped bit is noticed, and no malicious file makes nmt hang or crash."""
 
 import json
 import os
@@ -13,18 +13,9 @@ from safetensors.torch import load_file, save_file
 from nmt.errors import CheckpointError, DamagedCheckpointError
 from nmt.training.checkpoint import load_checkpoint, load_snapshot
 from nmt.training.checkpoint_files import check_finite, hash_file, load_tensors
-from tests.checkpoints import edit_json, rehash
-from tests.test_checkpoint import FILES, save
+from tests.checkpoints import FILES, edit_json, rehash
 
-
-@pytest.fixture(autouse=True)
-def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
-
-
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
-    return save(tmp_path)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def read_all(checkpoint: Path) -> None:
@@ -111,7 +102,7 @@ def _header(values: object) -> Callable[[bytes], bytes]:
 
 
 BIAS = {"dtype": "F32", "shape": [16], "data_offsets": [0, 64]}
-ODD_TENSORS: dict[str, Callable[[bytes], bytes]] = {
+INVALID_TENSORS: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _: b"",
     "seven bytes": lambda _: b"\0" * 7,
     "no header": lambda _: struct.pack("<Q", 0),
@@ -141,11 +132,11 @@ ODD_TENSORS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("odd", ODD_TENSORS)
+@pytest.mark.parametrize("kind", INVALID_TENSORS)
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".safetensors")])
-def test_invalid_tensors_are_refused_in_one_line(saved: Path, name: str, odd: str) -> None:
+def test_invalid_tensors_are_refused_in_one_line(saved: Path, name: str, kind: str) -> None:
     content = (saved / name).read_bytes()
-    (saved / name).write_bytes(ODD_TENSORS[odd](content))
+    (saved / name).write_bytes(INVALID_TENSORS[kind](content))
     rehash(saved)
     if name != "model.safetensors":  # here only the trainer knows what must be in it: test_resume.py
         try:
@@ -163,7 +154,7 @@ def test_invalid_tensors_are_refused_in_one_line(saved: Path, name: str, odd: st
 
 
 def test_tensors_are_mapped_not_read(tmp_path: Path) -> None:
-    """A stranger's file may claim to be of any size: its bytes are read only after its layout has been checked."""
+    """A malicious file may claim to be of any size: its bytes are read only after its layout has been checked."""
     file = tmp_path / "model.safetensors"
     num_bytes = 1 << 40
     header = json.dumps({"a": {"dtype": "F32", "shape": [num_bytes // 4], "data_offsets": [0, num_bytes]}}).encode()

@@ -18,20 +18,10 @@ from nmt.training.checkpoint import (
     record_scores,
 )
 from nmt.training.checkpoint_format import FORMAT_VERSION, MIGRATIONS, Description
-from tests.checkpoints import edit_config, edit_json, rehash
+from tests.checkpoints import edit_config, edit_json, info_of, rehash, save
 from tests.models import MODEL
-from tests.test_checkpoint import info_of, save
 
-
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
-    return save(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not sync files: no test cuts the power, and a busy disk is slow."""
-    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 @pytest.mark.parametrize(("version", "said"), [(0, "0"), (3, "3"), ("1.0", "'1.0'"), (True, "true"), (None, "null")])
@@ -185,7 +175,7 @@ def test_a_renamed_setting_is_migrated(saved: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_recording_scores_keeps_the_format_of_a_checkpoint(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its config.yaml is not migrated, and must be read as what it is."""
+    """Its config.yaml is not migrated, and must be read in its own format."""
     edit_config(saved, lambda config: config["model"].update(cells=config["model"].pop("hidden_dim")))
 
     def from_2(description: Description) -> None:

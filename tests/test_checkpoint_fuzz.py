@@ -16,13 +16,10 @@ from nmt.training.train_state import TrainState
 from tests.checkpoint_fuzz import Found, fuzz_accidents, fuzz_strangers
 from tests.checkpoints import rehash
 
+pytestmark = pytest.mark.usefixtures("no_fsync")
+
 FORMAT_1 = Path(__file__).parent / "fixtures" / "format_1" / "bpe_adam" / "checkpoints"
 OPTIMIZER = from_plain(OptimizerConfig, yaml.safe_load((FORMAT_1 / "last" / "config.yaml").read_text())["optimizer"])
-
-
-@pytest.fixture(autouse=True)
-def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
 
 
 @pytest.fixture
@@ -45,7 +42,7 @@ def _written_anew(path: Path, folder: Path) -> Path:
 
 
 def _resume(checkpoint: Path) -> None:
-    """Do what the trainer does, without the corpus."""
+    """Load a checkpoint like the trainer, without the corpus."""
     loaded = load_checkpoint(checkpoint)
     snapshot = read_snapshot(checkpoint, model=loaded.model, optimizer=OPTIMIZER)
     try:

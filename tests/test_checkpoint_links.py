@@ -1,26 +1,18 @@
-"""Names of checkpoints, and the folders that they lead to."""
+"""Names of checkpoints, and the folders that they point to."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from nmt.errors import CheckpointError
 from nmt.training.checkpoint import load_checkpoint, read_info
 from nmt.training.checkpoint_links import find_last, read_checkpoint, resolve_checkpoint
-from tests.test_checkpoint import save
-
-if TYPE_CHECKING:
-    pass
+from tests.checkpoints import save
 from tests.test_checkpoint_store import store_of, updates, with_best_at_4, write
 
-
-@pytest.fixture(autouse=True)
-def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not sync files: no test cuts the power, and a busy disk is slow."""
-    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def test_the_newest_has_the_most_updates_for_any_name(tmp_path: Path) -> None:
@@ -81,7 +73,7 @@ def test_a_checkpoint_is_read_from_one_folder_while_best_moves(tmp_path: Path) -
 
     def read(path: Path) -> tuple[int, int]:
         first = read_info(path).update
-        write(store, 8, 0.5)  # best moves, and what it was is deleted
+        write(store, 8, 0.5)  # best moves, and its former target is deleted
         return first, read_info(path).update
 
     with pytest.raises(CheckpointError, match="update_000004 does not exist"):

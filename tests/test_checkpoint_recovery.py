@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from nmt.errors import CheckpointError
 from nmt.training.checkpoint import checkpoint_name, load_checkpoint, read_info, record_scores
 from nmt.training.checkpoint_recovery import recover
-from tests.checkpoints import edit_json
-from tests.test_checkpoint import save
+from tests.checkpoints import edit_json, save
+from tests.disks import names
+from tests.test_checkpoint_store import scores, store_of, updates, with_best_at_4, write
 
-if TYPE_CHECKING:
-    pass
-from tests.test_checkpoint_store import names, scores, store_of, updates, with_best_at_4, write
-
-
-@pytest.fixture(autouse=True)
-def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not sync files: no test cuts the power, and a busy disk is slow."""
-    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 @pytest.mark.parametrize("name", ["update_000009_good", "update_9", "update_0000009", "update_०००००९", "my update"])

@@ -21,18 +21,14 @@ from nmt.training.checkpoint_files import save_tensors
 from nmt.training.checkpoint_links import read_checkpoint, resolve_checkpoint
 from nmt.training.checkpoint_recovery import recover
 from nmt.training.checkpoint_store import Best, CheckpointStore
-from tests.disks import largest_file
-from tests.test_checkpoint import content_of, info_of, save
+from tests.checkpoints import content_of, info_of, save
+from tests.disks import largest_file, names
 from tests.test_trainer import TRAINING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
-@pytest.fixture(autouse=True)
-def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not sync files: no test cuts the power, and a busy disk is slow."""
-    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def store_of(folder: Path, **settings: Any) -> CheckpointStore:
@@ -52,16 +48,12 @@ def scores(score: float) -> dict[str, float]:
     return {"nats_per_token": score, "bleu": score}
 
 
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
 def updates(folder: Path) -> dict[str, int]:
     """Return the updates of all checkpoints, those that `best` and `last` name by these names."""
     return {name: load_checkpoint(resolve_checkpoint(folder / name)).info.update for name in names(folder)}
 
 
-# Best, last and what else is kept
+# Best, last and other checkpoints that are kept
 
 
 def test_links_are_relative_and_move_with_the_run(tmp_path: Path) -> None:
@@ -194,11 +186,11 @@ def test_on_a_disk_without_links_small_files_name_the_checkpoints(
 
 
 class Killed(BaseException):
-    """The process ended here."""
+    """Simulates the end of the process."""
 
 
 def break_at(step: int, make_error: Callable[[str], BaseException], patch: pytest.MonkeyPatch) -> None:
-    """Let an access to the disk, counted from now on, and all later ones fail; an error is made of the file's name."""
+    """Make an access to the disk, counted from now on, and all later ones fail; the error gets the file name."""
     num_steps = 0
 
     def fragile(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -255,7 +247,7 @@ def test_a_kill_at_any_step_leaves_a_loadable_best_and_last(
             except Killed:
                 pass
         assert_loadable(folder, last={6, update}, best={4, update})
-        recover(store.folder)  # and the run goes on
+        recover(store.folder)  # and the run continues
         write(store, update, 0.5)
         assert contents(folder) == contents(expected)
     assert step > 25

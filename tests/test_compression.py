@@ -15,6 +15,7 @@ import pytest
 
 from nmt.errors import DataError
 from nmt.text.parallel import decode_lines, read_lines
+from tests.disks import write_file
 
 Compress = Callable[[bytes], bytes]
 
@@ -24,7 +25,7 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 def zstd_like(content: bytes) -> bytes:
-    """Imitate zstd: its magic number, then data with an end of their own."""
+    """Imitate zstd: its magic number, then data with an end marker."""
     return ZSTD_MAGIC + zlib.compress(content)
 
 
@@ -90,21 +91,16 @@ def compress(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return KINDS[name]
 
 
-def write(path: Path, content: bytes) -> Path:
-    path.write_bytes(content)
-    return path
-
-
 def test_compressed_text_is_text_from_files_and_pipes(tmp_path: Path, compress: Compress) -> None:
     content = compress(CONTENT)
-    assert list(read_lines(write(tmp_path / "text", content))) == LINES
+    assert list(read_lines(write_file(tmp_path / "text", content))) == LINES
     assert list(decode_lines(io.BytesIO(content), name="stdin")) == LINES
-    assert list(read_lines(write(tmp_path / "text", compress(b"")))) == []
+    assert list(read_lines(write_file(tmp_path / "text", compress(b"")))) == []
 
 
 def test_concatenated_streams_are_read_to_the_end(tmp_path: Path, compress: Compress) -> None:
     content = compress(b"one\nt") + compress(b"") + compress(b"wo\n") + b"\0" * 8  # padding, as on a tape
-    assert list(read_lines(write(tmp_path / "text", content))) == ["one", "two"]
+    assert list(read_lines(write_file(tmp_path / "text", content))) == ["one", "two"]
 
 
 def test_truncated_or_damaged_compressed_text_is_one_line(tmp_path: Path, compress: Compress) -> None:
@@ -120,12 +116,12 @@ def test_truncated_or_damaged_compressed_text_is_one_line(tmp_path: Path, compre
     for name, content in cases.items():
         message = rf"{name} is damaged or truncated( after line [1-9]\d*)? \(.+\): copy or download it again"
         with pytest.raises(DataError, match=message):
-            list(read_lines(write(tmp_path / name, content)))
+            list(read_lines(write_file(tmp_path / name, content)))
 
 
 def test_the_position_of_invalid_utf8_in_compressed_text_is_named(tmp_path: Path, compress: Compress) -> None:
     with pytest.raises(DataError, match="text, line 2, byte 4: must be UTF-8, but is 0xe9"):
-        list(read_lines(write(tmp_path / "text", compress(b"un\ncaf\xe9\n"))))
+        list(read_lines(write_file(tmp_path / "text", compress(b"un\ncaf\xe9\n"))))
 
 
 def test_an_archive_is_refused_with_advice(tmp_path: Path) -> None:
@@ -133,7 +129,7 @@ def test_an_archive_is_refused_with_advice(tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             for member in members:
                 archive.writestr(member, "one\n")
-    write(tmp_path / "a.7z", b"7z\xbc\xaf\x27\x1c\0\4")
+    write_file(tmp_path / "a.7z", b"7z\xbc\xaf\x27\x1c\0\4")
     for name, message in (
         ("a.zip", r"a\.zip must be text, but is a zip archive: unpack it first \(unzip -p ARCHIVE NAME > TEXT\)"),
         ("empty.zip", r"empty\.zip must be text, but is an empty zip archive"),
@@ -150,13 +146,13 @@ def test_without_a_library_for_zstd_one_is_suggested(tmp_path: Path, monkeypatch
         r"or unpack it first \(zstd -d\)"
     )
     with pytest.raises(DataError, match=message):
-        list(read_lines(write(tmp_path / "text", zstd_like(b"one\n"))))
+        list(read_lines(write_file(tmp_path / "text", zstd_like(b"one\n"))))
 
 
 def test_zstd_is_read_by_the_library_that_is_installed(tmp_path: Path) -> None:
     pytest.importorskip("zstandard")
     # what `zstd` makes of "one\ntwo\n"
     frame = bytes.fromhex("28b52ffd04584100006f6e650a74776f0ae6a60e40")
-    assert list(read_lines(write(tmp_path / "text", frame + frame))) == ["one", "two"] * 2
+    assert list(read_lines(write_file(tmp_path / "text", frame + frame))) == ["one", "two"] * 2
     with pytest.raises(DataError, match="is damaged or truncated after line 2"):
-        list(read_lines(write(tmp_path / "text", frame[:-1])))
+        list(read_lines(write_file(tmp_path / "text", frame[:-1])))

@@ -1,43 +1,36 @@
-"""A prepared corpus that was truncated, edited or hit by a flipped bit is refused in one line, or it is as it was."""
+"""A prepared corpus that was truncated, edited or hit by a flipped bit is refused in one line, or reads the same."""
 
 from __future__ import annotations
 
 import json
 import random
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nmt.config import Normalization, SubwordKind, Tokenizer
+from nmt.config import Normalization
 from nmt.corpus.binarizer import PairLimits, write_split
 from nmt.corpus.manifest import write_manifest
 from nmt.corpus.prepare import PreparedCorpus
 from nmt.errors import DataError
 from nmt.text.parallel import SentencePair
-from nmt.text.subword_learning import SubwordSpec, learn_subword
+from nmt.text.subword_learning import learn_subword
+from tests.models import CHARACTERS, as_format_1
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 PAIRS = [SentencePair(" ".join("abc"[: n % 4]), "de f"[: 1 + n % 4]) for n in range(20)]
-ODD_VALUES = [None, True, -1, 0, 3, 2**31, 10**30, 1.5, float("nan"), "", "x", "\ud800", [], [1], {}, {"x": 1}]
+UNEXPECTED_VALUES = [None, True, -1, 0, 3, 2**31, 10**30, 1.5, float("nan"), "", "x", "\ud800", [], [1], {}, {"x": 1}]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fuzz") / "corpus"
-    spec = SubwordSpec(
-        kind=SubwordKind.char,
-        vocab_size=50,
-        byte_fallback=False,
-        normalization=Normalization.nfc,
-        tokenizer=Tokenizer.none,
-        character_coverage=1.0,
-        max_sentences=100,
-        seed=1,
-    )
+    spec = replace(CHARACTERS, vocab_size=50, normalization=Normalization.nfc)
     src, tgt = learn_subword(["abc"], spec, lang="en"), learn_subword(["def"], spec, lang="fr")
     limits = PairLimits(max_len_subwords=10, max_len_ratio=3)
     reports = {
@@ -108,22 +101,13 @@ def edit_the_manifest(path: Path, rng: random.Random) -> None:
     if change == 0:
         del holder[key]
     else:
-        holder[key if change > 1 else "another"] = rng.choice(ODD_VALUES)
+        holder[key if change > 1 else "another"] = rng.choice(UNEXPECTED_VALUES)
     manifest.write_text(json.dumps(content))
 
 
 DAMAGES: list[Callable[[Path, random.Random], None]] = [
     *(flip_a_bit, flip_a_bit, truncate, overwrite, append, remove, replace_by_a_folder, exchange, edit_the_manifest)
 ]
-
-
-def as_format_1(folder: Path) -> None:
-    path = folder / "manifest.json"
-    content = {**json.loads(path.read_text()), "format_version": 1}
-    del content["checksum"]
-    for report in content["splits"].values():
-        del report["checksums"]
-    path.write_text(json.dumps(content))
 
 
 def restore(folder: Path, files: dict[str, bytes]) -> None:
@@ -136,7 +120,7 @@ def restore(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def damage_and_read(folder: Path, seed: int) -> list[Any] | None:
-    """Return what a damaged corpus holds, or None if it is refused; anything else is a failure of the test."""
+    """Return the contents of a damaged corpus, or None if it is refused; anything else fails the test."""
     rng = random.Random(seed)
     path = rng.choice(sorted(folder.iterdir()))
     damage = rng.choice(DAMAGES)

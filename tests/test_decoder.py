@@ -1,4 +1,4 @@
-"""The decoder: step by step it computes what it computes teacher-forced."""
+"""The decoder computes the same step by step as with teacher forcing."""
 
 from dataclasses import replace
 
@@ -74,7 +74,9 @@ def test_dropout_acts_on_embeddings_and_outputs_only_in_training() -> None:
     hidden_TBH = dropping.train().decoder(BATCH.tgt_in_BT, state)
     is_dropped_TBH = hidden_TBH == 0
     assert 0.3 < is_dropped_TBH.double().mean() < 0.7  # of outputs: an LSTM's own are never exactly zero
-    assert not torch.allclose(hidden_TBH[~is_dropped_TBH], 2 * expected_TBH[~is_dropped_TBH])  # embeddings fell too
+    assert not torch.allclose(
+        hidden_TBH[~is_dropped_TBH], 2 * expected_TBH[~is_dropped_TBH]
+    )  # embeddings were dropped, too
     assert torch.equal(dropping.eval().decoder(BATCH.tgt_in_BT, state), expected_TBH)
 
 

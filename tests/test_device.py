@@ -1,4 +1,4 @@
-"""Which device and precision a name stands for."""
+"""Which device and precision a setting chooses."""
 
 import logging
 import os
@@ -45,7 +45,7 @@ def test_a_missing_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _all_anew(try_anew: None) -> Iterator[None]:  # noqa: ARG001
+def _all_anew(try_again: None) -> Iterator[None]:  # noqa: ARG001
     _warn_of_slow_bf16.cache_clear()
     yield
     _warn_of_slow_bf16.cache_clear()
@@ -53,7 +53,7 @@ def _all_anew(try_anew: None) -> Iterator[None]:  # noqa: ARG001
 
 @pytest.fixture
 def _an_older_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What oneDNN says of an LSTM in bf16, and makes of sums in int8, with AVX2 alone."""
+    """The error of oneDNN for an LSTM in bf16, and its int8 sums, with only AVX2."""
 
     def fail(*_: object) -> None:
         raise RuntimeError("could not create a primitive descriptor for the LSTM primitive. Run workload with ...")
@@ -149,7 +149,7 @@ def test_int8_is_used_only_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_features_of_the_processor_work(
     features: tuple[str, ...], is_computed: Callable[[torch.device], bool]
 ) -> None:
-    """Otherwise a mistake in the attempt would turn off a precision, and every test of it."""
+    """Otherwise a mistake in the attempt would disable a precision, and every test of it."""
     if not torch._C._has_mkldnn or not any(_cpu_capabilities().get(name) for name in features):
         pytest.skip(f"the processor has none of {', '.join(features)}")
     assert is_computed(CPU)
@@ -194,7 +194,7 @@ def test_a_requested_precision_is_used(
 
 
 def float32_matmuls() -> dict[str, Any]:
-    """Ask torch itself what a GPU does, whatever the name that Python sets it by."""
+    """Ask torch itself what a GPU does, independent of the name by which Python sets it."""
     return {name: torch._C._get_fp32_precision_getter("cuda", name) for name in ("matmul", "conv", "rnn")}
 
 

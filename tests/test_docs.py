@@ -1,4 +1,4 @@
-"""README and docs/: links lead somewhere, command lines work, lines are short enough to read."""
+"""README and docs/: links are valid, command lines work, and lines are not too long."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def broken_links(page: Path, text: str) -> list[str]:
-    """List the relative links of a page that lead to no file or to no heading."""
+    """List the relative links of a page to missing files or headings."""
     prose = re.sub(r"`[^`\n]*`", "", without_code(text))
     broken = []
     for link in LINK.findall(prose):
@@ -55,7 +55,7 @@ def long_lines(text: str) -> list[int]:
 
 
 def command_lines(text: str) -> list[str]:
-    """List the nmt commands in the code blocks of a page, each on one line, without what the shell would do.
+    """List the nmt commands in the code blocks of a page, each on one line, without the shell's syntax.
 
     Those with `…` are left out, since they are not meant to be typed; so are options that only print. The variable of
     a loop has its first value, any other its name.
@@ -120,7 +120,7 @@ def test_every_page_is_reachable_from_the_readme() -> None:
     assert set(PAGES) - seen == set()
 
 
-# The checks themselves
+# Tests of the checks
 
 
 def test_a_broken_link_is_found() -> None:

@@ -1,11 +1,11 @@
-"""Dropout: how much falls, what the rest is scaled by, and that only the global generator decides."""
+"""Dropout: how much is dropped, how the rest is scaled, and that only the global generator decides."""
 
 import pytest
 import torch
 
 from nmt.model.dropout import dropout
 
-ONES = torch.ones(1000, 403, dtype=torch.float64)  # no multiple of the four values that share a draw
+ONES = torch.ones(1000, 403, dtype=torch.float64)  # not a multiple of the four values that share a random number
 
 
 def test_nothing_is_dropped_outside_training_or_at_probability_zero() -> None:
@@ -20,7 +20,7 @@ def test_the_share_dropped_and_the_expectation(probability: float) -> None:
     kept = values[values != 0]
     assert 1 - kept.numel() / values.numel() == pytest.approx(probability, abs=0.005)
     assert sorted(set(kept.tolist())) == pytest.approx([1 / (1 - probability)], rel=2e-4)
-    # the values of one draw do not lean on each other
+    # the values of one random number are independent
     fallen_X4 = (values.flatten()[: values.numel() // 4 * 4].view(-1, 4) == 0).double()
     correlation_44 = torch.corrcoef(fallen_X4.t())
     assert float((correlation_44 - torch.eye(4)).abs().max()) < 0.02
@@ -46,7 +46,7 @@ def test_gradients_pass_exactly_if_values_pass() -> None:
 
 def test_on_a_cpu_a_probability_is_a_multiple_of_1_in_65536() -> None:
     torch.manual_seed(1)
-    # 0.1 · 65536 = 6553.6, so that 6554 of 65536 levels fall
+    # 0.1 · 65536 = 6553.6, so that 6554 of 65536 levels are dropped
     kept = dropout(ONES, 0.1, training=True)
     assert set(kept.flatten().tolist()) == {0.0, 65536 / (65536 - 6554)}
 

@@ -1,4 +1,4 @@
-"""The encoder: source order, padding, and what it hands to the decoder."""
+"""The encoder: source order, padding, and what it passes to the decoder."""
 
 from dataclasses import replace
 

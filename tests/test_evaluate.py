@@ -33,7 +33,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _evaluate(*overrides: str) -> str:
     done = nmt("evaluate", "metrics=[bleu]", "bootstrap_samples=0", *overrides)
-    # after its six updates the model of `checkpoint` translates everything by nothing
+    # after its six updates the model of `checkpoint` translates everything to empty lines
     warnings = [line for line in done.err.splitlines() if "all translations are blank" not in line]
     assert (done.status, warnings) == (0, [])
     return done.out

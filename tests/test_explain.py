@@ -1,4 +1,4 @@
-"""Mistakes in files of the user's, which Hydra alone reads; those of the command line are in test_bad_input.py."""
+"""Mistakes in the user's files, which only Hydra reads; those on the command line are in test_bad_input.py."""
 
 from __future__ import annotations
 

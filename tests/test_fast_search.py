@@ -1,6 +1,6 @@
-"""From a source to its translations by what runs by default, float32 laid out for speed: what the equations say.
+"""Search with the default implementation, float32 laid out for speed, against the equations.
 
-The reference computes in float64, sentence by sentence and step by step, with nothing of the model but its parameters.
+The equations are computed in float64, sentence by sentence and step by step, with only the parameters of the model.
 
 Shapes: T positions, E embedding, H units, L layers, V target vocabulary.
 """
@@ -27,7 +27,7 @@ from nmt.search.translator import Translator
 from nmt.text.subword import BOS_ID, EOS_ID
 from tests.hardware import needs_bf16, needs_int8
 from tests.models import MODEL, tiny_model, tiny_subword
-from tests.search import search_config
+from tests.search import ids_of, search_config
 from tests.test_recurrent import by_the_equations
 
 CPU = torch.device("cpu")
@@ -92,10 +92,6 @@ def log_prob_of(hypothesis: Hypothesis, log_prob_TV: Tensor) -> float:
     return sum(float(log_prob_V[token]) for token, log_prob_V in zip(tokens, log_prob_TV, strict=False))
 
 
-def ids_of(results: Results) -> list[list[tuple[int, ...]]]:
-    return [[hypothesis.ids for hypothesis in n_best] for n_best in results]
-
-
 def assert_same(found: Results, expected: Results, *, tolerance: float) -> None:
     assert ids_of(found) == ids_of(expected)
     for n_best, expected_n_best in zip(found, expected, strict=True):
@@ -120,7 +116,7 @@ def test_log_probabilities_are_those_of_the_equations(
         for hypothesis in n_best:
             expected = log_prob_of(hypothesis, by_equations(model, src, hypothesis.ids))
             assert hypothesis.log_prob == pytest.approx(expected, abs=1e-5)
-    assert len({n_best[0].ids for n_best in results}) > 1  # what is translated depends on the source
+    assert len({n_best[0].ids for n_best in results}) > 1  # translations depend on the source
 
 
 @LAYERS

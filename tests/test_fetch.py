@@ -386,7 +386,7 @@ def test_an_archive_without_its_text_is_refused(publisher: Publisher, tmp_path: 
     publisher.files[UN] = tarred({"un/README": "moved"})
     run = fetch_un(publisher, tmp_path / "data")
     assert run.returncode == 1
-    assert re.search(r"training-parallel-un\.tgz must hold un/undoc\.2000\.fr-en\.en, but does not", run.stderr)
+    assert re.search(r"training-parallel-un\.tgz must contain un/undoc\.2000\.fr-en\.en, but does not", run.stderr)
     assert not list((tmp_path / "data").glob("train*"))
 
 

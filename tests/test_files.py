@@ -23,7 +23,7 @@ from nmt.files import (
     remove_temporaries,
     restore_folder,
 )
-from tests.disks import largest_file
+from tests.disks import largest_file, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,10 +34,6 @@ def umask() -> Iterator[None]:
     before = os.umask(0o027)
     yield
     os.umask(before)
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def mode(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Runs that older versions wrote load, translate as they did, and go on to the same end: see fixtures/README.md."""
+"""Runs of older versions load, translate as before, and resume to the same end: see fixtures/README.md."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_run_of_format_1_resumes_to_the_same_end(run: str, tmp_path: Path) -> 
     for name, then in load_file(FORMAT_1 / run / "end.safetensors").items():
         moved = float((then - start[name]).abs().max())
         assert moved > 0
-        # other processors sum in another order: far less than what twelve updates change
+        # other processors sum in another order: this is far less than the change of twelve updates
         assert torch.allclose(last.model.state_dict()[name], then, rtol=0, atol=0.01 * moved), name
 
 

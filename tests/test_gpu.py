@@ -1,4 +1,4 @@
-"""What holds on a CPU holds on a GPU; skipped where there is none."""
+"""The laws of a CPU on a GPU; skipped if there is none."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _no_tf32() -> None:
 
 
 def _product_error() -> float:
-    """Multiply on the GPU in float32; returns the largest error, in sizes of what is added up."""
+    """Multiply on the GPU in float32; returns the largest error, relative to the numbers that are added up."""
     generator = torch.Generator().manual_seed(1)
     a, b = (torch.randn(256, 256, generator=generator) for _ in range(2))
     error = (a.to(GPU) @ b.to(GPU)).cpu().double() - a.double() @ b.double()

@@ -1,4 +1,4 @@
-"""The fast way to run a model gives what the model gives."""
+"""The fast implementation of a model computes the same as the model."""
 
 from dataclasses import replace
 
@@ -47,7 +47,7 @@ def test_a_fast_fp32_step_is_the_plain_step(num_layers: int) -> None:
 def test_steps_from_the_source_on_are_the_whole_sequence(
     pairs: list[Pair], source_order: SourceOrder, num_layers: int
 ) -> None:
-    """In float32 laid out for speed, as the plain model in float64 computes it teacher-forced."""
+    """Float32 laid out for speed, step by step, against the plain model in float64 with teacher forcing."""
     config = replace(MODEL, num_layers=num_layers, source_order=source_order)
     model, exact = (tiny_model(config, dtype=dtype).eval() for dtype in (torch.float32, torch.float64))
     batch = collate([src for src, _ in pairs], [tgt for _, tgt in pairs])

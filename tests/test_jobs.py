@@ -60,7 +60,7 @@ def test_tracebacks_of_a_sweep_are_in_its_log(monkeypatch: pytest.MonkeyPatch) -
     "full",
     [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has 1.00 GiB free."),
-        RuntimeError("CUDA error: out of memory"),  # where another process has left too little for CUDA itself
+        RuntimeError("CUDA error: out of memory"),  # if another process has left too little for CUDA itself
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to …"),
@@ -83,7 +83,7 @@ def test_running_out_of_memory_is_one_line(
     advice = "lower batching.size and raise training.accumulate, or take a smaller model"
     assert done.status == 1
     assert done.last_line.startswith(f"nmt: the {where}'s memory is full: {advice}")
-    assert not (tmp_path / "run").exists()  # so that a smaller batch may begin there
+    assert not (tmp_path / "run").exists()  # so that a smaller batch may start there
 
 
 def test_running_out_of_memory_outside_torch_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

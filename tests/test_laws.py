@@ -1,7 +1,6 @@
 """Laws that hold across modules: from source text to translation, in every implementation."""
 
 from dataclasses import replace
-from functools import lru_cache
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from nmt.model.cell import CellState, LSTMCell
 from nmt.model.fast.inference import FastModel
 from nmt.search.scorer import ModelScorer
 from nmt.search.translator import TranslatedHypothesis, Translator
-from nmt.text.subword import EOS_ID, UNK_ID, SubwordModel
+from nmt.text.subword import EOS_ID, UNK_ID
 from tests.models import MODEL, tiny_model, tiny_subword
 from tests.search import search_config
 
@@ -24,11 +23,6 @@ ORDERS = pytest.mark.parametrize("order", list(SourceOrder))
 LINES = pytest.mark.parametrize("lines", [EQUAL, MIXED], ids=["equal lengths", "mixed lengths"])
 
 
-@lru_cache
-def subword() -> SubwordModel:
-    return tiny_subword()
-
-
 def scorer_of(
     order: SourceOrder,
     *,
@@ -37,19 +31,19 @@ def scorer_of(
     implementation: Implementation = Implementation.fast,
 ) -> ModelScorer:
     config: ModelConfig = replace(MODEL, hidden_dim=16, source_order=order, init_range=2.0)
-    size = subword().vocab_size
+    size = tiny_subword().vocab_size
     model = tiny_model(config, seed=4, src_vocab_size=size, tgt_vocab_size=size, dtype=dtype).eval()
     with torch.no_grad():
         # so that translations are long and differ
         model.decoder.output.bias[[UNK_ID, EOS_ID]] -= torch.tensor([9.0, 3.0], dtype=dtype)
     model.implementation = implementation
-    return ModelScorer(model, src_subword=subword(), tgt_subword=subword(), device=CPU, precision=precision)
+    return ModelScorer(model, src_subword=tiny_subword(), tgt_subword=tiny_subword(), device=CPU, precision=precision)
 
 
 def translations(
     scorer: ModelScorer, lines: list[str], *, config: SearchConfig | None = None
 ) -> list[TranslatedHypothesis]:
-    translator = Translator(scorer, subword(), config or search_config(4, n_best=3))
+    translator = Translator(scorer, tiny_subword(), config or search_config(4, n_best=3))
     return [hypothesis for translation in translator.translate(lines) for hypothesis in translation.hypotheses]
 
 

@@ -75,7 +75,7 @@ def test_int8_does_not_overflow(num_inputs: int) -> None:
         torch.testing.assert_close(result_NO, torch.full((3, 64), sign * num_inputs))
 
 
-@pytest.mark.usefixtures("try_anew")
+@pytest.mark.usefixtures("try_again")
 def test_maps_are_prepacked_if_torch_has_onednn() -> None:
     assert onednn_packs() == torch._C._has_mkldnn
     kind = PackedLinear if torch._C._has_mkldnn else PlainLinear

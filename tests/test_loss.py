@@ -148,7 +148,7 @@ def test_extreme_logits_stay_finite(implementation: Implementation, label_smooth
 def test_padding_has_no_loss() -> None:
     model = tiny_model()
     sums = []
-    for pairs in (PAIRS, [PAIRS[1]]):  # the longest target of the batch, with mates and alone
+    for pairs in (PAIRS, [PAIRS[1]]):  # the longest target of the batch, with others and by itself
         batch = collate([src for src, _ in pairs], [tgt for _, tgt in pairs])
         loss = token_loss(model(batch), model.decoder.output, batch.tgt_token_M, label_smoothing=0.0, scale=1.0)
         sums.append(float(loss.nll))

@@ -1,4 +1,4 @@
-"""The project's own LSTM layer computes what torch's computes: results and all gradients."""
+"""The project's own LSTM layer has the same results and gradients as torch's."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ LENGTHS = pytest.mark.parametrize(
 
 
 class Problem(NamedTuple):
-    """An LSTM, its input `(T, B, E)`, the initial state, and weights of a loss that every result enters."""
+    """An LSTM, its input `(T, B, E)`, the initial state, and weights of a loss that uses every result."""
 
     lstm: nn.LSTM
     input_TBE: Tensor

@@ -32,7 +32,7 @@ def test_every_kind_of_memory_is_counted(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_earlier_peak_hides_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "peak_resident_bytes", lambda: 900_000_000)  # of an earlier time
+    monkeypatch.setattr(memory, "peak_resident_bytes", lambda: 900_000_000)  # of earlier
     model = nn.Linear(2000, 1000, bias=False)
     optimizer = torch.optim.Adam(model.parameters())
     account = memory.MemoryAccount(model, optimizer, torch.device("cpu"))

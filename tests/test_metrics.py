@@ -1,4 +1,4 @@
-"""Scores worked out by hand, and what sacreBLEU leaves to its caller: counts, seeds, logs."""
+"""Scores worked out by hand, and the duties of sacreBLEU's caller: counts, seeds, logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scripts/mutants: which changes it makes, what becomes of them on disk, and a whole run on a package of ten lines."""
+"""scripts/mutants: the changes that it makes, their outcomes on disk, and a whole run on a package of ten lines."""
 
 from __future__ import annotations
 

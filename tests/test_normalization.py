@@ -9,21 +9,12 @@ import pytest
 import nmt.text.subword_learning as learning_module
 from nmt.config import Normalization, SubwordKind, Tokenizer
 from nmt.errors import DataError
-from nmt.text.normalization import NormalizedAlone, report_normalization
+from nmt.text.normalization import StandaloneNormalizer, report_normalization
 from nmt.text.subword import SubwordModel
-from nmt.text.subword_learning import SubwordSpec, learn_joint_subwords, learn_subword
-from tests.models import pieces
+from nmt.text.subword_learning import learn_joint_subwords, learn_subword
+from tests.models import CHARACTERS, pieces
 
-SPEC = SubwordSpec(
-    kind=SubwordKind.char,
-    vocab_size=300,
-    byte_fallback=False,
-    normalization=Normalization.nfc,
-    tokenizer=Tokenizer.none,
-    character_coverage=1.0,
-    max_sentences=1000,
-    seed=1,
-)
+SPEC = replace(CHARACTERS, vocab_size=300, normalization=Normalization.nfc)
 # sizes that a short text allows
 KINDS = {SubwordKind.bpe: 45, SubwordKind.unigram: 27, SubwordKind.char: 300, SubwordKind.word: 16}
 AS_WRITTEN = [
@@ -96,7 +87,7 @@ def test_a_joint_vocabulary_may_have_a_rule_for_each_side(kind: SubwordKind, tok
     )
     assert pieces(src, range(src.vocab_size)) == pieces(tgt, range(tgt.vocab_size))
     line = "25 m² ﬁ e\u0301te\u0301 …"
-    alone = NormalizedAlone(Normalization.nmt_nfkc, one_space=True)
+    alone = StandaloneNormalizer(Normalization.nmt_nfkc, one_space=True)
     assert src.normalize_tokens(line) == alone(line) == "25 m2 fi été ..."
     assert tgt.normalize_tokens(line) == "25 m² ﬁ été …"
     if tokenizer == "none":  # Moses splits "m²", but not "m2"
@@ -176,7 +167,7 @@ def test_moses_without_nfc_treats_curly_apostrophes_as_before() -> None:
 def test_changed_characters_are_counted(
     rule: Normalization, lines: list[str], num_characters: int, num_changed: int
 ) -> None:
-    report = report_normalization(lines, NormalizedAlone(rule, one_space=True))
+    report = report_normalization(lines, StandaloneNormalizer(rule, one_space=True))
     assert (report.num_characters, report.num_changed) == (num_characters, num_changed)
 
 

@@ -121,7 +121,7 @@ def test_the_constant_schedule_is_constant() -> None:
 def test_plateau_reduces_after_its_patience() -> None:
     config, plateau = scheduled(ScheduleKind.plateau), PlateauState()
     rates = []
-    # best 2.0; two no better: halved; better; one no better, better, two no better (a tie is no better): halved again
+    # best 2.0; two not better: halved; better; one not better, better, two not better (a tie is not): halved again
     for nats_per_token in (3.0, 2.0, 2.5, 2.0, 1.9, 2.0, 1.8, 1.8, 1.9):
         plateau.observe(nats_per_token, config.schedule)
         rates.append(learning_rate(config, update=1, epochs=0.0, plateau=plateau))

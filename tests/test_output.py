@@ -1,4 +1,4 @@
-"""Results go to stdout, devices and files, and what is written is complete."""
+"""Results go to stdout, devices and files, completely."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_temporary_files_of_a_killed_command_are_removed(tmp_path: Path, caplog:
 
 
 class Full(io.RawIOBase):
-    """A disk without space, and then with some."""
+    """A disk without space, then with some."""
 
     def __init__(self) -> None:
         self.is_full = True
@@ -180,7 +180,7 @@ def test_a_full_stdout_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Narrow(Full):
-    """Takes three bytes at a time."""
+    """Accepts three bytes at a time."""
 
     def __init__(self) -> None:
         super().__init__()

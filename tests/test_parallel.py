@@ -13,11 +13,7 @@ import pytest
 
 from nmt.errors import DataError
 from nmt.text.parallel import ParallelFiles, SentencePair, decode_lines, fingerprint_files, read_lines, read_pairs
-
-
-def _write(path: Path, content: bytes) -> Path:
-    path.write_bytes(content)
-    return path
+from tests.disks import write_file
 
 
 def _read(path: Path) -> list[str]:
@@ -42,34 +38,34 @@ def _read(path: Path) -> list[str]:
     ],
 )
 def test_only_a_line_feed_ends_a_line(tmp_path: Path, content: bytes, lines: list[str]) -> None:
-    assert _read(_write(tmp_path / "plain", content)) == lines
-    assert _read(_write(tmp_path / "zipped", gzip.compress(content))) == lines
+    assert _read(write_file(tmp_path / "plain", content)) == lines
+    assert _read(write_file(tmp_path / "zipped", gzip.compress(content))) == lines
     assert list(decode_lines(io.BytesIO(content), name="stdin")) == lines
 
 
 def test_the_cr_of_a_line_end_is_kept_on_request(tmp_path: Path) -> None:
     content, lines = b"one\r\ntwo\rthree\nfour\r", ["one\r", "two\rthree", "four\r"]
-    assert list(read_lines(_write(tmp_path / "a", content), keep_cr=True)) == lines
+    assert list(read_lines(write_file(tmp_path / "a", content), keep_cr=True)) == lines
     assert list(decode_lines(io.BytesIO(content), name="stdin", keep_cr=True)) == lines
 
 
 def test_gzip_is_recognized_by_content_not_by_name(tmp_path: Path) -> None:
-    assert _read(_write(tmp_path / "a.txt", gzip.compress(b"zipped\n"))) == ["zipped"]
-    assert _read(_write(tmp_path / "a.gz", b"plain\n")) == ["plain"]
+    assert _read(write_file(tmp_path / "a.txt", gzip.compress(b"zipped\n"))) == ["zipped"]
+    assert _read(write_file(tmp_path / "a.gz", b"plain\n")) == ["plain"]
 
 
 def test_gzip_with_several_members_is_read_to_the_end(tmp_path: Path) -> None:
-    assert _read(_write(tmp_path / "a.gz", gzip.compress(b"one\nt") + gzip.compress(b"wo\n"))) == ["one", "two"]
+    assert _read(write_file(tmp_path / "a.gz", gzip.compress(b"one\nt") + gzip.compress(b"wo\n"))) == ["one", "two"]
 
 
 def test_lines_come_one_by_one(tmp_path: Path) -> None:
-    lines = read_lines(_write(tmp_path / "a", b"good\nbad \xff\n"))
+    lines = read_lines(write_file(tmp_path / "a", b"good\nbad \xff\n"))
     assert next(lines) == "good"
     lines.close()
 
 
 def test_the_position_of_invalid_utf8_is_named(tmp_path: Path) -> None:
-    path = _write(tmp_path / "a.fr", "premier\ndeuxième\n".encode() + b"caf\xe9 noir\n")
+    path = write_file(tmp_path / "a.fr", "premier\ndeuxième\n".encode() + b"caf\xe9 noir\n")
     message = f"{path}, line 3, byte 4: must be UTF-8, but is 0xe9: convert the file first .*iconv"
     with pytest.raises(DataError, match=message):
         _read(path)
@@ -84,7 +80,7 @@ def test_another_encoding_is_named_by_its_byte_order_mark(tmp_path: Path, encodi
     message = rf"must be UTF-8, but its byte order mark says {name}: convert it first \(iconv -f {name} -t UTF-8\)"
     content = compress("\ufeffdeuxième\nligne\n".encode(encoding))
     with pytest.raises(DataError, match=message):
-        _read(_write(tmp_path / "a", content))
+        _read(write_file(tmp_path / "a", content))
     with pytest.raises(DataError, match=f"stdin {message}"):
         list(decode_lines(io.BytesIO(content), name="stdin"))
 
@@ -95,17 +91,17 @@ def test_missing_files_and_directories_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="must be a text file, but is a directory: name a file in it"):
         _read(tmp_path)
     with pytest.raises(DataError, match="cannot be read: Not a directory"):
-        _read(_write(tmp_path / "a", b"") / "b")
+        _read(write_file(tmp_path / "a", b"") / "b")
 
 
 def test_damaged_gzip_is_refused(tmp_path: Path) -> None:
     whole = gzip.compress(b"".join(b"line %d\n" % n for n in range(1000)), mtime=0)
     with pytest.raises(DataError, match=r"cut\.gz is damaged or truncated \(.*\): copy or download"):
-        _read(_write(tmp_path / "cut.gz", whole[:-20]))
+        _read(write_file(tmp_path / "cut.gz", whole[:-20]))
     with pytest.raises(DataError, match=r"bad\.gz is damaged or truncated \(.*\): copy or download"):
-        _read(_write(tmp_path / "bad.gz", whole[:10] + b"\xff" * 20))
+        _read(write_file(tmp_path / "bad.gz", whole[:10] + b"\xff" * 20))
     with pytest.raises(DataError, match=r"check\.gz is damaged or truncated"):
-        _read(_write(tmp_path / "check.gz", whole[:-8] + b"\0" * 8))
+        _read(write_file(tmp_path / "check.gz", whole[:-8] + b"\0" * 8))
 
 
 def test_a_stream_that_fails_is_an_error_of_one_line() -> None:
@@ -122,8 +118,8 @@ def test_a_stream_that_fails_is_an_error_of_one_line() -> None:
 
 def test_pairs_come_from_all_files_in_order(tmp_path: Path) -> None:
     files = ParallelFiles(
-        src=(_write(tmp_path / "0.en", b"one\ntwo\n"), _write(tmp_path / "1.en", gzip.compress(b"three"))),
-        tgt=(_write(tmp_path / "0.fr", b"un\n\n"), _write(tmp_path / "1.fr", b"trois\n")),
+        src=(write_file(tmp_path / "0.en", b"one\ntwo\n"), write_file(tmp_path / "1.en", gzip.compress(b"three"))),
+        tgt=(write_file(tmp_path / "0.fr", b"un\n\n"), write_file(tmp_path / "1.fr", b"trois\n")),
     )
     assert list(read_pairs(files)) == [
         SentencePair("one", "un"),
@@ -150,7 +146,7 @@ def test_no_files_give_no_pairs() -> None:
     ],
 )
 def test_files_of_unequal_length_are_refused(tmp_path: Path, english: bytes, german: bytes, message: str) -> None:
-    files = ParallelFiles((_write(tmp_path / "a.en", english),), (_write(tmp_path / "a.de", german),))
+    files = ParallelFiles((write_file(tmp_path / "a.en", english),), (write_file(tmp_path / "a.de", german),))
     with pytest.raises(DataError, match=re.escape(f"{tmp_path}/{message}".replace("DIR", str(tmp_path)))):
         list(read_pairs(files))
 
@@ -165,14 +161,14 @@ def test_every_file_needs_its_translation(tmp_path: Path) -> None:
 
 def test_an_error_on_one_side_closes_both_files(tmp_path: Path) -> None:
     # an open file would be a ResourceWarning, and warnings are errors here
-    files = ParallelFiles((_write(tmp_path / "a", b"\xff\n"),), (_write(tmp_path / "b", b"b\nb\n"),))
+    files = ParallelFiles((write_file(tmp_path / "a", b"\xff\n"),), (write_file(tmp_path / "b", b"b\nb\n"),))
     with pytest.raises(DataError, match="must be UTF-8"):
         list(read_pairs(files))
 
 
 def test_the_fingerprint_is_of_the_contents_and_their_boundaries(tmp_path: Path) -> None:
-    ab, cd, abcd = (_write(tmp_path / name, name.encode()) for name in ("ab", "cd", "abcd"))
-    empty, twin = _write(tmp_path / "empty", b""), _write(tmp_path / "twin", b"ab")
+    ab, cd, abcd = (write_file(tmp_path / name, name.encode()) for name in ("ab", "cd", "abcd"))
+    empty, twin = write_file(tmp_path / "empty", b""), write_file(tmp_path / "twin", b"ab")
     different = [
         ParallelFiles((ab,), (cd,)),
         ParallelFiles((cd,), (ab,)),
@@ -210,7 +206,7 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("change", ["a line more", "another byte", "padding"])
 def test_text_that_has_changed_since_its_fingerprint_is_noticed(tmp_path: Path, compress: Any, change: str) -> None:
     lines = b"".join(b"%d\n" % n for n in range(1000))
-    src, tgt = _write(tmp_path / "src", compress(lines)), _write(tmp_path / "tgt", compress(lines))
+    src, tgt = write_file(tmp_path / "src", compress(lines)), write_file(tmp_path / "tgt", compress(lines))
     files = ParallelFiles((src,), (tgt,))
     checksums = fingerprint_files(files).checksums
     assert len(list(read_pairs(files, checksums=checksums))) == 1000
@@ -230,9 +226,9 @@ def test_text_that_has_changed_since_its_fingerprint_is_noticed(tmp_path: Path, 
 
 @pytest.mark.parametrize("checked", [True, False])
 def test_a_file_of_columns_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture, checked: bool) -> None:
-    src = _write(tmp_path / "src", b"1\ta\tA\n2\tb\n\n")
-    tgt = _write(tmp_path / "tgt", b"a\tb\nc\td\ne\nf\n")  # tabs in half of the lines: may be text
-    short = _write(tmp_path / "short", b"a\nb\nc\n")
+    src = write_file(tmp_path / "src", b"1\ta\tA\n2\tb\n\n")
+    tgt = write_file(tmp_path / "tgt", b"a\tb\nc\td\ne\nf\n")  # tabs in half of the lines: may be text
+    short = write_file(tmp_path / "short", b"a\nb\nc\n")
     for files in (ParallelFiles((src,), (short,)), ParallelFiles((tgt,), (tgt,))):
         with caplog.at_level(logging.WARNING):
             list(read_pairs(files, checksums=fingerprint_files(files).checksums if checked else None))
@@ -248,8 +244,8 @@ def test_a_file_of_columns_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptur
 
 @pytest.mark.parametrize("checked", [True, False])
 def test_lines_with_nul_bytes_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture, checked: bool) -> None:
-    src = _write(tmp_path / "src", b"a\nb\0c\nd\0\n\n\0\n")
-    tgt = _write(tmp_path / "tgt", gzip.compress(b"a\n\n\n\n\0\n"))
+    src = write_file(tmp_path / "src", b"a\nb\0c\nd\0\n\n\0\n")
+    tgt = write_file(tmp_path / "tgt", gzip.compress(b"a\n\n\n\n\0\n"))
     files = ParallelFiles((src,), (tgt,))
     with caplog.at_level(logging.WARNING):
         list(read_pairs(files, checksums=fingerprint_files(files).checksums if checked else None))

@@ -31,7 +31,7 @@ LISTS_OF_PATHS = {
 }
 
 
-ODD_PATHS = [
+UNUSUAL_PATHS = [
     "with space",
     "a=b",
     "a(b)c",
@@ -73,12 +73,12 @@ def _read(command: str, override: str) -> Any:
     return resolved["value"]
 
 
-@pytest.mark.parametrize("path", ODD_PATHS)
+@pytest.mark.parametrize("path", UNUSUAL_PATHS)
 def test_paths_work_as_typed(path: str) -> None:
     assert _read("translate", f"input={path}") == path
 
 
-@pytest.mark.parametrize("path", [path for path in ODD_PATHS if path not in ("a,b", "[a]")])
+@pytest.mark.parametrize("path", [path for path in UNUSUAL_PATHS if path not in ("a,b", "[a]")])
 def test_paths_in_lists_work_as_typed(path: str) -> None:
     assert _read("evaluate", f"hypothesis=[{path},second]") == [path, "second"]
     assert _read("evaluate", f"hypothesis={path}") == [path]

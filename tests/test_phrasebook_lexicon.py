@@ -1,4 +1,4 @@
-"""The forms of words that the tables of the lexicon imply."""
+"""The forms of words that are derived from the tables of the lexicon."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Plain values: no content of a file takes long, runs code or passes for another type."""
+"""Plain values: no content of a file takes long, runs code or is mistaken for another type."""
 
 import json
 import os

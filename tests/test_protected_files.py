@@ -1,4 +1,4 @@
-"""Nothing is overwritten by accident, and what cannot be written is found before anything starts."""
+"""Nothing is overwritten by accident, and an unwritable output is found before anything starts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from nmt.commands.output import check_output, read_files
 from nmt.errors import ConfigError
 from nmt.protected_files import Source
 from tests.commands import error
+from tests.disks import contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def refusal(output: object, *, read: list[Source] | None = None, checkpoints: list[str] | None = None) -> str:
@@ -28,11 +25,6 @@ def refusal(output: object, *, read: list[Source] | None = None, checkpoints: li
     message = str(refused.value)
     assert message.startswith(f"output={output} ")
     return message
-
-
-@pytest.fixture
-def copied_run(run_dir: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(run_dir, tmp_path / "run", symlinks=True)
 
 
 def test_a_translation_never_overwrites_its_source(checkpoint: Path, digits: Path, tmp_path: Path) -> None:
@@ -176,7 +168,7 @@ def test_write_protection_is_respected(tmp_path: Path, monkeypatch: pytest.Monke
     file = tmp_path / "out"
     file.write_text("x")
     protected = file
-    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != protected)  # root may do anything
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != protected)  # root may write anywhere
     assert refusal(file).endswith("is write-protected: name another file, or permit writing (chmod u+w)")
     protected = tmp_path
     assert refusal(file).endswith(f"write-protected: name another file, or permit writing in {tmp_path}")

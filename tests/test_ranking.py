@@ -9,18 +9,15 @@ from torch import Tensor
 
 from nmt.search.ranking import SLICE, log_sum_exp, rank, rank_plainly, top_k
 from nmt.text.subword import BOS_ID, PAD_ID
+from tests.models import normal
 
 Rank = Callable[[Tensor, int], tuple[Tensor, Tensor]]
-
-
-def normal(*shape: int, seed: int = 1) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("vocab_size", [5, 64, 640, 641, 1000])
 @pytest.mark.parametrize("k", [1, 2, 6])
 def test_top_k_by_slices_is_top_k(vocab_size: int, k: int) -> None:
-    value_NV = normal(8, vocab_size, seed=vocab_size + k)
+    value_NV = normal(8, vocab_size, seed=vocab_size + k, dtype=torch.float32)
     value_NV[0] = torch.arange(vocab_size)  # the greatest are together at the end
     value_NV[1, 4:] = -math.inf
     value_NV[2] = 0.5  # nothing but ties
@@ -28,7 +25,7 @@ def test_top_k_by_slices_is_top_k(vocab_size: int, k: int) -> None:
     expected_NC, _ = value_NV.topk(min(k, vocab_size))
     found_NC, index_NC = top_k(value_NV, k)
     assert torch.equal(found_NC, expected_NC)
-    is_there_NC = found_NC > -math.inf  # the index of -inf means nothing
+    is_there_NC = found_NC > -math.inf  # the index of -inf is meaningless
     assert torch.equal(value_NV.gather(1, index_NC)[is_there_NC], expected_NC[is_there_NC])
     rows = [row[there].tolist() for row, there in zip(index_NC, is_there_NC, strict=True)]
     assert all(len(set(row)) == len(row) for row in rows)
@@ -46,7 +43,7 @@ def test_top_k_if_denormals_are_flushed_to_zero() -> None:
 
 @pytest.mark.parametrize("shift", [0.0, 40.0, 300.0, -300.0])
 def test_the_normalizer_is_right_for_logits_of_any_size(shift: float) -> None:
-    logits_NV = 3 * normal(70, 50)
+    logits_NV = 3 * normal(70, 50, dtype=torch.float32)
     logits_NV[3] += shift
     expected = torch.logsumexp(logits_NV.double(), dim=1, keepdim=True)
     torch.testing.assert_close(log_sum_exp(logits_NV).double(), expected, atol=2e-5, rtol=1e-6)
@@ -56,9 +53,9 @@ def test_the_normalizer_is_right_for_logits_of_any_size(shift: float) -> None:
 @pytest.mark.parametrize(("vocab_size", "k"), [(4, 6), (60, 1), (700, 13), (2000, 6)])
 @pytest.mark.parametrize("rank", [rank, rank_plainly])
 def test_ranks_are_log_probabilities_without_pad_and_bos(rank: Rank, vocab_size: int, k: int, shift: float) -> None:
-    logits_NV = 3 * normal(40, vocab_size, seed=k)
+    logits_NV = 3 * normal(40, vocab_size, seed=k, dtype=torch.float32)
     logits_NV[3] += shift
-    logits_NV[4, PAD_ID] = 200.0  # has nearly all of the probability, but is no candidate
+    logits_NV[4, PAD_ID] = 200.0  # has nearly all of the probability, but is not a candidate
     logits_NV[5, BOS_ID] = -math.inf
     logits_NV[6, 3] = 500.0
     expected_NV = torch.log_softmax(logits_NV.double(), dim=1)
@@ -76,7 +73,7 @@ def test_ranks_are_log_probabilities_without_pad_and_bos(rank: Rank, vocab_size:
 @pytest.mark.parametrize("vocab_size", [60, 650])
 @pytest.mark.parametrize("rank", [rank, rank_plainly])
 def test_logits_in_bf16_are_ranked_in_float32(rank: Rank, vocab_size: int, shift: float) -> None:
-    logits_NV = (3 * normal(70, vocab_size)).bfloat16()
+    logits_NV = (3 * normal(70, vocab_size, dtype=torch.float32)).bfloat16()
     logits_NV[3] += shift
     expected_NC, _ = rank(logits_NV.float(), 3)
     log_prob_NC, _ = rank(logits_NV, 3)

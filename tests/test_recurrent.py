@@ -10,6 +10,7 @@ from nmt.config import Implementation
 from nmt.model.fast import lstm_layer
 from nmt.model.recurrent import RecurrentState, StackedLSTM
 from tests.hardware import needs_bf16
+from tests.models import normal
 
 Choose = Callable[[str], None]
 IMPLEMENTATIONS = pytest.mark.parametrize("implementation", ["reference", "own layer", "torch's layer"])
@@ -17,7 +18,7 @@ IMPLEMENTATIONS = pytest.mark.parametrize("implementation", ["reference", "own l
 
 @pytest.fixture
 def choose_layer(monkeypatch: pytest.MonkeyPatch) -> Choose:
-    """Decide which of the implementations runs, whatever the processor."""
+    """Force one of the implementations, on any processor."""
 
     def choose(name: str) -> None:
         implementation = Implementation.reference if name == "reference" else Implementation.fast
@@ -27,23 +28,19 @@ def choose_layer(monkeypatch: pytest.MonkeyPatch) -> Choose:
     return choose
 
 
-def randn(*size: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
 def stacked(
     *, num_layers: int = 2, dropout: float = 0.0, dtype: torch.dtype = torch.float64, hidden_dim: int = 5
 ) -> StackedLSTM:
     rnn = StackedLSTM(4, hidden_dim, num_layers=num_layers, dropout=dropout).to(dtype)
     with torch.no_grad():
         for number, parameter in enumerate(rnn.parameters()):
-            parameter.copy_(0.7 * randn(*parameter.shape, seed=number, dtype=dtype))
+            parameter.copy_(0.7 * normal(*parameter.shape, seed=number, dtype=dtype))
     return rnn
 
 
 def state_of(num_rows: int, *, num_layers: int = 2, hidden_dim: int = 5) -> RecurrentState:
     size = (num_layers, num_rows, hidden_dim)
-    return RecurrentState.unstack(randn(*size, seed=98), randn(*size, seed=99))
+    return RecurrentState.unstack(normal(*size, seed=98), normal(*size, seed=99))
 
 
 def by_the_equations(lstm: nn.LSTM, input_TE: Tensor, h_LH: Tensor, c_LH: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -76,7 +73,7 @@ def by_the_equations(lstm: nn.LSTM, input_TE: Tensor, h_LH: Tensor, c_LH: Tensor
 def test_lstm_is_its_equations(implementation: str, lengths: list[int], choose_layer: Choose) -> None:
     choose_layer(implementation)
     rnn, state = stacked(), state_of(3)
-    input_TBE = randn(6, 3, 4)
+    input_TBE = normal(6, 3, 4)
     lengths_B = None if len(set(lengths)) == 1 else torch.tensor(lengths)
     output_TBH, last = rnn(input_TBE, state, lengths_B=lengths_B)
     for row, length in enumerate(lengths):
@@ -91,7 +88,7 @@ def test_lstm_is_its_equations(implementation: str, lengths: list[int], choose_l
 @IMPLEMENTATIONS
 def test_no_state_means_zeros(implementation: str, choose_layer: Choose) -> None:
     choose_layer(implementation)
-    rnn, input_TBE = stacked(), randn(3, 2, 4)
+    rnn, input_TBE = stacked(), normal(3, 2, 4)
     zeros = torch.zeros(2, 2, 5, dtype=torch.float64)
     for lengths_B in (None, torch.tensor([1, 3])):
         expected, _ = rnn(input_TBE, RecurrentState.unstack(zeros, zeros), lengths_B=lengths_B)
@@ -101,7 +98,7 @@ def test_no_state_means_zeros(implementation: str, choose_layer: Choose) -> None
 @IMPLEMENTATIONS
 def test_output_is_zero_at_padding_and_padding_is_not_read(implementation: str, choose_layer: Choose) -> None:
     choose_layer(implementation)
-    rnn, input_TBE, lengths_B = stacked(), randn(5, 3, 4), torch.tensor([2, 4, 1])  # no sentence fills all steps
+    rnn, input_TBE, lengths_B = stacked(), normal(5, 3, 4), torch.tensor([2, 4, 1])  # no sentence fills all steps
     output_TBH, last = rnn(input_TBE, lengths_B=lengths_B)
     assert output_TBH.shape == (5, 3, 5)
     for row, length in enumerate(lengths_B.tolist()):
@@ -120,10 +117,10 @@ def test_implementations_agree_in_results_and_gradients(lengths: list[int], choo
     results, all_gradients = [], []
     for implementation in ("torch's layer", "own layer", "reference"):
         choose_layer(implementation)
-        input_TBE, state = randn(6, 3, 4).requires_grad_(), state_of(3, num_layers=3)
+        input_TBE, state = normal(6, 3, 4).requires_grad_(), state_of(3, num_layers=3)
         starts = [part.requires_grad_() for layer in state.layers for part in layer]
         output_TBH, last = rnn(input_TBE, state, lengths_B=lengths_B)
-        loss = (output_TBH * randn(6, 3, 5, seed=7)).sum() + (last.h_LNH * last.c_LNH).sum()
+        loss = (output_TBH * normal(6, 3, 5, seed=7)).sum() + (last.h_LNH * last.c_LNH).sum()
         results.append((output_TBH, last.h_LNH, last.c_LNH))
         all_gradients.append(torch.autograd.grad(loss, [input_TBE, *starts, *rnn.parameters()]))
     for other in (1, 2):
@@ -138,8 +135,8 @@ def test_dropout_acts_between_layers_and_never_on_the_recurrent_path(
 ) -> None:
     choose_layer(implementation)
     lengths_B = None if lengths is None else torch.tensor(lengths)
-    input_TBE, state = randn(6, 3, 4), state_of(3)
-    dropping, plain = stacked(dropout=1.0).train(), stacked()  # all of what goes up is dropped
+    input_TBE, state = normal(6, 3, 4), state_of(3)
+    dropping, plain = stacked(dropout=1.0).train(), stacked()  # everything that is passed to the next layer is dropped
     output_TBH, last = dropping(input_TBE, state, lengths_B=lengths_B)
     _, plain_last = plain(input_TBE, state, lengths_B=lengths_B)
     torch.testing.assert_close(last.h_LNH[0], plain_last.h_LNH[0], rtol=0, atol=1e-14)
@@ -156,7 +153,7 @@ def test_dropout_acts_between_layers_and_never_on_the_recurrent_path(
 @IMPLEMENTATIONS
 def test_dropout_changes_training_but_not_evaluation(implementation: str, choose_layer: Choose) -> None:
     choose_layer(implementation)
-    input_TBE = randn(6, 3, 4)
+    input_TBE = normal(6, 3, 4)
     rnn, plain = stacked(dropout=0.5), stacked()
     torch.manual_seed(1)
     expected_TBH = plain(input_TBE)[0]
@@ -167,7 +164,7 @@ def test_dropout_changes_training_but_not_evaluation(implementation: str, choose
 @IMPLEMENTATIONS
 def test_a_single_layer_has_no_dropout(implementation: str, choose_layer: Choose) -> None:
     choose_layer(implementation)
-    input_TBE = randn(6, 3, 4)
+    input_TBE = normal(6, 3, 4)
     with_dropout, without = stacked(num_layers=1, dropout=0.5).train(), stacked(num_layers=1)
     assert torch.equal(with_dropout(input_TBE)[0], without(input_TBE)[0])
 
@@ -175,7 +172,7 @@ def test_a_single_layer_has_no_dropout(implementation: str, choose_layer: Choose
 @needs_bf16
 @pytest.mark.parametrize("lengths", [None, [6, 4, 4]], ids=["equal", "mixed"])
 def test_bf16_stays_within_its_precision(lengths: list[int] | None) -> None:
-    rnn, input_TBE = stacked(dtype=torch.float32), randn(6, 3, 4, dtype=torch.float32)
+    rnn, input_TBE = stacked(dtype=torch.float32), normal(6, 3, 4, dtype=torch.float32)
     lengths_B = None if lengths is None else torch.tensor(lengths)
     expected_TBH, _ = rnn(input_TBE, lengths_B=lengths_B)
     with torch.autocast("cpu", torch.bfloat16):
@@ -198,10 +195,10 @@ def test_our_layer_runs_if_it_is_faster(
     num_steps: int, is_packed: bool, with_grad: bool, on_intel: bool, own: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lstm_layer, "is_intel_cpu", lambda: on_intel)
-    input_TBE = randn(num_steps, 2, 4, dtype=torch.float32)
+    input_TBE = normal(num_steps, 2, 4, dtype=torch.float32)
     with torch.set_grad_enabled(with_grad):
         assert lstm_layer.own_layer_pays(input_TBE, is_packed=is_packed) == own
-        # bf16 and other devices are torch's, whatever else holds
+        # bf16 and other devices always use torch's layer
         assert not lstm_layer.own_layer_pays(input_TBE.bfloat16(), is_packed=is_packed)
         assert not lstm_layer.own_layer_pays(input_TBE.to("meta"), is_packed=is_packed)
         with torch.autocast("cpu", torch.bfloat16):
@@ -216,7 +213,7 @@ def test_the_layer_is_chosen_by_whether_sentences_are_packed(monkeypatch: pytest
         return True
 
     monkeypatch.setattr("nmt.model.recurrent.own_layer_pays", pays)
-    rnn, input_TBE = stacked(), randn(3, 2, 4)
+    rnn, input_TBE = stacked(), normal(3, 2, 4)
     rnn(input_TBE)
     rnn(input_TBE, lengths_B=torch.tensor([3, 2]))
     assert asked == [False, True]
@@ -241,7 +238,7 @@ def test_concat_appends_rows() -> None:
 @torch.no_grad()
 def test_steps_are_the_whole_sequence(implementation: str, choose_layer: Choose) -> None:
     choose_layer(implementation)
-    rnn, input_TBE, state = stacked(), randn(6, 3, 4), state_of(3)
+    rnn, input_TBE, state = stacked(), normal(6, 3, 4), state_of(3)
     expected_TBH, expected_last = rnn(input_TBE, state)
     for input_BE, expected_BH in zip(input_TBE, expected_TBH, strict=True):
         output_BH, state = rnn.step(input_BE, state)
@@ -250,8 +247,8 @@ def test_steps_are_the_whole_sequence(implementation: str, choose_layer: Choose)
 
 
 def test_reference_runs_the_cell(monkeypatch: pytest.MonkeyPatch, choose_layer: Choose) -> None:
-    """Whoever changes the equations of the cell changes all that the reference computes."""
-    input_TBE, lengths_B = randn(4, 2, 4), torch.tensor([4, 2])
+    """A change of the cell's equations changes everything that the reference computes."""
+    input_TBE, lengths_B = normal(4, 2, 4), torch.tensor([4, 2])
     choose_layer("reference")
     expected_TBH, state = stacked()(input_TBE, lengths_B=lengths_B)
     monkeypatch.setattr("nmt.model.cell.torch.tanh", torch.relu)

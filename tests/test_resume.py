@@ -1,4 +1,4 @@
-"""Which settings may change between two parts of a run, and what a checkpoint must hold to resume from it."""
+"""Which settings may change between two parts of a run, and what resuming needs from a checkpoint."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""A run directory is one job's at a time, and a start that fails leaves nothing of its own."""
+"""A run directory belongs to one job at a time, and a failed start leaves nothing."""
 
 from __future__ import annotations
 

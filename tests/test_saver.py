@@ -1,4 +1,4 @@
-"""Checkpoints are written by a thread; failures are reported, tried again, and known at the end."""
+"""Checkpoints are written by a thread; failures are reported, tried again, and raised at the end."""
 
 from __future__ import annotations
 

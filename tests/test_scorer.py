@@ -1,4 +1,4 @@
-"""One model and ensembles as search sees them: tiny models with random weights, real subword models."""
+"""One model and ensembles as search uses them: tiny models with random weights, real subword models."""
 
 import math
 from dataclasses import replace
@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 import torch
 
-from nmt.config import EnsembleAverage, ModelConfig, Normalization, SearchPrecision, SourceOrder, SubwordKind, Tokenizer
+from nmt.config import EnsembleAverage, SearchPrecision, SourceOrder, SubwordKind
 from nmt.corpus.batching import collate
 from nmt.errors import CheckpointError
-from nmt.model.seq2seq import Seq2Seq, initialize
+from nmt.model.seq2seq import Seq2Seq
 from nmt.search.beam import beam_search
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.scorer import EncodedSource, EnsembleScorer, ModelScorer, StepScorer
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID, SubwordModel
-from nmt.text.subword_learning import SubwordSpec, learn_subword
+from nmt.text.subword_learning import learn_subword
 from tests.hardware import needs_bf16
-from tests.models import tiny_subword
-from tests.search import search_config
+from tests.models import CHARACTERS, MODEL, tiny_model, tiny_subword
+from tests.search import ids_of, search_config
 
 CPU = torch.device("cpu")
 LINES = ["the cat sat on the mat", "a dog", "the dog saw a cat and a mat", "cats", "on a mat sat the dog", "a cat saw"]
@@ -27,37 +27,18 @@ LINES = ["the cat sat on the mat", "a dog", "the dog saw a cat and a mat", "cats
 
 @lru_cache
 def learn(vocab_size: int, *, kind: str = "bpe") -> SubwordModel:
-    spec = SubwordSpec(
-        kind=SubwordKind(kind),
-        vocab_size=vocab_size,
-        byte_fallback=False,
-        normalization=Normalization.nmt_nfkc,
-        tokenizer=Tokenizer.none,
-        character_coverage=1.0,
-        max_sentences=1000,
-        seed=1,
-    )
+    spec = replace(CHARACTERS, kind=SubwordKind(kind), vocab_size=vocab_size)
     return learn_subword(LINES, spec, lang="en")
 
 
-def tiny_model(
-    seed: int, *, src_vocab_size: int, source_order: SourceOrder = SourceOrder.reversed, dtype: torch.dtype
-) -> Seq2Seq:
-    config = ModelConfig(
-        name="tiny",
-        embedding_dim=6,
-        hidden_dim=8,
-        num_layers=2,
-        dropout=0.3,
-        source_order=source_order,
-        init_range=1.5,  # far from uniform, so that beams differ
-        forget_bias=0.0,
-    )
-    model = Seq2Seq(config, src_vocab_size=src_vocab_size, tgt_vocab_size=learn(28).vocab_size)
-    initialize(model, generator=torch.Generator().manual_seed(seed))
+def model_of(seed: int, *, src_vocab_size: int, source_order: SourceOrder, dtype: torch.dtype) -> Seq2Seq:
+    # init_range: far from uniform, so that beams differ
+    config = replace(MODEL, embedding_dim=6, hidden_dim=8, dropout=0.3, source_order=source_order, init_range=1.5)
+    tgt_vocab_size = learn(28).vocab_size
+    model = tiny_model(config, seed=seed, src_vocab_size=src_vocab_size, tgt_vocab_size=tgt_vocab_size, dtype=dtype)
     with torch.no_grad():
         model.decoder.output.bias[EOS_ID] += 3.0  # so that some hypotheses finish
-    return model.to(dtype).eval()
+    return model.eval()
 
 
 def tiny_scorer(
@@ -70,7 +51,7 @@ def tiny_scorer(
     tgt_subword: SubwordModel | None = None,
 ) -> ModelScorer:
     return ModelScorer(
-        tiny_model(seed, src_vocab_size=src_vocab_size, source_order=source_order, dtype=dtype),
+        model_of(seed, src_vocab_size=src_vocab_size, source_order=source_order, dtype=dtype),
         src_subword=learn(src_vocab_size),
         tgt_subword=tgt_subword or learn(28),
         device=CPU,
@@ -93,10 +74,6 @@ def test_unknown_share_of_an_ensemble_is_the_smallest_of_its_members() -> None:
 def forced(scorer: ModelScorer, source: EncodedSource, hypothesis: Hypothesis) -> float:
     log_prob_M = scorer.model.log_probs(collate([source.ids_by_member[0]], [hypothesis.ids]))
     return float(log_prob_M.sum() if hypothesis.finished else log_prob_M[:-1].sum())
-
-
-def ids_of(results: list[tuple[Hypothesis, ...]]) -> list[list[tuple[int, ...]]]:
-    return [[hypothesis.ids for hypothesis in hypotheses] for hypotheses in results]
 
 
 def log_probs_of(results: list[tuple[Hypothesis, ...]]) -> list[float]:

@@ -1,4 +1,4 @@
-"""The whole model: sentences do not see each other, and parameters start where they should."""
+"""The whole model: sentences are independent of each other, and parameters are initialized correctly."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def batch_of(pairs: Sequence[Pair]) -> Batch:
 
 
 def by_sentence(values_M: Tensor, batch: Batch) -> list[Tensor]:
-    """Sort what belongs to the real target tokens of a batch out to its sentences."""
+    """Split values of the real target tokens of a batch by sentence."""
     sentence_M = batch.tgt_position_M % batch.num_sentences
     return [values_M[sentence_M == row] for row in range(batch.num_sentences)]
 

@@ -27,7 +27,7 @@ def test_a_paired_test_detects_a_real_difference(test: PairedTest) -> None:
         assert result.value == pytest.approx(score(systems[result.system], REFERENCE * 10, metric=result.metric))
     base, twin, worse = results[3:]
     assert base.p_value is None
-    assert twin.p_value == 1  # where sacreBLEU says 1/201
+    assert twin.p_value == 1  # sacreBLEU returns 1/201
     assert worse.p_value == pytest.approx(1 / 201)  # no sample beats the difference: (0 + 1) / (samples + 1)
     assert worse.value < base.value
     assert results == compare_systems(systems, [REFERENCE * 10], metrics=["ter", "bleu"], test=test, samples=200)

@@ -96,7 +96,7 @@ def test_results_are_utf8_for_any_file_names(tmp_path: Path, monkeypatch: pytest
     try:
         Path(name).write_text("one two three four\n")
     except OSError:
-        pytest.skip("this file system takes names in UTF-8 alone")
+        pytest.skip("this file system takes only names in UTF-8")
     done = nmt("evaluate", f"hypothesis={name}", f"reference={name}", "metrics=[bleu]", "bootstrap_samples=0")
     assert (done.status, done.err, done.out.splitlines()[0]) == (0, "", "é \\xff")
 

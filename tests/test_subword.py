@@ -11,19 +11,10 @@ import nmt.text.word_table as word_table_module
 from nmt.config import Normalization, SubwordKind, Tokenizer
 from nmt.errors import DataError
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID, UNK_ID, SubwordModel
-from nmt.text.subword_learning import SubwordSpec, learn_subword
-from tests.models import pieces
+from nmt.text.subword_learning import learn_subword
+from tests.models import CHARACTERS, pieces
 
-SPEC = SubwordSpec(
-    kind=SubwordKind.bpe,
-    vocab_size=90,
-    byte_fallback=False,
-    normalization=Normalization.nmt_nfkc,
-    tokenizer=Tokenizer.none,
-    character_coverage=1.0,
-    max_sentences=10_000,
-    seed=1,
-)
+SPEC = replace(CHARACTERS, kind=SubwordKind.bpe, vocab_size=90, max_sentences=10_000)
 NOUNS = [
     "baker",
     "bridge",
@@ -50,7 +41,7 @@ KINDS = tuple(SubwordKind)
 VOCAB_SIZE: dict[str, int] = {"bpe": 90, "unigram": 55, "char": 200, "word": 30}
 
 # Spaces of all kinds, characters like line ends, controls, a lone combining mark, ligatures, emoji, names of specials
-ODD_TEXTS = [
+DIFFICULT_TEXTS = [
     "",
     " ",
     "   ",
@@ -99,14 +90,16 @@ def test_decoding_an_encoded_text_gives_the_normalized_text(models: dict[str, Su
 @pytest.mark.parametrize("name", WITH_BYTES)
 def test_with_byte_fallback_any_text_is_preserved(models: dict[str, SubwordModel], name: str) -> None:
     model = models[name]
-    assert [model.decode(model.encode(text)) for text in ODD_TEXTS] == [model.normalize(text) for text in ODD_TEXTS]
+    assert [model.decode(model.encode(text)) for text in DIFFICULT_TEXTS] == [
+        model.normalize(text) for text in DIFFICULT_TEXTS
+    ]
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if "identity" in name])
 def test_identity_changes_only_the_space_marker(models: dict[str, SubwordModel], name: str) -> None:
     model = models[name]
-    assert [model.decode(model.encode(text)) for text in ODD_TEXTS] == ODD_TEXTS
-    assert [model.normalize(text) for text in ODD_TEXTS] == ODD_TEXTS
+    assert [model.decode(model.encode(text)) for text in DIFFICULT_TEXTS] == DIFFICULT_TEXTS
+    assert [model.normalize(text) for text in DIFFICULT_TEXTS] == DIFFICULT_TEXTS
     assert model.decode(model.encode("a▁b ▁▁ c")) == model.normalize("a▁b ▁▁ c") == "a b    c"
 
 
@@ -135,7 +128,7 @@ def test_a_decoded_text_is_one_line(models: dict[str, SubwordModel], name: str) 
 def test_words_looked_up_are_segmented_as_in_whole_texts(models: dict[str, SubwordModel], name: str) -> None:
     rng = random.Random(7)
     alphabet = "abeht  \u00a0\u3000\u2028\u200b\t\u0301▁ﬁ☃"
-    texts = [*TEXT[::7], *ODD_TEXTS, *("".join(rng.choices(alphabet, k=rng.randrange(12))) for _ in range(500))]
+    texts = [*TEXT[::7], *DIFFICULT_TEXTS, *("".join(rng.choices(alphabet, k=rng.randrange(12))) for _ in range(500))]
     model = models[name]
     expected = model._sp.encode(texts)
     assert [model.encode(text) for text in texts] == expected
@@ -157,7 +150,7 @@ def test_the_table_of_words_may_be_cleared_at_any_time(monkeypatch: pytest.Monke
 def test_any_number_of_words_may_be_looked_up_at_once(monkeypatch: pytest.MonkeyPatch, num_words_at_once: int) -> None:
     monkeypatch.setattr(word_table_module, "_NUM_WORDS_AT_ONCE", num_words_at_once)
     model = _learn()
-    assert model.encode_batch([*TEXT, *ODD_TEXTS]) == model._sp.encode([*TEXT, *ODD_TEXTS])
+    assert model.encode_batch([*TEXT, *DIFFICULT_TEXTS]) == model._sp.encode([*TEXT, *DIFFICULT_TEXTS])
 
 
 def test_invalid_text_leaves_the_table_intact(models: dict[str, SubwordModel]) -> None:
@@ -173,7 +166,7 @@ def test_invalid_text_leaves_the_table_intact(models: dict[str, SubwordModel]) -
 def test_a_model_is_restored_from_its_bytes(models: dict[str, SubwordModel], name: str) -> None:
     model = _copy(models[name])
     assert model.fingerprint == models[name].fingerprint
-    assert model.encode_batch([*TEXT, *ODD_TEXTS]) == models[name].encode_batch([*TEXT, *ODD_TEXTS])
+    assert model.encode_batch([*TEXT, *DIFFICULT_TEXTS]) == models[name].encode_batch([*TEXT, *DIFFICULT_TEXTS])
 
 
 def _copy(model: SubwordModel) -> SubwordModel:
@@ -282,7 +275,7 @@ def _foreign(path: Path, **options: Any) -> Path:
 @pytest.mark.parametrize(
     ("options", "vocab_size"),
     [
-        ({}, 51),  # <unk>, <s>, </s> are 0, 1, 2 and <pad> is lacking: SentencePiece's own defaults
+        ({}, 51),  # <unk>, <s>, </s> are 0, 1, 2 and <pad> is missing: SentencePiece's own defaults
         ({"pad_id": 3, "eos_id": 0, "unk_id": 2, "bos_id": 1}, 50),
         ({"bos_id": -1, "pad_id": 0, "unk_id": 49, "eos_id": 1}, 51),
         ({"bos_id": -1, "eos_id": -1}, 53),

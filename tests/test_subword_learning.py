@@ -1,4 +1,4 @@
-"""Learning of subword models: vocabularies, their sizes, and texts that do not allow them."""
+"""Learning of subword models: vocabularies, their sizes, and texts that are too small or too large for them."""
 
 import random
 import re
@@ -168,7 +168,7 @@ def test_joint_subwords_follow_the_rules_of_each_language() -> None:
 
 
 def test_the_vocabularies_of_sutskever_et_al_can_be_learned() -> None:
-    # 160,000 and 80,000 words, specials included (§3.1): word n of 170,000 is said more often than word n + 10,000
+    # 160,000 and 80,000 words, specials included (§3.1): word n of 170,000 is more frequent than word n + 10,000
     lines = [" ".join(f"w{n}" for n in range(start, start + 100)) for start in range(0, 170_000, 100)]
     text = lines[: len(lines) * 16 // 17] * 2 + lines[len(lines) * 16 // 17 :]
     model = learn_subword(text, replace(SPEC, kind=SubwordKind.word, vocab_size=160_000), lang="en")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -12,27 +13,19 @@ import numpy as np
 import pytest
 
 import nmt.text.subword_process as subword_process_module
-from nmt.config import Normalization, SubwordKind, Tokenizer
+from nmt.config import Normalization
 from nmt.errors import DataError
 from nmt.text.subword import SubwordModel
-from nmt.text.subword_learning import SubwordSpec, learn_subword
+from nmt.text.subword_learning import learn_subword
 from nmt.text.subword_process import SubwordProcess
+from tests.models import CHARACTERS
 
 TEXTS = ["a cab", "", "bad ☃", "a", "cab  a", "▁ab"]
 
 
 @pytest.fixture(scope="module")
 def subword() -> SubwordModel:
-    spec = SubwordSpec(
-        kind=SubwordKind.char,
-        vocab_size=100,
-        byte_fallback=False,
-        normalization=Normalization.identity,
-        tokenizer=Tokenizer.none,
-        character_coverage=1.0,
-        max_sentences=1000,
-        seed=1,
-    )
+    spec = replace(CHARACTERS, normalization=Normalization.identity)
     return learn_subword(["abcd"], spec, lang="en")
 
 
@@ -105,6 +98,7 @@ import sys, time
 from pathlib import Path
 from nmt.text.subword import SubwordModel
 from nmt.text.subword_process import SubwordProcess
+from tests.models import CHARACTERS
 
 with SubwordProcess(SubwordModel.load(Path(sys.argv[1]))) as process:
     process.send(["cab"])
@@ -136,5 +130,5 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    status = Path(f"/proc/{pid}/stat")  # a zombie is dead, too
+    status = Path(f"/proc/{pid}/stat")  # a zombie has ended, too
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")

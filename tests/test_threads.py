@@ -1,4 +1,4 @@
-"""Searches side by side find what one search finds; an error in a thread reaches the caller."""
+"""Parallel searches find what one search finds; an error in a thread reaches the caller."""
 
 import threading
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class CountingScorer(ModelScorer):
 @pytest.mark.parametrize("beam_size", [1, 3])
 @pytest.mark.parametrize("num_searches", [2, 3, 5])
 def test_parallel_searches_find_what_one_finds(beam_size: int, num_searches: int) -> None:
-    scorer = tiny_scorer()  # float64: equal whatever shares a batch
+    scorer = tiny_scorer()  # float64: equal in any batch
     sources = scorer.encode_sources([f"{first} {second}" for first in LINES for second in LINES])
     config = replace(search_config(beam_size, n_best=beam_size), batch_rows=20 * beam_size * num_searches)
     expected = beam_search(scorer, sources, config)
@@ -122,7 +122,7 @@ def test_an_interrupt_while_threads_start_is_raised(monkeypatch: pytest.MonkeyPa
 
 
 def _threads_of_a_new_thread() -> int:
-    """Ask a new thread: what a thread sets holds for itself and for threads that start later."""
+    """Ask a new thread: a setting holds for the thread that makes it and for threads that start later."""
     counts: list[int] = []
     thread = threading.Thread(target=lambda: counts.append(torch.get_num_threads()))
     thread.start()

@@ -32,7 +32,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> set[str]:
 
 
 def install_dictionary(monkeypatch: pytest.MonkeyPatch, installed: set[str], lang: str, *, size: int = 0) -> None:
-    """Let every two characters be a word; `size` overrides the size that sacreBLEU expects."""
+    """Make every two characters a word; `size` overrides the size that sacreBLEU expects."""
 
     class Tagger:
         def __init__(self, _: str) -> None:

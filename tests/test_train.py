@@ -64,11 +64,6 @@ def stop_at_3(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trainer, "_update", interrupted)
 
 
-@pytest.fixture
-def copied_run(run_dir: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(run_dir, tmp_path / "copy", symlinks=True)
-
-
 def test_a_run_directory_has_the_documented_files(run_dir: Path) -> None:
     assert {path.name for path in run_dir.iterdir()} == {
         ".lock",
@@ -278,7 +273,7 @@ def test_plateau_starts_from_scratch_after_another_schedule(digits: Path, tmp_pa
 
 
 def test_ctrl_c_saves_if_stderr_is_closed(digits: Path, tmp_path: Path) -> None:
-    """As in `nmt train … 2>&1 | tee log`, where Ctrl-C ends tee as well."""
+    """As in `nmt train … 2>&1 | tee log`: Ctrl-C ends tee as well."""
     command = [sys.executable, "-m", "nmt", "train", *train_settings(digits), f"run_dir={tmp_path / 'run'}"]
     process = subprocess.Popen([*command, "training.max_updates=1000000"], stderr=subprocess.PIPE)
     assert process.stderr is not None
@@ -531,7 +526,7 @@ def test_development_text_is_translated_in_the_precision_of_search(
             super().__init__(*args, precision=SearchPrecision.fp32, **others)
 
     monkeypatch.setattr(dev_bleu, "ModelScorer", Spy)
-    monkeypatch.setattr("nmt.device.bf16_failure", lambda _device: None)  # on whatever processor
+    monkeypatch.setattr("nmt.device.bf16_failure", lambda _device: None)  # on any processor
     settings = ["training.bleu_every=1", "training.max_updates=1", "training.precision=fp32", "search.precision=bf16"]
     assert _train(digits, tmp_path / "run", *settings).status == 0
     assert seen == ["bf16"]

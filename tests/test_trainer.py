@@ -1,4 +1,4 @@
-"""The training loop: a resumed run is the uninterrupted one, limits hold, and models learn."""
+"""The training loop: a resumed run equals the uninterrupted one, limits hold, and models learn."""
 
 import errno
 import json
@@ -53,6 +53,8 @@ from tests.checkpoints import edit_json, rehash
 from tests.hardware import needs_bf16
 from tests.models import MODEL, Pair, corpus_of, random_pairs, tiny_model, tiny_subword
 
+pytestmark = pytest.mark.usefixtures("no_fsync")
+
 CPU = torch.device("cpu")
 SUBWORD = tiny_subword()
 DROPPING = replace(MODEL, dropout=0.3)
@@ -96,12 +98,6 @@ ADAM = OptimizerConfig(
     ),
 )
 SGD = replace(ADAM, kind=OptimizerKind.sgd, lr=0.5)
-
-
-@pytest.fixture(autouse=True)
-def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not sync files: no test cuts the power, and a busy disk is slow."""
-    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
 
 
 def model_of(config: ModelConfig, *, seed: int = 1) -> Seq2Seq:
@@ -168,7 +164,7 @@ def state_of(trainer: Trainer) -> dict[str, Any]:
 
 
 def assert_same_run(one: Trainer, other: Trainer) -> None:
-    """Compare, bit by bit, all but the clock."""
+    """Compare everything except times, bit by bit."""
     for (name, tensor), expected in zip(one.model.state_dict().items(), other.model.state_dict().values(), strict=True):
         assert torch.equal(tensor, expected), name
     states = [trainer.optimizer.state_dict()["state"] for trainer in (one, other)]
@@ -299,7 +295,7 @@ def test_a_finished_run_may_be_given_a_higher_limit(tmp_path: Path) -> None:
 
 
 def scripted_losses(trainer: Trainer, losses: dict[int, float], monkeypatch: pytest.MonkeyPatch) -> Trainer:
-    """Let validations find these losses, by update."""
+    """Make validations return these losses, by update."""
     monkeypatch.setattr(trainer.dev, "nats_per_token", lambda _model, **_: losses[trainer.state.update])
     return trainer
 
@@ -503,7 +499,7 @@ def test_the_precision_is_saved_and_a_change_is_reported(tmp_path: Path, caplog:
 
 
 def failing_saves(monkeypatch: pytest.MonkeyPatch, *, until: int = 100, of: str = "save_checkpoint") -> list[int]:
-    """Let the disk be full until some update; returns the updates of all attempts to write."""
+    """Make the disk full until some update; returns the updates of all attempts to write."""
     attempts: list[int] = []
     function: Callable[..., Any] = getattr(checkpoint_store, of)
 

@@ -115,7 +115,7 @@ def test_threads_are_divided_among_parallel_searches(
 
     def spy(scorer: ModelScorer, sources: Sequence[EncodedSource]) -> DecoderState:
         threads_by_search[threading.get_ident()] = torch.get_num_threads()
-        both.wait(timeout=20)  # so that no search takes all sources before another has begun
+        both.wait(timeout=20)  # so that no search takes all sources before another has started
         return start(scorer, sources)
 
     both = threading.Barrier(len(expected))

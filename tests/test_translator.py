@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import Normalization, SubwordKind, Tokenizer
+from nmt.config import Normalization
 from nmt.errors import ConfigError
 from nmt.search.beam import beam_search
 from nmt.search.hypothesis import Hypothesis
@@ -20,27 +20,19 @@ from nmt.search.loading import default_search_config
 from nmt.search.scorer import Candidates, EncodedSource, EnsembleScorer, ModelScorer
 from nmt.search.translator import Translator
 from nmt.text.subword import BOS_ID, EOS_ID, SubwordModel
-from nmt.text.subword_learning import SubwordSpec, learn_subword
+from nmt.text.subword_learning import learn_subword
 from tests.commands import nmt
+from tests.models import CHARACTERS
 from tests.search import search_config
 
 
 @pytest.fixture(scope="module")
 def subword() -> SubwordModel:
-    spec = SubwordSpec(
-        kind=SubwordKind.char,
-        vocab_size=300,
-        byte_fallback=True,
-        normalization=Normalization.identity,
-        tokenizer=Tokenizer.none,
-        character_coverage=1.0,
-        max_sentences=100,
-        seed=1,
-    )
+    spec = replace(CHARACTERS, vocab_size=300, byte_fallback=True, normalization=Normalization.identity)
     return learn_subword(["the quick brown fox jumps over the lazy dog"], spec, lang="en")
 
 
-CopyState = list[list[int]]  # what each row has still to generate
+CopyState = list[list[int]]  # what each row still has to generate
 
 
 class CopyScorer:

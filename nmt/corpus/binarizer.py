@@ -28,7 +28,7 @@ from nmt.text.word_table import EncodedTexts
 NumProcesses = Literal[1, 2]
 
 _PAIRS_A_BLOCK = 10_000
-_BLOCKS_ALONE = 2  # a process takes as long to start as some 7,000 pairs to encode
+_BLOCKS_IN_ONE_PROCESS = 2  # a process takes as long to start as some 7,000 pairs to encode
 _RATIO_FROM_LEN = 10  # "Yes." can be five subwords in another language: short pairs are never too unequal
 
 
@@ -149,7 +149,7 @@ def _encoded(
 ) -> Generator[tuple[EncodedTexts, EncodedTexts]]:
     """Yield both sides of the pairs, block by block."""
     blocks = _blocks(pairs)
-    for src_texts, tgt_texts in blocks if num_processes == 1 else islice(blocks, _BLOCKS_ALONE):
+    for src_texts, tgt_texts in blocks if num_processes == 1 else islice(blocks, _BLOCKS_IN_ONE_PROCESS):
         yield src_subword.encode_flat(src_texts), tgt_subword.encode_flat(tgt_texts)
     block = next(blocks, None)
     if block is None:

@@ -203,7 +203,7 @@ def expand(scorer: StepScorer[StateT], beams: Beams[StateT], config: SearchConfi
         too_short = beams.length[beams.slot // beam] < config.min_len
         log_prob[too_short[:, None] & (token == EOS_ID)] = -np.inf
 
-    # the candidates of a sentence side by side: (sentences, K · candidates), -inf in empty slots
+    # the candidates of a sentence next to each other: (sentences, K · candidates), -inf in empty slots
     width = token.shape[1]
     by_sentence = np.full((num_sentences * beam, width), -np.inf)
     by_sentence[beams.slot] = log_prob

@@ -28,7 +28,7 @@ def rule_name(normalization: Normalization) -> str:
     return str(Normalization.identity if normalization == Normalization.nfc else normalization)
 
 
-class NormalizedAlone:
+class StandaloneNormalizer:
     """A normalization without a subword model, for use before there is one."""
 
     def __init__(self, normalization: Normalization, *, one_space: bool) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from nmt.config import Normalization, SubwordKind, Tokenizer
 from nmt.errors import ConfigError, DataError
 from nmt.text.moses import Moses
-from nmt.text.normalization import NormalizedAlone, nfc, report_normalization, rule_name
+from nmt.text.normalization import StandaloneNormalizer, nfc, report_normalization, rule_name
 from nmt.text.subword import BOS_ID, EOS_ID, NUM_SPECIALS, PAD_ID, UNK_ID, SubwordModel
 from nmt.text.subword_file import SubwordHeader
 
@@ -133,7 +133,7 @@ def _train_sides(
         lines = [nfc(line) if rules[0] == Normalization.nfc else line for _, line in sample]
         return [_train(lines, spec, rules[0], lang=lang)] * len(rules)
     # the vocabulary holds the characters of both sides, each normalized by its own rule
-    normalizers = [NormalizedAlone(rule, one_space=_has_single_spaces(rule, spec)) for rule in rules]
+    normalizers = [StandaloneNormalizer(rule, one_space=_has_single_spaces(rule, spec)) for rule in rules]
     lines = [normalizers[side](line) for side, line in sample]
     proto = _train(lines, spec, Normalization.identity, lang=lang)
     return [normalizer.put_into(proto) for normalizer in normalizers]

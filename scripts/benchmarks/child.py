@@ -2,7 +2,7 @@
 
 Usage: python -P child.py JOB, where JOB is a JSON file written by `processes.run_commands`.
 
-This is the only module of the benchmarks that imports nmt, and it imports its entry point alone, so that it runs with
+This is the only module of the benchmarks that imports nmt, and it imports only its entry point, so that it runs with
 any checkout.
 """
 
@@ -53,7 +53,7 @@ def _run(nmt_main: object, command: list[str]) -> float:
 
 
 def peak_resident_bytes() -> int:
-    """Return the most memory that this process has held.
+    """Return the peak memory of this process.
 
     On Linux getrusage would include the peak of the process that started this one; VmHWM does not.
     """

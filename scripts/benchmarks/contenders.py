@@ -34,7 +34,7 @@ def contenders(settings: Sequence[str], *, against: Sequence[Path], compare: Seq
     """Combine this checkout and those that it is compared with, and each value of each setting to compare.
 
     Args:
-        compare: words KEY=A,B,C: each value is one contender, and combined with those of the other words.
+        compare: words KEY=A,B,C: each value makes a contender, combined with those of the other words.
     """
     for word in (*settings, *compare):
         if "=" not in word:

@@ -18,13 +18,13 @@ Measure the speed of nmt on this machine, beside what the machine can do.
 
   limits     matmuls of some shapes in each precision, and memory bandwidth
   prepare    seconds and memory of `nmt prepare`
-  train      target tokens a second of `nmt train`, of the limit, and memory
-  translate  sentences a second of `nmt translate`, of the limit, and memory
+  train      target tokens per second of `nmt train`, share of the limit, and memory
+  translate  sentences per second of `nmt translate`, share of the limit, and memory
   startup    seconds until something happens
 """
 EXAMPLES = """\
-Words KEY=VALUE are settings of nmt. Without data=…, the text is random; without checkpoints=… and input=…, translation
-is that of an untrained model. Every measurement is a fresh process, and the contenders alternate.
+Words KEY=VALUE are settings of nmt. Without data=…, the text is random; without checkpoints=… and input=…, an untrained
+model translates. Every measurement is a fresh process, and the contenders alternate.
 
 examples:
   scripts/bench limits
@@ -147,7 +147,7 @@ def _text(options: argparse.Namespace, folder: Path) -> "RandomText":
 
 
 def _corpus(options: argparse.Namespace, folder: Path) -> "Callable[[Contender], list[str]]":
-    """Return what gives the settings of a contender's corpus: none if data=… is given."""
+    """Return the function that gives the settings of a contender's corpus: none if data=… is given."""
     from benchmarks.contenders import key_of
 
     if "data" in map(key_of, [*options.settings, *options.compare]):

@@ -13,7 +13,7 @@ from benchmarks.report import Sample, Table, measure_table
 def prepare_table(
     contenders: Sequence[Contender], *, data: Callable[[Contender], list[str]], repeats: int, folder: Path
 ) -> Table:
-    """Prepare the corpus of each contender in turn, from the beginning each time."""
+    """Prepare the corpora of the contenders alternately, from the beginning each time."""
     actions = {
         contender.name: partial(_measure, contender, data(contender), folder / "prepared") for contender in contenders
     }

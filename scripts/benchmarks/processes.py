@@ -27,7 +27,7 @@ class Finished(NamedTuple):
         seconds: of each command, without the start of Python and its imports.
         peak_bytes: the most resident memory.
         log: what the commands wrote to stderr.
-        profile: the table of torch.profiler for the last command, if it was asked for.
+        profile: the table of torch.profiler for the last command, if requested.
     """
 
     seconds: list[float]
@@ -37,7 +37,7 @@ class Finished(NamedTuple):
 
     @property
     def precision(self) -> str | None:
-        """The precision that the last command computed in, as its log says."""
+        """The precision of the last command, according to its log."""
         found = re.findall(r"\b(fp32|bf16|int8)\b", self.log)
         return found[-1] if found else None
 
@@ -46,7 +46,7 @@ def run_commands(checkout: Path, commands: Sequence[Sequence[str]], *, profile: 
     """Run commands of nmt such as ["train", "model=lstm_tiny"] in one process, one after the other.
 
     Raises:
-        BenchError: a command fails, or nmt is not imported from the checkout.
+        BenchError: if a command fails, or nmt is not imported from the checkout.
     """
     with tempfile.TemporaryDirectory(prefix="nmt-bench-") as folder:
         job, figures = Path(folder, "job.json"), Path(folder, "figures.json")
@@ -59,7 +59,7 @@ def run_commands(checkout: Path, commands: Sequence[Sequence[str]], *, profile: 
 
 
 def resolved_config(checkout: Path, command: Sequence[str]) -> dict[str, Any]:
-    """Return all settings that a command of nmt comes to."""
+    """Return all resulting settings of a command of nmt."""
     done = _run([sys.executable, "-m", "nmt", *command, "--cfg", "job", "--resolve"], checkout)
     config: dict[str, Any] = yaml.safe_load(done.stdout)
     return config

@@ -1,4 +1,4 @@
-"""Figures -> a table on stdout, and JSON."""
+"""From samples to a table on stdout, and JSON."""
 
 import json
 import os
@@ -17,17 +17,17 @@ from benchmarks.processes import revision
 HEAD = ("", "median", "least - greatest", "ratio to the first", "of the limit", "peak memory")
 NOTES = """\
 median: of the repeats. ratio: median, least and greatest of the ratios of the repeats, each to the first line in the
-same repeat. limit: what the matmuls alone would allow at the fastest rate that this machine reached beside each repeat.
-peak memory: the most that a process held, without processes that it started.
+same repeat. limit: if only the matmuls took time, at the fastest rate that the machine reached beside each repeat. peak
+memory: of a process, without processes that it started.
 """
 
 
 class Sample(NamedTuple):
-    """A figure of one process.
+    """The measurement of one process.
 
     Attributes:
-        limit: the best that the machine could do, measured beside it; None if unknown.
-        peak_bytes: the most memory that the process held.
+        limit: the best that the machine could do, measured at the same time; None if unknown.
+        peak_bytes: the peak memory of the process.
     """
 
     value: float
@@ -37,7 +37,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """The samples of each contender, one a repeat."""
+    """The samples of each contender, one per repeat."""
 
     title: str
     unit: str
@@ -45,7 +45,7 @@ class Table:
 
 
 def measure_table(title: str, unit: str, actions: Mapping[str, Callable[[], Sample]], repeats: int) -> Table:
-    """Measure all contenders in turn."""
+    """Measure all contenders alternately."""
     rows: dict[str, list[Sample]] = {name: [] for name in actions}
     for name, sample in alternate(actions, repeats):
         rows[name].append(sample)
@@ -101,7 +101,7 @@ def _with_spread(values: list[float]) -> str:
 
 
 def format_number(value: float) -> str:
-    """Write a number with about three significant digits."""
+    """Format a number with about three significant digits."""
     size = abs(value)
     if size >= 100:
         return f"{value:,.0f}"
@@ -132,7 +132,7 @@ def _as_json(table: Table) -> dict[str, object]:
 
 
 def describe_machine(contenders: Sequence[Contender]) -> dict[str, object]:
-    """Say what the figures were measured on."""
+    """Describe the machine of the measurements."""
     checkouts = dict.fromkeys(contender.checkout for contender in contenders)
     return {
         "processor": _processor(),

@@ -1,4 +1,4 @@
-"""Seconds until something happens: help, and the translation of one line, beside `import torch`."""
+"""Start-up times: help, and the translation of one line, compared with `import torch`."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,7 +23,7 @@ def startup_tables(jobs: Sequence[Job], *, repeats: int) -> list[Table]:
     tables = []
     for name, arguments in commands.items():
         actions = {job.contender.name: partial(_measure, job.contender.checkout, arguments(job)) for job in jobs}
-        measure_table(name, "s", actions, 1)  # so that the system has cached the files
+        measure_table(name, "s", actions, 1)  # warm-up: the system caches the files
         tables.append(measure_table(f"Start-up, {name}", "s", actions, repeats))
     return tables
 

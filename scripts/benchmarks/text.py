@@ -1,4 +1,4 @@
-"""Random text with realistic lengths: costs what real text of these lengths costs, but nothing is learned from it."""
+"""Random text with realistic lengths: it costs the same as real text of these lengths, but teaches nothing."""
 
 from dataclasses import dataclass
 from pathlib import Path

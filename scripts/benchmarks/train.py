@@ -1,4 +1,4 @@
-"""Speed of training: target tokens a second of `nmt train`, beside the limit of the machine."""
+"""Speed of training: target tokens per second of `nmt train`, compared with the limit of the machine."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from benchmarks.report import Sample, Table, measure_table
 
 WARM_UP_UPDATES = 3
 NEVER = 10**9
-# No validation and no checkpoint but the last ones; a record for every update.
+# No validation and no checkpoint except the last ones; a record for every update.
 QUIET = (f"training.validate_every={NEVER}", f"training.checkpoint_every={NEVER}", "training.bleu_every=null")
 
 
@@ -27,7 +27,7 @@ def train_table(
     repeats: int,
     folder: Path,
 ) -> Table:
-    """Train all contenders in turn; `data` gives the settings of their corpus."""
+    """Train all contenders alternately; `data` gives the settings of their corpus."""
     for contender in contenders:  # so that no process has to prepare its corpus, or read it from the disk
         run_commands(contender.checkout, [_command(contender, data(contender), folder / "first", updates=1)])
         shutil.rmtree(folder / "first")
@@ -60,7 +60,7 @@ def _measure(contender: Contender, data: Sequence[str], run_dir: Path, *, update
 
 
 def token_rates(records: Sequence[dict[str, Any]]) -> tuple[float, float]:
-    """Return source and target tokens a second after the warm-up, from the records of metrics.jsonl.
+    """Return source and target tokens per second after the warm-up, from the records of metrics.jsonl.
 
     The rate of a record is that since the one before it, and counts for as long as that took.
     """

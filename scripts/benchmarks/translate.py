@@ -1,4 +1,4 @@
-"""Speed of translation: sentences a second of `nmt translate`, beside the limit of the machine."""
+"""Speed of translation: sentences per second of `nmt translate`, compared with the limit of the machine."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from benchmarks.text import RandomText
 
 WARM_UP_SENTENCES = 32
 SEARCH_SETTINGS = ("search", "checkpoints", "input", "device", "threads")
-# A model that has learned nothing does not end its sentences: let them become as long as their sources.
+# An untrained model does not end its sentences: let them become as long as their sources.
 UNTRAINED = ("search.max_len_ratio=1", "search.max_len_extra=0")
 
 
@@ -41,7 +41,7 @@ class Job(NamedTuple):
 
 
 def translate_table(jobs: Sequence[Job], *, repeats: int) -> Table:
-    """Translate with all contenders in turn."""
+    """Translate with all contenders alternately."""
     actions = {job.contender.name: partial(_measure, job) for job in jobs}
     return measure_table("Translation", "sentences/s", actions, repeats)
 
@@ -85,7 +85,7 @@ def _untrained(contender: Contender, corpus: Sequence[str], run_dir: Path) -> Pa
 
 
 def _measure(job: Job) -> Sample:
-    """Translate all sentences; the time for one, which is mostly that of loading the model, is subtracted."""
+    """Translate all sentences; the time for a single one, mostly for loading the model, is subtracted."""
     commands = [job.command(source) for source in (job.few, job.one, job.one, job.all)]
     done = run_commands(job.contender.checkout, commands)
     _, *one, all_s = done.seconds
@@ -98,7 +98,7 @@ def _measure(job: Job) -> Sample:
 def _limit(job: Job, done: Finished) -> float | None:
     """Return the limit in sentences/s: one row of one step for each token of a translation and each hypothesis.
 
-    Sources are taken to be as long as their translations.
+    Sources are assumed to be as long as their translations.
     """
     lines = job.output.read_text(encoding="utf-8").splitlines()
     tokens = sum(json.loads(line)["hypotheses"][0]["num_tokens"] for line in lines)

@@ -19,7 +19,7 @@ DESCRIPTION = """
 Make small changes to modules of nmt, one at a time, and run the tests of the module on each. A change that no test
 notices (a survivor) points to a rule without a test. Works on a copy; your files are not changed.
 Survivors that are equivalent to the original are explained in scripts/mutation/explained.toml.
-Outcomes are kept: an interrupted run continues where it was, and after new tests only survivors run again.
+Outcomes are kept: an interrupted run continues, and after new tests only survivors run again.
 """
 
 
@@ -100,7 +100,7 @@ def test_all(modules: Sequence[str], options: argparse.Namespace) -> dict[str, l
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what the command line asks for; return 1 if there are unexplained survivors."""
+    """Run the command line; return 1 if there are unexplained survivors."""
     options = read_arguments(arguments)
     try:
         modules = chosen_modules(options.modules, ROOT)

@@ -1,4 +1,4 @@
-"""A module's source -> mutants: the source with one small change each.
+"""From a module's source to mutants: the source with one small change each.
 
 Most changes are mutmut's, applied to all code. mutmut's own runner omits decorated functions, and with them those under
 `@torch.no_grad()` or `@property`.
@@ -26,7 +26,7 @@ class Mutant:
     Attributes:
         module: its name inside nmt, such as `search.beam`.
         kind: what was changed.
-        line: where, from 1.
+        line: its line number, from 1.
         source: the whole module after the change.
         diff: without file names.
     """
@@ -135,7 +135,7 @@ KINDS: list[tuple[str, type | tuple[type, ...], Callable[..., Iterable[cst.CSTNo
 
 
 def _is_for_readers(node: cst.CSTNode) -> bool:
-    """Tell whether a node has no effect at run time: types, and what only the type checker reads."""
+    """Return whether a node has no effect at run time: types, and what only the type checker reads."""
     match node:
         case cst.Annotation() | cst.Decorator() | cst.Import() | cst.ImportFrom():
             return True
@@ -163,7 +163,7 @@ def changes(node: cst.CSTNode) -> Iterator[Change]:
 
 
 def sample(module: str, source: str, size: int, *, seed: int) -> list[Mutant]:
-    """Choose `size` mutants of a module, or all if there are fewer, one of each kind in turn.
+    """Choose `size` mutants of a module, or all if there are fewer, alternating between kinds.
 
     A change that does not compile, or compiles to the same as before, is omitted.
     """
@@ -195,7 +195,7 @@ def _meaning(source: str) -> str | None:
     """Return the syntax tree as text, independent of layout and parentheses; None if Python rejects the source."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # what Python warns about needs no test
+            warnings.simplefilter("error")  # code that Python warns about needs no test
             compile(source, "mutant", "exec")
         return ast.dump(ast.parse(source))
     except SyntaxError:

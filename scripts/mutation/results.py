@@ -18,7 +18,7 @@ class Result:
     """One tested mutant.
 
     Attributes:
-        id: of the mutant, thus of module and change.
+        id: of the mutant: of its module and change.
         before: the lines that were changed, without indentation; `after` likewise.
         tests: a fingerprint of the files of its tests.
         killed_by: the test that failed; empty for a survivor.

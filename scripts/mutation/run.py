@@ -1,4 +1,4 @@
-"""Mutant -> outcome: tests in a process of their own, on a copy of the checkout.
+"""From a mutant to its outcome: tests in a separate process, on a copy of the checkout.
 
 The process is a fork of one that has already imported torch and pytest, which takes longer than most tests.
 """
@@ -113,7 +113,7 @@ class Copy:
         if child == 0:
             self._run_tests([str(path) for path in paths], writes_bytecode=writes_bytecode)
         status = _wait(child, start + limit_s)
-        _kill_group(child)  # processes that tests have left behind
+        _kill_group(child)  # processes left over from tests
         wall_s = time.monotonic() - start
         if status == PASSED:
             return Outcome("", wall_s)

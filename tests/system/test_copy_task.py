@@ -1,4 +1,4 @@
-"""What the whole is for, in small: learned from text, translated and judged, through the commands alone."""
+"""The whole in small: learning from text, translating and scoring, only through the commands."""
 
 from __future__ import annotations
 

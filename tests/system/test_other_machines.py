@@ -1,4 +1,4 @@
-"""The commands where torch computes less than here: no oneDNN (its wheels for macOS), no bf16, no exact int8."""
+"""The commands on machines where torch computes less: no oneDNN (its wheels for macOS), no bf16, no exact int8."""
 
 from __future__ import annotations
 

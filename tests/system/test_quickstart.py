@@ -1,4 +1,4 @@
-"""The quick start, from a checkout to a translation: what README.md promises first."""
+"""The quick start of README.md, from a checkout to a translation."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ pytestmark = pytest.mark.slow
 
 
 def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command with the code in `cwd`; should pip be called after all, it installs nothing."""
+    """Run a command with the code in `cwd`; pip, if it is called, installs nothing."""
     environment = {**os.environ, "PYTHONPATH": str(cwd), "PIP_DRY_RUN": "1", "PIP_NO_INDEX": "1"}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the files that git knows or would add, with an environment in which all is installed."""
+    """A copy of the files that git tracks or would add, with an environment in which everything is installed."""
     listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=CHECKOUT)
     if listed.returncode != 0:
         pytest.skip("needs git and a checkout")
@@ -64,6 +64,6 @@ def test_the_quick_start_ends_in_a_model_that_translates(checkout: Path) -> None
     assert "nmt translate 'checkpoints=[runs/quickstart/checkpoints/best]'" in command
     translated = run("bash", "-c", command, cwd=checkout)
     assert (translated.returncode, translated.stdout.count("\n")) == (0, 1), translated.stderr
-    again = run("scripts/quickstart", *FEW, cwd=checkout)  # goes on with its run, which has ended
+    again = run("scripts/quickstart", *FEW, cwd=checkout)  # resumes its run, which has ended
     assert again.returncode == 0, again.stderr
     assert "resuming runs/quickstart at update 30" in again.stderr
