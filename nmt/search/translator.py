@@ -89,8 +89,6 @@ class Translator:
         self.tgt_subword = tgt_subword
         self.config = config
         self.num_searches = num_searches
-        self.num_unfinished = 0  # translations of the last call that the maximum length cut short
-        self.num_mostly_unknown = 0  # its lines of which more than half is unknown to the model
 
     @classmethod
     def load(
@@ -195,31 +193,31 @@ class Translator:
             lines: without their line ends; a remaining "\\r" is not translated.
             progress: called with the number of lines done since the last call.
         """
-        self.num_unfinished, self.num_mostly_unknown, number = 0, 0, 0
+        num_unfinished = num_mostly_unknown = number = 0
         named: list[int] = []
         remaining = iter(lines)
         while window := list(itertools.islice(remaining, self.config.window_lines)):
             for translation in self._translate_window(window, progress or (lambda _: None)):
                 number += 1
-                self.num_unfinished += not translation.hypotheses[0].finished
+                num_unfinished += not translation.hypotheses[0].finished
                 if translation.unknown_share > 0.5:
-                    self.num_mostly_unknown += 1
+                    num_mostly_unknown += 1
                     named += [number] if len(named) < _NUM_LINES_NAMED else []
                 yield translation
-        if self.num_unfinished:
+        if num_unfinished:
             log.warning(
                 "%d translations reached the maximum length and were cut short: raise search.max_len_ratio or "
                 "search.max_len_extra if they should be longer",
-                self.num_unfinished,
+                num_unfinished,
             )
-        if self.num_mostly_unknown:
+        if num_mostly_unknown:
             log.warning(
                 "%s of %s lines are mostly unknown to the model, and their translations are made up (line %s%s): "
                 "are they in the language that it was trained on?",
-                f"{self.num_mostly_unknown:,}",
+                f"{num_mostly_unknown:,}",
                 f"{number:,}",
                 ", ".join(map(str, named)),
-                ", …" if self.num_mostly_unknown > len(named) else "",
+                ", …" if num_mostly_unknown > len(named) else "",
             )
 
     def _translate_window(self, window: Sequence[str], progress: Callable[[int], None]) -> list[Translation]:
