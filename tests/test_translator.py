@@ -323,6 +323,11 @@ def test_several_lines_in_one_are_refused(translator: Translator, source: str) -
         translator(source)
 
 
+def test_a_line_that_is_not_unicode_is_refused_by_number(translator: Translator) -> None:
+    with pytest.raises(ValueError, match=r"^every source must be Unicode text, but number 2 is not \(surrogates"):
+        translator(["fox", "caf\udce9"])
+
+
 def test_a_translator_is_loaded_from_a_checkpoint_or_an_ensemble(checkpoint: Path, digits: Path) -> None:
     lines = (digits / "test.en").read_text().splitlines()
     done = nmt("translate", f"checkpoints={checkpoint}", "search=greedy", f"input={digits / 'test.en'}", "threads=1")
@@ -363,8 +368,10 @@ def test_threads_are_unchanged_unless_given(checkpoint: Path) -> None:
     [
         ({"beam_size": 0}, r"^search\.beam_size must be at least 1, but is 0"),
         ({"n_best": 6}, r"^search\.n_best must be at most search\.beam_size \(5\), but is 6$"),
-        ({"device": "gpu"}, "^device must be one of auto, cpu, cuda, but is gpu$"),
+        ({"device": "gpu"}, "^device must be one of auto, cpu, cuda, but is 'gpu'$"),
         ({"threads": 0}, "^threads must be at least 1, but is 0$"),
+        ({"threads": "2"}, "^threads must be a whole number or null, but is '2'$"),
+        ({"threads": 1.5, "implementation": None}, "^implementation must be one of fast, reference, but is null; thr"),
         ({"precision": "fp16"}, r"^search\.precision must be one of auto, fp32, bf16, int8, but is 'fp16'$"),
     ],
 )

@@ -11,6 +11,7 @@ import torch
 from nmt.config import THREADS, Device, Implementation, SearchConfig
 from nmt.device import choose_tf32, resolve_device, resolve_search_precision
 from nmt.errors import ConfigError
+from nmt.plain import problems
 from nmt.search.beam import beam_search, check_search_config
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.loading import default_search_config, load_scorer, with_search_settings
@@ -127,9 +128,13 @@ class Translator:
             search or default_search_config(), beam_size=beam_size, n_best=n_best, precision=precision
         )
         check_search_config(config)  # before anything large is read
-        for name, value, choices in (("device", device, Device), ("implementation", implementation, Implementation)):
-            if value not in list(choices):
-                raise ConfigError(f"{name} must be one of {', '.join(choices)}, but is {value}")
+        given: tuple[tuple[str, object, Any], ...] = (
+            ("device", device, Device),
+            ("implementation", implementation, Implementation),
+            ("threads", threads, int | None),
+        )
+        if wrong := [problem.text for name, value, kind in given for problem in problems(kind, value, name)]:
+            raise ConfigError("; ".join(wrong))
         if threads is not None:
             if wanted := THREADS.wanted(threads):
                 raise ConfigError(f"threads must be {wanted}, but is {threads}")
@@ -165,7 +170,7 @@ class Translator:
 
         Raises:
             TypeError: if the source is none of these, or a line is not a string.
-            ValueError: if a line has a line feed before its end.
+            ValueError: if a line has a line feed before its end, or is not Unicode.
         """
         if isinstance(source, str):
             [text] = self._texts([source])
@@ -253,11 +258,15 @@ def _one_line(number: int, line: object) -> str:
 
     Raises:
         TypeError: if it is not a string.
-        ValueError: if it has a line feed before its end.
+        ValueError: if it has a line feed before its end, or is not Unicode.
     """
     if not isinstance(line, str):
         raise TypeError(f"every source must be a string, but number {number} is of type {type(line).__name__}")
     line = line.removesuffix("\n")
     if "\n" in line:
         raise ValueError(f"every source must be one line, but number {number} has a line feed in it: split it there")
+    try:
+        line.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"every source must be Unicode text, but number {number} is not ({error.reason})") from error
     return line
