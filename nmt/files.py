@@ -22,7 +22,7 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -233,7 +233,7 @@ class RecordFile:
         except OSError as error:
             if not self._has_warned:
                 self._has_warned = True  # before logging, which may write to this very file
-                logger.warning(
+                log.warning(
                     "%s cannot be written (%s): its new records are lost, everything else continues; free some space",
                     self.path,
                     error.strerror,

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from nmt.errors import DataError
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -34,7 +34,7 @@ def sole_writer(folder: Path, lock_name: str, *, setting: str) -> Iterator[None]
         with suppress(Timeout):
             lock.acquire(blocking=False)
         if not lock.is_locked:
-            logger.info("another job is preparing this corpus in %s: waiting for it", folder)
+            log.info("another job is preparing this corpus in %s: waiting for it", folder)
             lock.acquire()
     except OSError as error:
         raise DataError(
