@@ -38,3 +38,6 @@ if not TYPE_CHECKING:  # a type checker would accept every name as part of this 
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(import_module(_MODULES[name]), name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_MODULES})

@@ -43,11 +43,6 @@ def has_fast_bf16(device: torch.device) -> bool:
     return claims and bf16_failure(device) is None
 
 
-def has_fast_int8(device: torch.device) -> bool:
-    """Return whether the device multiplies int8 with exact sums, for which a CPU needs VNNI or AMX instructions."""
-    return int8_failure(device) is None
-
-
 @cache
 def bf16_failure(device: torch.device) -> str | None:
     """Try to compute in bf16, as training and search do; return why it fails, None if it works."""

@@ -39,6 +39,7 @@ def test_translating_needs_no_hydra(checkpoint: Path) -> None:
 def test_the_api_has_exactly_the_documented_names() -> None:
     assert {name: getattr(nmt, name).__name__ for name in nmt.__all__} == {name: name for name in nmt.__all__}
     assert "Translator" in (nmt.__doc__ or "")
+    assert python("import nmt; print(set(nmt.__all__) <= set(dir(nmt)))") == "True"
     with pytest.raises(AttributeError, match="module 'nmt' has no attribute 'translate'"):
         nmt.translate  # type: ignore[attr-defined]  # noqa: B018
 

@@ -105,6 +105,15 @@ def test_hydras_own_answers() -> None:
     assert "hydra_bash_completion" in nmt("train", "--shell-completion", "install=bash").out
 
 
+@pytest.mark.parametrize("settings", [[], ["model=lstm_tiny"]])
+@pytest.mark.parametrize("words", [["--info"], ["--hydra-help"]])
+def test_what_hydra_answers_goes_with_any_settings_in_any_order(words: list[str], settings: list[str]) -> None:
+    for line in ([*words, *settings], [*settings, *words]):
+        done = nmt("train", *line)
+        assert (done.status, done.err) == (0, ""), line
+        assert done.out
+
+
 @pytest.mark.parametrize("command", ["train", "prepare"])
 @pytest.mark.parametrize(
     "words", [[], ["seed=2", "run_dir=runs/x"], ["resume=true"], ["device=cpu", "threads=1", "search.beam_size=2"]]

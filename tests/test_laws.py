@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from nmt.config import Implementation, ModelConfig, SearchConfig, SearchPrecision, SourceOrder
-from nmt.device import has_fast_int8
 from nmt.model.cell import CellState, LSTMCell
 from nmt.model.fast.inference import FastModel
 from nmt.search.scorer import ModelScorer
 from nmt.search.translator import TranslatedHypothesis, Translator
 from nmt.text.subword import EOS_ID, UNK_ID
+from tests.hardware import needs_int8
 from tests.models import MODEL, tiny_model, tiny_subword
 from tests.search import search_config
 
@@ -102,7 +102,7 @@ def test_the_fast_model_translates_like_the_plain_one(order: SourceOrder, lines:
     assert_same(translations(fast, lines), expected, tolerance=1e-4)
 
 
-@pytest.mark.skipif(not has_fast_int8(CPU), reason="the processor has no int8 instructions")
+@needs_int8
 @LINES
 @ORDERS
 def test_int8_log_probs_are_the_plain_models_up_to_rounding(order: SourceOrder, lines: list[str]) -> None:

@@ -68,6 +68,17 @@ def test_int8_is_exact_for_inputs_and_weights_on_its_grid(with_bias: bool, num_r
 
 
 @needs_int8
+def test_int8_adds_to_a_sum_that_is_a_part_of_a_larger_tensor() -> None:
+    input_NI, weight_OI, _ = case(5, with_bias=False)
+    linear = Int8Linear(weight_OI, None)
+    whole_NX = torch.zeros(5, 2 * 70)
+    sum_NO = linear.add_to(whole_NX[:, :70], input_NI)
+    torch.testing.assert_close(sum_NO, linear(input_NI))
+    assert torch.equal(whole_NX[:, :70], sum_NO)
+    assert not whole_NX[:, 70:].any()
+
+
+@needs_int8
 @pytest.mark.parametrize("num_inputs", [16, 512, 1500])
 def test_int8_does_not_overflow(num_inputs: int) -> None:
     for sign in (1.0, -1.0):

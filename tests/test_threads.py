@@ -1,7 +1,7 @@
 """Parallel searches find what one search finds; an error in a thread reaches the caller."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -61,6 +61,48 @@ def test_sources_and_threads_are_divided_and_threads_restored() -> None:
     assert max(scorer.reads) < len(sources)
     assert scorer.torch_threads == {2}
     assert sum(scorer.reads) == len(sources)
+
+
+def test_each_search_keeps_its_own_number_of_threads() -> None:
+    all_run = threading.Barrier(2, timeout=60)
+
+    def results() -> Iterator[int]:
+        all_run.wait()
+        yield torch.get_num_threads()
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert sorted(side_by_side([results(), results()])) == [1, 2]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_calls_at_the_same_time_leave_the_number_of_threads_as_it_was() -> None:
+    def results(is_running: threading.Event, may_end: threading.Event) -> Iterator[int]:
+        is_running.set()
+        assert may_end.wait(timeout=60)
+        yield torch.get_num_threads()
+
+    def call(*events: threading.Event) -> None:
+        seen.extend(side_by_side([results(*events), results(*events)]))
+
+    seen: list[int] = []
+    before = torch.get_num_threads()
+    torch.set_num_threads(8)
+    try:
+        running, may_end = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
+        calls = [threading.Thread(target=call, args=events) for events in zip(running, may_end, strict=True)]
+        for number, thread in enumerate(calls):
+            thread.start()
+            assert running[number].wait(timeout=60)
+        for number, thread in enumerate(calls):  # the first one ends while the second still runs
+            may_end[number].set()
+            thread.join()
+        assert _threads_of_a_new_thread() == 8
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [4, 4, 4, 4]
 
 
 def test_searches_share_all_threads() -> None:

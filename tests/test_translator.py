@@ -68,12 +68,14 @@ LINES = ["the fox", "", "jumps over the dog", "   ", "lazy", "\t", "brown fox qu
 
 
 @pytest.mark.parametrize("window_lines", [1, 2, 4, 100])
-def test_n_lines_in_n_lines_out_in_order(subword: SubwordModel, window_lines: int) -> None:
+def test_n_lines_in_n_lines_out_in_order(
+    subword: SubwordModel, window_lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
     translator = Translator(CopyScorer(subword), subword, search_config(window_lines=window_lines))
     translations = list(translator.translate(LINES))
     assert [translation.source for translation in translations] == LINES
     assert [translation.text for translation in translations] == [line.strip() for line in LINES]
-    assert translator.num_unfinished == 0
+    assert caplog.messages == []
 
 
 def test_empty_lines_are_not_searched(subword: SubwordModel) -> None:
@@ -109,9 +111,8 @@ def test_a_line_of_one_subword_is_searched(subword: SubwordModel) -> None:
     assert scorer.searched == [1]
 
 
-def test_a_new_translator_makes_one_search_and_has_nothing_unfinished(subword: SubwordModel) -> None:
-    translator = Translator(CopyScorer(subword), subword, search_config())
-    assert (translator.num_searches, translator.num_unfinished) == (1, 0)
+def test_a_new_translator_makes_one_search(subword: SubwordModel) -> None:
+    assert Translator(CopyScorer(subword), subword, search_config()).num_searches == 1
 
 
 def test_no_lines_give_no_translations(subword: SubwordModel) -> None:
@@ -195,14 +196,31 @@ def test_unfinished_translations_are_counted_and_warned_of_once(
         translations = list(translator.translate(["the quick fox", "a", "", "jumps over", "dog"]))
     assert [translation.hypotheses[0].finished for translation in translations] == [False, True, True, False, True]
     assert translations[0].hypotheses[0].num_tokens == 4
-    assert translator.num_unfinished == 2
     assert [record.name for record in caplog.records] == ["nmt.search.translator"]
     assert [record.getMessage() for record in caplog.records] == [
         "2 translations reached the maximum length and were cut short: raise search.max_len_ratio or "
         "search.max_len_extra if they should be longer"
     ]
-    list(translator.translate(["a"]))
-    assert translator.num_unfinished == 0
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        assert len(list(translator.translate(["a"]))) == 1
+    assert caplog.messages == []
+
+
+def test_calls_at_the_same_time_warn_each_of_its_own_lines(
+    subword: SubwordModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = replace(search_config(window_lines=1), max_len_ratio=0.0, max_len_extra=4)
+    translator = Translator(CopyScorer(subword), subword, config)
+    first, second = translator.translate(["the quick fox", "jumps over", "a"]), translator.translate(["a"])
+    assert [next(first).source, next(second).source] == ["the quick fox", "a"]
+    with caplog.at_level(logging.WARNING):
+        assert list(second) == []
+        assert caplog.messages == []
+        assert len(list(first)) == 2
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "2 translations reached the maximum length and were cut short"
+    ]
 
 
 @pytest.mark.parametrize("line", ["the fox\r", "\r", "the\rfox\r"])
@@ -230,7 +248,6 @@ def test_lines_that_are_mostly_unknown_are_warned_of_once(
         "2 of 4 lines are mostly unknown to the model, and their translations are made up (line 3, 4): "
         "are they in the language that it was trained on?"
     ]
-    assert translator.num_mostly_unknown == 2
     caplog.clear()
     list(translator.translate(["1.0"] * 7))
     assert "7 of 7 lines are mostly unknown" in caplog.text
@@ -298,6 +315,11 @@ def test_several_lines_in_one_are_refused(translator: Translator, source: str) -
         translator(source)
 
 
+def test_a_line_that_is_not_unicode_is_refused_by_number(translator: Translator) -> None:
+    with pytest.raises(ValueError, match=r"^every source must be Unicode text, but number 2 is not \(surrogates"):
+        translator(["fox", "caf\udce9"])
+
+
 def test_a_translator_is_loaded_from_a_checkpoint_or_an_ensemble(checkpoint: Path, digits: Path) -> None:
     lines = (digits / "test.en").read_text().splitlines()
     done = nmt("translate", f"checkpoints={checkpoint}", "search=greedy", f"input={digits / 'test.en'}", "threads=1")
@@ -338,8 +360,10 @@ def test_threads_are_unchanged_unless_given(checkpoint: Path) -> None:
     [
         ({"beam_size": 0}, r"^search\.beam_size must be at least 1, but is 0"),
         ({"n_best": 6}, r"^search\.n_best must be at most search\.beam_size \(5\), but is 6$"),
-        ({"device": "gpu"}, "^device must be one of auto, cpu, cuda, but is gpu$"),
+        ({"device": "gpu"}, "^device must be one of auto, cpu, cuda, but is 'gpu'$"),
         ({"threads": 0}, "^threads must be at least 1, but is 0$"),
+        ({"threads": "2"}, "^threads must be a whole number or null, but is '2'$"),
+        ({"threads": 1.5, "implementation": None}, "^implementation must be one of fast, reference, but is null; thr"),
         ({"precision": "fp16"}, r"^search\.precision must be one of auto, fp32, bf16, int8, but is 'fp16'$"),
     ],
 )

@@ -57,6 +57,8 @@ def read_arguments(command: str, arguments: Sequence[str]) -> CommandLine:
     parsed, unknown = _parse_options(options)
     if parsed.shell_completion:  # Hydra's own command, whose arguments look like settings
         return CommandLine(list(arguments), [])
+    if parsed.hydra_help:  # which knows Hydra's settings alone
+        return CommandLine(options, [])
     problems = [f"there is no option {word} (nmt {command} --help)" for word in unknown]
     problems += [f"{word!r} is not a setting: write KEY=VALUE" for word in parsed.overrides]
     if parsed.config_path is not None:

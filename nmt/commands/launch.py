@@ -50,7 +50,8 @@ def _hand_to_hydra(jobs: Jobs, line: CommandLine) -> None:
     if line.is_sweep:
         check_sweep(jobs.command, line.for_composing)
     with sweep_folder(line) as more_overrides:
-        sys.argv = [f"nmt {jobs.command}", *line.options, *line.overrides, *more_overrides]
+        # options last: one whose value may be left out, such as --info, would take an override for it
+        sys.argv = [f"nmt {jobs.command}", *line.overrides, *more_overrides, *line.options]
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=jobs.command)(jobs.run)()
 
 

@@ -11,6 +11,7 @@ import torch
 from nmt.config import THREADS, Device, Implementation, SearchConfig
 from nmt.device import choose_tf32, resolve_device, resolve_search_precision
 from nmt.errors import ConfigError
+from nmt.plain import problems
 from nmt.search.beam import beam_search, check_search_config
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.loading import default_search_config, load_scorer, with_search_settings
@@ -89,8 +90,6 @@ class Translator:
         self.tgt_subword = tgt_subword
         self.config = config
         self.num_searches = num_searches
-        self.num_unfinished = 0  # translations of the last call that the maximum length cut short
-        self.num_mostly_unknown = 0  # its lines of which more than half is unknown to the model
 
     @classmethod
     def load(
@@ -129,9 +128,13 @@ class Translator:
             search or default_search_config(), beam_size=beam_size, n_best=n_best, precision=precision
         )
         check_search_config(config)  # before anything large is read
-        for name, value, choices in (("device", device, Device), ("implementation", implementation, Implementation)):
-            if value not in list(choices):
-                raise ConfigError(f"{name} must be one of {', '.join(choices)}, but is {value}")
+        given: tuple[tuple[str, object, Any], ...] = (
+            ("device", device, Device),
+            ("implementation", implementation, Implementation),
+            ("threads", threads, int | None),
+        )
+        if wrong := [problem.text for name, value, kind in given for problem in problems(kind, value, name)]:
+            raise ConfigError("; ".join(wrong))
         if threads is not None:
             if wanted := THREADS.wanted(threads):
                 raise ConfigError(f"threads must be {wanted}, but is {threads}")
@@ -167,7 +170,7 @@ class Translator:
 
         Raises:
             TypeError: if the source is none of these, or a line is not a string.
-            ValueError: if a line has a line feed before its end.
+            ValueError: if a line has a line feed before its end, or is not Unicode.
         """
         if isinstance(source, str):
             [text] = self._texts([source])
@@ -195,31 +198,31 @@ class Translator:
             lines: without their line ends; a remaining "\\r" is not translated.
             progress: called with the number of lines done since the last call.
         """
-        self.num_unfinished, self.num_mostly_unknown, number = 0, 0, 0
+        num_unfinished = num_mostly_unknown = number = 0
         named: list[int] = []
         remaining = iter(lines)
         while window := list(itertools.islice(remaining, self.config.window_lines)):
             for translation in self._translate_window(window, progress or (lambda _: None)):
                 number += 1
-                self.num_unfinished += not translation.hypotheses[0].finished
+                num_unfinished += not translation.hypotheses[0].finished
                 if translation.unknown_share > 0.5:
-                    self.num_mostly_unknown += 1
+                    num_mostly_unknown += 1
                     named += [number] if len(named) < _NUM_LINES_NAMED else []
                 yield translation
-        if self.num_unfinished:
+        if num_unfinished:
             log.warning(
                 "%d translations reached the maximum length and were cut short: raise search.max_len_ratio or "
                 "search.max_len_extra if they should be longer",
-                self.num_unfinished,
+                num_unfinished,
             )
-        if self.num_mostly_unknown:
+        if num_mostly_unknown:
             log.warning(
                 "%s of %s lines are mostly unknown to the model, and their translations are made up (line %s%s): "
                 "are they in the language that it was trained on?",
-                f"{self.num_mostly_unknown:,}",
+                f"{num_mostly_unknown:,}",
                 f"{number:,}",
                 ", ".join(map(str, named)),
-                ", …" if self.num_mostly_unknown > len(named) else "",
+                ", …" if num_mostly_unknown > len(named) else "",
             )
 
     def _translate_window(self, window: Sequence[str], progress: Callable[[int], None]) -> list[Translation]:
@@ -255,11 +258,15 @@ def _one_line(number: int, line: object) -> str:
 
     Raises:
         TypeError: if it is not a string.
-        ValueError: if it has a line feed before its end.
+        ValueError: if it has a line feed before its end, or is not Unicode.
     """
     if not isinstance(line, str):
         raise TypeError(f"every source must be a string, but number {number} is of type {type(line).__name__}")
     line = line.removesuffix("\n")
     if "\n" in line:
         raise ValueError(f"every source must be one line, but number {number} has a line feed in it: split it there")
+    try:
+        line.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"every source must be Unicode text, but number {number} is not ({error.reason})") from error
     return line

@@ -76,6 +76,8 @@ class Int8Linear:
         return result_NO
 
     def add_to(self, sum_NO: Tensor, input_NI: Tensor) -> Tensor:
+        if not sum_NO.is_contiguous():  # oneDNN ignores its strides, and would write to its neighbours in memory
+            return sum_NO.add_(self(input_NI))
         result_NO: Tensor = torch.ops.onednn.qlinear_pointwise.binary(
             *self._quantized(input_NI),
             *self._weight,
