@@ -68,9 +68,14 @@ def _problems_of_value(command: str, override: Override, as_typed: str) -> Itera
     key, value = override.key_or_group, override.value()
     values = value.list if isinstance(value, ChoiceSweep) else [value]
     options, kind = group_options(key), setting_types(command).get(key)
-    # several experiments are fine; Hydra keeps quotes in a sweep
-    options_are = (str, QuotedString, list) if key in PRESETS else (str, QuotedString)
-    if options and not isinstance(value, Glob) and not all(isinstance(one, options_are) and one for one in values):
+    if options and not isinstance(value, Glob) and not all(_names_options(key, one) for one in values):
         yield f"{key} must be one of {', '.join(options)}, but is {shorten(as_typed) or 'empty'}"
     elif kind is bool and any(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
         yield f"{key} must be true or false, but is {shorten(as_typed)}"  # Hydra takes any number but 0 for true
+
+
+def _names_options(key: str, value: object) -> bool:
+    """Return whether a value names an option of a group, or several presets in a list."""
+    if isinstance(value, list) and key in PRESETS:
+        return bool(value) and all(_names_options("", one) for one in value)
+    return isinstance(value, str | QuotedString) and bool(value)  # Hydra keeps quotes in a sweep
