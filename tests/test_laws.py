@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nmt.config import Implementation, ModelConfig, SearchConfig, SearchPrecision, SourceOrder
+from nmt.errors import ConfigError
 from nmt.model.cell import CellState, LSTMCell
 from nmt.model.fast.inference import FastModel
 from nmt.search.scorer import ModelScorer
@@ -72,12 +73,11 @@ def test_the_reference_ranks_by_a_softmax(monkeypatch: pytest.MonkeyPatch) -> No
     assert translations(reference, EQUAL)
 
 
-def test_an_edit_of_the_equations_changes_what_the_reference_translates(monkeypatch: pytest.MonkeyPatch) -> None:
-    fast, reference = (
-        scorer_of(SourceOrder.reversed, dtype=torch.float32, implementation=implementation)
-        for implementation in Implementation
-    )
-    before = translations(fast, EQUAL)
+@pytest.mark.parametrize("implementation", list(Implementation))
+def test_an_edit_of_the_equations_changes_translations(
+    implementation: Implementation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = translations(scorer_of(SourceOrder.reversed, dtype=torch.float32, implementation=implementation), EQUAL)
 
     def step(self: LSTMCell, input_gates_NG: Tensor, state: CellState) -> CellState:  # without an output gate
         h_NH, c_NH = state
@@ -86,8 +86,13 @@ def test_an_edit_of_the_equations_changes_what_the_reference_translates(monkeypa
         return torch.tanh(c_NH), c_NH
 
     monkeypatch.setattr(LSTMCell, "step", step)
-    assert translations(fast, EQUAL) == before
-    assert translations(reference, EQUAL) != before
+    scorer = scorer_of(SourceOrder.reversed, dtype=torch.float32, implementation=implementation)
+    assert translations(scorer, EQUAL) != before
+    assert "LSTMCell computes other equations than torch's LSTM: the plain modules run" in caplog.text
+    with pytest.raises(ConfigError, match=r"^search\.precision=int8 needs the fast implementation, which computes an"):
+        scorer_of(
+            SourceOrder.reversed, dtype=torch.float32, precision=SearchPrecision.int8, implementation=implementation
+        )
 
 
 @LINES

@@ -21,4 +21,6 @@ def test_one_batch_is_fitted_in_seconds(model: str, tmp_path: Path, monkeypatch:
     losses = [record["nats_per_token"] for record in records if record["kind"] == "train"]
     assert losses[0] > 3
     assert losses[-1] < 0.1
+    assert records[-1]["kind"] == "valid"
+    assert records[-1]["nats_per_token"] < 0.1  # of the same batch
     assert records[-1]["epoch"] == records[-1]["update"]  # one batch is the whole corpus

@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from nmt.config import Implementation
+from nmt.model.cell import CellState, LSTMCell
 from nmt.model.fast import lstm_layer
-from nmt.model.recurrent import RecurrentState, StackedLSTM
+from nmt.model.recurrent import CellStack, RecurrentState, StackedLSTM
 from tests.hardware import needs_bf16
 from tests.models import normal
 
+PARTS = (torch.sigmoid, torch.sigmoid, torch.tanh, torch.sigmoid)
 Choose = Callable[[str], None]
 IMPLEMENTATIONS = pytest.mark.parametrize("implementation", ["reference", "own layer", "torch's layer"])
 
@@ -254,3 +256,40 @@ def test_reference_runs_the_cell(monkeypatch: pytest.MonkeyPatch, choose_layer: 
     monkeypatch.setattr("nmt.model.cell.torch.tanh", torch.relu)
     assert not torch.allclose(stacked()(input_TBE, lengths_B=lengths_B)[0], expected_TBH)
     assert not torch.allclose(stacked().step(input_TBE[0], state)[0], expected_TBH[0])
+
+
+def test_a_changed_cell_runs_plainly(caplog: pytest.LogCaptureFixture) -> None:
+    """The fast implementations do not compute it, and no result may silently come from the original equations."""
+
+    class Coupled(LSTMCell):
+        """The forget gate is what the input gate leaves."""
+
+        def step(self, input_gates_NG: Tensor, state: CellState) -> CellState:
+            h_NH, c_NH = state
+            i, _, g, o = (input_gates_NG + self.hidden_map(h_NH)).chunk(4, dim=1)
+            c_NH = (1 - torch.sigmoid(i)) * c_NH + torch.sigmoid(i) * torch.tanh(g)
+            return torch.sigmoid(o) * torch.tanh(c_NH), c_NH
+
+    rnn, input_TBE = stacked(), normal(4, 2, 4)
+    unchanged_TBH, _ = rnn(input_TBE)
+    before = rnn.implementation
+    rnn.cell_class = Coupled
+    assert (before, rnn.implementation) == (Implementation.fast, Implementation.reference)
+    assert "Coupled computes other equations than torch's LSTM: the plain modules run" in caplog.text
+    output_TBH, _ = rnn(input_TBE)
+    assert not torch.allclose(output_TBH, unchanged_TBH)
+    expected_TBH, _ = CellStack(rnn.cells())(input_TBE)
+    torch.testing.assert_close(output_TBH, expected_TBH, rtol=0, atol=0)
+
+
+def test_equations_written_in_another_way_are_the_same_cell() -> None:
+    class Rewritten(LSTMCell):
+        def step(self, input_gates_NG: Tensor, state: CellState) -> CellState:
+            gates_NG = self.hidden_map(state[0]) + input_gates_NG
+            i, f, g, o = (part(gate) for part, gate in zip(PARTS, gates_NG.chunk(4, dim=1), strict=True))
+            c_NH = f * state[1] + i * g
+            return o * torch.tanh(c_NH), c_NH
+
+    rnn = stacked()
+    rnn.cell_class = Rewritten
+    assert rnn.implementation == Implementation.fast

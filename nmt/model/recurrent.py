@@ -3,8 +3,9 @@
 Dropout is applied between layers, never on the recurrent path (Zaremba et al. 2014).
 """
 
-from collections.abc import Sequence
-from functools import partial
+import logging
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
@@ -16,6 +17,8 @@ from nmt.config import Implementation
 from nmt.model.cell import CellState, LSTMCell
 from nmt.model.dropout import dropout
 from nmt.model.fast.lstm_layer import LSTMLayer, own_layer_pays
+
+log = logging.getLogger(__name__)
 
 
 class RecurrentState(NamedTuple):
@@ -161,16 +164,24 @@ class CellStack:
 class StackedLSTM(nn.Module):
     """Stacked LSTM layers with the parameters of `nn.LSTM`."""
 
-    implementation = Implementation.fast
+    cell_class = LSTMCell
 
     def __init__(self, input_dim: int, hidden_dim: int, *, num_layers: int, dropout: float) -> None:
         super().__init__()
+        self.chosen_implementation = Implementation.fast
         self.lstm = nn.LSTM(input_dim, hidden_dim, num_layers, dropout=dropout if num_layers > 1 else 0.0)
+
+    @property
+    def implementation(self) -> Implementation:
+        """The chosen implementation; the reference if the fast one would not compute this cell."""
+        if not _is_torchs_lstm(self.cell_class, self.cell_class.step):
+            return Implementation.reference
+        return self.chosen_implementation
 
     def cells(self) -> list[LSTMCell]:
         """Return the cells of all layers, over these parameters."""
         return [
-            LSTMCell(partial(F.linear, weight=w_ih_GE, bias=b_ih_G + b_hh_G), partial(F.linear, weight=w_hh_GH))
+            self.cell_class(partial(F.linear, weight=w_ih_GE, bias=b_ih_G + b_hh_G), partial(F.linear, weight=w_hh_GH))
             for w_ih_GE, w_hh_GH, b_ih_G, b_hh_G in self.lstm.all_weights
         ]
 
@@ -214,3 +225,26 @@ class StackedLSTM(nn.Module):
             packed_output, last = self.lstm(packed, start)
             output_TBH, _ = pad_packed_sequence(packed_output, total_length=len(input_TBE))
         return output_TBH, RecurrentState.unstack(*last)
+
+
+@cache
+def _is_torchs_lstm(cell_class: type[LSTMCell], step: Callable[..., CellState]) -> bool:
+    """Try whether a cell computes the equations of the fast implementation, which are those of torch's LSTM.
+
+    So whoever changes `LSTMCell`, or sets another `cell_class`, trains and translates with the changed equations.
+    """
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        line = partial(torch.linspace, dtype=torch.float64, device="cpu")
+        gates_NG, weight_GH = line(-2, 2, 24).view(2, 12), line(-1, 1, 36).view(12, 3)
+        state = line(-0.9, 0.9, 6).view(2, 3), line(1, -1, 6).view(2, 3)
+        cell = cell_class(lambda input_NE: input_NE, partial(F.linear, weight=weight_GH))
+        found = step(cell, gates_NG, state)
+        expected = torch.lstm_cell(gates_NG, state, torch.eye(12, dtype=torch.float64, device="cpu"), weight_GH)
+    is_torchs = len(found) == 2 and all(map(torch.allclose, found, expected))
+    if not is_torchs:
+        log.warning(
+            "%s computes other equations than torch's LSTM: the plain modules run, without the parts that are laid out "
+            "for speed",
+            cell_class.__name__,
+        )
+    return is_torchs

@@ -22,12 +22,15 @@ class Seq2Seq(nn.Module):
 
     @property
     def implementation(self) -> Implementation:
-        """Which implementation runs over the parameters: the one laid out for speed, or the plain one."""
+        """Which implementation runs over the parameters: the one laid out for speed, or the plain one.
+
+        It is the plain one, whatever is set, if the cell is not the LSTM that the fast one computes.
+        """
         return self.encoder.rnn.implementation
 
     @implementation.setter
     def implementation(self, implementation: Implementation) -> None:
-        self.encoder.rnn.implementation = self.decoder.rnn.implementation = implementation
+        self.encoder.rnn.chosen_implementation = self.decoder.rnn.chosen_implementation = implementation
 
     def encode(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
         return self.encoder(src_BS, lengths_B)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nmt.config import Implementation, SearchPrecision
+from nmt.errors import ConfigError
 from nmt.model.cell import LinearMap
 from nmt.model.decoder import Decoder, DecoderWiring
 from nmt.model.encoder import Encoder, EncoderWiring, Encoding
@@ -34,10 +35,17 @@ def prepare_for_inference(model: Seq2Seq, *, device: torch.device, precision: Se
 
     On a CPU a float32 model is laid out for speed. On a GPU, or with `implementation=reference`, bf16 is a copy whose
     weights and states are bf16. Anything else (fp32 on a GPU, a float64 model) is the model itself.
+
+    Raises:
+        ConfigError: if int8 is asked of a model with a changed cell, which the fast implementation does not compute.
     """
     model = model.to(device)
     is_reference = model.implementation == Implementation.reference
-    assert not (is_reference and precision == SearchPrecision.int8), "resolve_search_precision refuses int8"
+    if is_reference and precision == SearchPrecision.int8:
+        raise ConfigError(
+            "search.precision=int8 needs the fast implementation, which computes an unchanged LSTM only: use auto, "
+            "fp32 or bf16"
+        )
     if not is_reference and device.type == "cpu" and model.decoder.output.weight.dtype == torch.float32:
         return FastModel(model, precision)
     if precision == "bf16":
