@@ -330,7 +330,8 @@ def test_a_split_without_pairs_is_refused(write: Any) -> None:
     with pytest.raises(DataError, match="the train text must have at least one sentence pair, but has none: check its"):
         write([])
     message = (
-        r"none of the 3 pairs of the train text is left \(2 empty, 1 too unequal\): check that the files are aligned"
+        r"none of the 3 pairs of the train text is left \(2 empty, 1 too unequal\): align the files so that line n "
+        r"translates line n; if they are aligned, raise data.max_len_ratio \(3.0\)$"
     )
     with pytest.raises(DataError, match=message):
         write([SentencePair("", "x"), SentencePair("a", ""), SentencePair("a", "x" * 15)], LIMITS)

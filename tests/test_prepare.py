@@ -20,7 +20,8 @@ import nmt.corpus.prepare as prepare_module
 from nmt.commands.compose import compose_settings, to_settings
 from nmt.commands.paths import quote_paths
 from nmt.config import TrainCommand
-from nmt.corpus.binarizer import write_split
+from nmt.corpus.binarizer import PairLimits, write_split
+from nmt.corpus.manifest import SplitReport
 from nmt.corpus.prepare import normalizations, prepare
 from nmt.errors import DataError
 from nmt.text.subword_learning import learn_subword
@@ -103,22 +104,43 @@ def test_pairs_left_out_are_counted_by_reason(text: Path) -> None:
     with (text / "train.en").open("a") as src, (text / "train.fr").open("a") as tgt:
         src.write("one\n\n" + "two " * 12 + "\n" + "two " * 30 + "\n")
         tgt.write("\nun\n" + "deux\n" + "deux " * 30 + "\n")
-    err = nmt("prepare", *data_settings(text), "data.max_len_subwords=20").err
-    assert "corpus: train: 200 pairs" in err
-    assert "left out 4: 2 empty, 1 too long, 1 too unequal" in err
+    for outcome in ("prepared", "is up to date"):  # the second time as the first
+        err = nmt("prepare", *data_settings(text), "data.max_len_subwords=20").err
+        assert outcome in err
+        assert "corpus: train: 200 pairs" in err
+        assert "left out 4: 2 empty, 1 too long, 1 too unequal" in err
 
 
 @pytest.mark.parametrize("num_unequal", [3, 4])
 def test_leaving_out_most_pairs_gives_a_warning(text: Path, caplog: pytest.LogCaptureFixture, num_unequal: int) -> None:
     (text / "train.en").write_text("one two three\n" * 3 + "one\n" * num_unequal)
     (text / "train.fr").write_text("1 2 3\n" * 3 + "1 2 3 1 2 3 1 2 3 1 2 3\n" * num_unequal)
-    with caplog.at_level(logging.WARNING):
-        _prepare(text, "subword=word", "subword.vocab_size=7")
     warning = (
-        f"corpus: train: more than half of the pairs are left out ({num_unequal} too unequal): if line n does not "
-        "translate line n, align the files; if it does, raise data.max_len_subwords or data.max_len_ratio"
+        f"corpus: train: more than half of the pairs are left out ({num_unequal} too unequal): align the files so that "
+        "line n translates line n; if they are aligned, raise data.max_len_ratio (3.5)"
     )
-    assert caplog.messages == ([warning] if num_unequal == 4 else [])
+    for _ in range(2):  # also if the corpus is up to date
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            _prepare(text, "subword=word", "subword.vocab_size=7", "data.max_len_ratio=3.5")
+        assert caplog.messages == ([warning] if num_unequal == 4 else [])
+
+
+@pytest.mark.parametrize(
+    ("empty", "too_long", "too_unequal", "limits"),
+    [
+        (3, 0, 0, ""),
+        (3, 1, 0, "; if they are aligned, raise data.max_len_subwords (2,000)"),
+        (0, 0, 1, "; if they are aligned, raise data.max_len_ratio (4.0)"),
+        (0, 2, 1, "; if they are aligned, raise data.max_len_subwords (2,000) and data.max_len_ratio (4.0)"),
+    ],
+)
+def test_the_advice_names_only_the_limits_that_left_out_pairs(
+    empty: int, too_long: int, too_unequal: int, limits: str
+) -> None:
+    dropped = {"empty": empty, "too_long": too_long, "too_unequal": too_unequal}
+    advice = PairLimits(2000, 4.0).advice(SplitReport(9, 1, dropped, 1, 1, 0, 0))
+    assert advice == f"align the files so that line n translates line n{limits}"
 
 
 def test_a_failure_leaves_no_files(text: Path) -> None:

@@ -43,6 +43,16 @@ class PairLimits:
     max_len_subwords: int
     max_len_ratio: float
 
+    def advice(self, report: SplitReport) -> str:
+        """Say what to do about the pairs that these limits left out; no limit makes an empty line useful."""
+        limits: dict[DropReason, str] = {
+            "too_long": f"data.max_len_subwords ({self.max_len_subwords:,})",
+            "too_unequal": f"data.max_len_ratio ({self.max_len_ratio})",
+        }
+        to_raise = " and ".join(limit for reason, limit in limits.items() if report.dropped.get(reason))
+        align = "align the files so that line n translates line n"
+        return f"{align}; if they are aligned, raise {to_raise}" if to_raise else align
+
 
 def write_split(
     pairs: Iterable[SentencePair],
@@ -85,7 +95,7 @@ def write_split(
             if progress is not None:
                 progress(num_pairs)
     report = _report(src_side, tgt_side, num_read=num_read, dropped=dropped)
-    _check_not_empty(report, split)
+    _check_not_empty(report, split, limits)
     return report
 
 
@@ -205,12 +215,11 @@ def _report(src_side: _SideWriter, tgt_side: _SideWriter, *, num_read: int, drop
     )
 
 
-def _check_not_empty(report: SplitReport, split: str) -> None:
+def _check_not_empty(report: SplitReport, split: str, limits: PairLimits | None) -> None:
     if report.num_read == 0:
         raise DataError(f"the {split} text must have at least one sentence pair, but has none: check its files")
-    if report.num_kept == 0:
-        reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in report.dropped.items() if count)
+    if report.num_kept == 0 and limits is not None:
         raise DataError(
-            f"none of the {report.num_read} pairs of the {split} text is left ({reasons}): "
-            "check that the files are aligned, or raise the limits"
+            f"none of the {report.num_read:,} pairs of the {split} text is left ({report.reasons}): "
+            f"{limits.advice(report)}"
         )

@@ -40,6 +40,15 @@ class SplitReport:
     tgt_unknown: int
     checksums: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def num_dropped(self) -> int:
+        return sum(self.dropped.values())
+
+    @property
+    def reasons(self) -> str:
+        """The pairs left out, as in "2 empty, 1 too long"."""
+        return ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in self.dropped.items() if count)
+
 
 @dataclass(frozen=True)
 class Manifest:

@@ -84,14 +84,16 @@ def prepare(data: DataConfig, subword: SubwordConfig) -> PreparedCorpus:
     fingerprint = _fingerprint(data, subword, given, {split: of_split.sha256 for split, of_split in found.items()})
     directory = Path(data.prepared_dir) / f"{data.name}-{subword.kind}-{fingerprint[:12]}"
     corpus = PreparedCorpus(directory, fingerprint)
-    if _is_up_to_date(corpus):  # checked before locking, since a folder prepared by others may be read-only
-        log.info("corpus: %s is up to date", corpus.directory)
-        return corpus
-    with sole_writer(directory.parent, f".{directory.name}.lock", setting="data.prepared_dir"):
-        remove_temporaries(directory.parent, glob.escape(directory.name))
-        if not _is_up_to_date(corpus):
-            _write(corpus, data, subword, given, text)
-    log.info("corpus: prepared %s", corpus.directory)
+    outcome = f"{directory} is up to date"
+    if not _is_up_to_date(corpus):  # checked before locking, since a folder prepared by others may be read-only
+        with sole_writer(directory.parent, f".{directory.name}.lock", setting="data.prepared_dir"):
+            remove_temporaries(directory.parent, glob.escape(directory.name))
+            if not _is_up_to_date(corpus):
+                _write(corpus, data, subword, given, text)
+        outcome = f"prepared {directory}"
+    for split, report in read_manifest(directory).splits.items():
+        _log_report(split, report, _limits(data))
+    log.info("corpus: %s", outcome)
     return corpus
 
 
@@ -174,7 +176,7 @@ def _write(
         src_subword, tgt_subword = given or _learn_subwords(data, subword, text)
         reports = {}
         for split, files in text.splits.items():
-            limits = PairLimits(data.max_len_subwords, data.max_len_ratio) if split == "train" else None
+            limits = _limits(data) if split == "train" else None
             with tqdm(desc=f"encoding {split}", unit=" pairs", unit_scale=True, disable=None) as bar:
                 reports[split] = write_split(
                     read_pairs(files, checksums=text.checksums[split]),
@@ -186,7 +188,6 @@ def _write(
                     num_processes=num_processes(),
                     progress=bar.update,
                 )
-            _log_report(split, reports[split])
         write_manifest(
             temporary,
             fingerprint=corpus.fingerprint,
@@ -198,15 +199,17 @@ def _write(
             shutil.rmtree(corpus.directory)
 
 
+def _limits(data: DataConfig) -> PairLimits:
+    return PairLimits(data.max_len_subwords, data.max_len_ratio)
+
+
 def num_processes() -> NumProcesses:
     """Return the number of processes for encoding: two, unless the machine, taskset or Slurm allows only one CPU."""
     num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 2 if num_cpus > 1 else 1
 
 
-def _log_report(split: str, report: SplitReport) -> None:
-    dropped = sum(report.dropped.values())
-    reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in report.dropped.items() if count)
+def _log_report(split: str, report: SplitReport, limits: PairLimits) -> None:
     log.info(
         "corpus: %s: %s pairs, %s + %s subwords (%.2f%% + %.2f%% unknown)%s",
         split,
@@ -215,14 +218,14 @@ def _log_report(split: str, report: SplitReport) -> None:
         f"{report.tgt_subwords:,}",
         100 * report.src_unknown / max(1, report.src_subwords),
         100 * report.tgt_unknown / max(1, report.tgt_subwords),
-        f"; left out {dropped:,}: {reasons}" if dropped else "",
+        f"; left out {report.num_dropped:,}: {report.reasons}" if report.num_dropped else "",
     )
-    if dropped > report.num_kept:
+    if report.num_dropped > report.num_kept:
         log.warning(
-            "corpus: %s: more than half of the pairs are left out (%s): if line n does not translate line n, align "
-            "the files; if it does, raise data.max_len_subwords or data.max_len_ratio",
+            "corpus: %s: more than half of the pairs are left out (%s): %s",
             split,
-            reasons,
+            report.reasons,
+            limits.advice(report),
         )
 
 
