@@ -23,7 +23,7 @@ from nmt.config import TrainCommand
 from nmt.corpus.binarizer import PairLimits, write_split
 from nmt.corpus.manifest import SplitReport
 from nmt.corpus.prepare import normalizations, prepare
-from nmt.errors import DataError
+from nmt.errors import DataError, NmtError
 from nmt.text.subword_learning import learn_subword
 from nmt.text.subword_process import SubwordProcess
 from tests.commands import data_settings, error, nmt, write_digits
@@ -167,6 +167,16 @@ def test_invalid_text_is_refused(text: Path, content: bytes | None, message: str
         (text / "train.en").write_bytes(content)
     line = error("prepare", *data_settings(text)) if content is None else nmt("prepare", *data_settings(text)).last_line
     assert re.search(message, line)
+
+
+@pytest.mark.parametrize("command", ["prepare", "train"])
+def test_all_missing_files_are_named_before_any_is_read(text: Path, command: str) -> None:
+    settings = [*data_settings(text), "data.test.src=test.en", "data.test.tgt=test.fr"]
+    (text / "test.fr").unlink()
+    assert error(command, *settings) == f"nmt: {text / 'test.fr'} does not exist: check the path"
+    (text / "train.en").unlink()
+    missing = f"{text / 'train.en'}, {text / 'test.fr'}"
+    assert error(command, *settings) == f"nmt: {missing} do not exist: check the paths"
 
 
 @pytest.mark.parametrize("moment", ["learn_subword", "write_split"])
@@ -514,16 +524,30 @@ def test_a_vocabulary_too_large_for_the_text_is_explained(text: Path) -> None:
         _prepare(text, "subword.vocab_size=50")
 
 
+@pytest.mark.parametrize("side", ["src", "tgt"])
+@pytest.mark.parametrize(
+    ("size", "problem"), [(4, " must be at least 5"), (5, "=5 is less than the"), (5000, "=5000 is more than the")]
+)
+def test_the_size_of_the_vocabulary_of_a_side_is_refused_by_its_own_setting(
+    text: Path, side: str, size: int, problem: str
+) -> None:
+    separate = ("subword=bpe", "subword.joint=false", "subword.src_vocab_size=40", "subword.tgt_vocab_size=40")
+    with pytest.raises(NmtError, match=f"^subword.{side}_vocab_size{problem}"):
+        _prepare(text, *separate, f"subword.{side}_vocab_size={size}")
+
+
 def test_invalid_settings_are_reported_together(text: Path) -> None:
     line = error(
         "prepare",
         *data_settings(text),
         "subword.src_model=x",
         "data.dev.src=[]",
+        "data.test.src=test.en",
     )
     assert line == (
         "nmt: subword.src_model and subword.tgt_model must be given both or neither; "
-        "data.dev.src and data.dev.tgt must each name at least one file"
+        "data.dev.src and data.dev.tgt must each name at least one file; "
+        "data.test.src and data.test.tgt must each name at least one file, or both none"
     )
 
 

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 import yaml
 from filelock import FileLock
 
@@ -136,6 +137,15 @@ def test_the_test_set_of_a_run_is_found_on_a_disk_without_links(digits: Path, tm
     best.unlink()
     best.write_text("update_000001\n")
     assert nmt("evaluate", f"checkpoints=[{best}]", "bootstrap_samples=0").status == 0
+
+
+def test_a_missing_gpu_is_noticed_before_the_corpus_is_prepared(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    line = _refusal(digits, tmp_path / "run", "device=cuda", f"data.prepared_dir={tmp_path / 'prepared'}")
+    assert line.startswith("nmt: device=cuda needs a GPU")
+    assert not (tmp_path / "prepared").exists()
 
 
 def test_resuming_in_an_empty_folder_starts_a_run(digits: Path, run_dir: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from nmt.commands.run_dir import RunDirectory, claim_run_dir, log_file
 from nmt.commands.stop import graceful_stop
 from nmt.config import BestBy, TrainCommand
 from nmt.corpus.prepare import data_problems, prepare
+from nmt.device import resolve_device
 from nmt.errors import ConfigError
 from nmt.evaluation.dev_bleu import build_dev_bleu, resolve_dev_tokenizer
 from nmt.files import atomic_write, is_file_name
@@ -56,10 +57,11 @@ def _check(settings: TrainCommand) -> None:
         problems.append("one of training.max_updates, max_epochs, max_minutes or patience must be set")
     if training.best_by == BestBy.bleu and training.bleu_every is None:
         problems.append("training.best_by=bleu needs training.bleu_every, which is null")
-    try:
-        check_search_config(settings.search)
-    except ConfigError as error:
-        problems.append(str(error))
+    for check in (lambda: check_search_config(settings.search), lambda: resolve_device(settings.device)):
+        try:
+            check()
+        except ConfigError as error:
+            problems.append(str(error))
     if problems:
         raise ConfigError("; ".join(problems))
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from tqdm import tqdm
 
@@ -21,7 +21,7 @@ from nmt.errors import ConfigError, DataError
 from nmt.files import atomic_folder, is_file_name, remove_temporaries
 from nmt.locks import sole_writer
 from nmt.phrasebook.files import write_phrasebook
-from nmt.text.parallel import ParallelFiles, fingerprint_files, read_lines, read_pairs
+from nmt.text.parallel import ParallelFiles, check_files_exist, fingerprint_files, read_lines, read_pairs
 from nmt.text.subword import SubwordModel
 from nmt.text.subword_learning import SubwordSpec, learn_joint_subwords, learn_subword
 
@@ -78,6 +78,7 @@ def prepare(data: DataConfig, subword: SubwordConfig) -> PreparedCorpus:
     if data.generate is not None:
         write_phrasebook(data, data.generate)
     splits = {"train": split_files(data, data.train), "dev": split_files(data, data.dev)}
+    check_files_exist([*splits.values(), split_files(data, data.test)])
     found = {split: fingerprint_files(files) for split, files in splits.items()}
     text = _Text(splits, {split: of_split.checksums for split, of_split in found.items()})
     given = _given_subwords(subword)
@@ -114,10 +115,13 @@ def data_problems(data: DataConfig, subword: SubwordConfig) -> list[str]:
         problems.append("subword.src_model and subword.tgt_model must be given both or neither")
     if subword.normalization is None and None in (subword.src_normalization, subword.tgt_normalization):
         problems.append("subword.normalization must be set if subword.src_normalization or tgt_normalization is null")
-    for split in ("train", "dev"):
+    for split in ("train", "dev", "test"):
         files: FilesConfig = getattr(data, split)
+        if split == "test" and not files.src and not files.tgt:
+            continue
         if not files.src or not files.tgt:
-            problems.append(f"data.{split}.src and data.{split}.tgt must each name at least one file")
+            without = ", or both none" if split == "test" else ""
+            problems.append(f"data.{split}.src and data.{split}.tgt must each name at least one file{without}")
         elif len(files.src) != len(files.tgt):
             problems.append(
                 f"data.{split}.src and data.{split}.tgt must name equally many files, but name {len(files.src)} and "
@@ -236,26 +240,31 @@ def _learn_subwords(data: DataConfig, config: SubwordConfig, text: _Text) -> Sub
     src_lines, tgt_lines = _lines(train.src, text), _lines(train.tgt, text)
     if config.joint:
         texts = [(data.src_lang, src_lines), (data.tgt_lang, tgt_lines)]
-        spec = subword_spec(config, config.vocab_size, src_rule)
+        spec = _subword_spec(config, "vocab_size", src_rule)
         src, tgt = learn_joint_subwords(texts, spec, normalizations=[src_rule, tgt_rule])
         return src, tgt
     return (
-        learn_subword(src_lines, subword_spec(config, config.src_vocab_size, src_rule), lang=data.src_lang),
-        learn_subword(tgt_lines, subword_spec(config, config.tgt_vocab_size, tgt_rule), lang=data.tgt_lang),
+        learn_subword(src_lines, _subword_spec(config, "src_vocab_size", src_rule), lang=data.src_lang),
+        learn_subword(tgt_lines, _subword_spec(config, "tgt_vocab_size", tgt_rule), lang=data.tgt_lang),
     )
 
 
-def subword_spec(config: SubwordConfig, vocab_size: int, normalization: Normalization) -> SubwordSpec:
+def _subword_spec(
+    config: SubwordConfig,
+    size_setting: Literal["vocab_size", "src_vocab_size", "tgt_vocab_size"],
+    normalization: Normalization,
+) -> SubwordSpec:
     """Return how a subword model is learned with these settings."""
     return SubwordSpec(
         kind=config.kind,
-        vocab_size=vocab_size,
+        vocab_size=getattr(config, size_setting),
         byte_fallback=config.byte_fallback,
         normalization=normalization,
         tokenizer=config.tokenizer,
         character_coverage=config.character_coverage,
         max_sentences=config.max_sentences,
         seed=config.seed,
+        size_setting=f"subword.{size_setting}",
     )
 
 

@@ -7,7 +7,7 @@ line: U+2028, vertical tabs and other carriage returns are part of a line, so th
 import hashlib
 import io
 import logging
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +136,20 @@ def read_pairs(files: ParallelFiles, *, checksums: Mapping[Path, str] | None = N
         yield from _read_file_pair(src_path, tgt_path, checksums or {})
 
 
+def check_files_exist(splits: Iterable[ParallelFiles]) -> None:
+    """Refuse all missing files at once, before any is read.
+
+    Raises:
+        DataError: if a file does not exist.
+    """
+    paths = dict.fromkeys(path for files in splits for path in (*files.src, *files.tgt))
+    missing = [path for path in paths if _is_missing(path)]
+    if len(missing) == 1:
+        raise _does_not_exist(missing[0])
+    if missing:
+        raise DataError(f"{_names(tuple(missing))} do not exist: check the paths")
+
+
 def fingerprint_files(files: ParallelFiles) -> TextFingerprint:
     """Hash the bytes of all files.
 
@@ -152,6 +166,16 @@ def fingerprint_files(files: ParallelFiles) -> TextFingerprint:
                 raise has_changed(path)
             whole.update(sha256)
     return TextFingerprint(whole.hexdigest(), checksums)
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:  # explained when the file is opened
+        return False
+    return False
 
 
 def has_changed(path: Path) -> DataError:
@@ -267,11 +291,15 @@ def _check_encoding(first_line: bytes, name: str) -> None:
             )
 
 
+def _does_not_exist(path: Path) -> DataError:
+    return DataError(f"{path} does not exist: check the path")
+
+
 def _open(path: Path) -> io.BufferedReader:
     try:
         return path.open("rb")
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist: check the path") from None
+        raise _does_not_exist(path) from None
     except IsADirectoryError:
         raise DataError(f"{path} must be a text file, but is a directory: name a file in it") from None
     except OSError as error:

@@ -36,6 +36,7 @@ class SubwordSpec:
         vocab_size: including the four specials. It is met exactly, except by `char`, for which it is a limit.
         normalization: of `learn_subword`, and of each side of `learn_joint_subwords` unless that is given others.
         max_sentences: the largest number of lines to learn from; they are sampled with `seed`.
+        size_setting: the setting that `vocab_size` comes from, for messages.
     """
 
     kind: SubwordKind
@@ -46,6 +47,7 @@ class SubwordSpec:
     character_coverage: float
     max_sentences: int
     seed: int
+    size_setting: str = "subword.vocab_size"
 
 
 def learn_subword(lines: Iterable[str], spec: SubwordSpec, *, lang: str) -> SubwordModel:
@@ -102,7 +104,7 @@ def _check(spec: SubwordSpec) -> None:
         problems.append("subword.byte_fallback must be false for subword=word, whose unknown words are <unk>")
     elif not smallest <= spec.vocab_size <= _MAX_VOCAB_SIZE:
         problems.append(
-            f"subword.vocab_size must be at least {smallest} and at most {_MAX_VOCAB_SIZE:,}, but is {spec.vocab_size}"
+            f"{spec.size_setting} must be at least {smallest} and at most {_MAX_VOCAB_SIZE:,}, but is {spec.vocab_size}"
         )
     if not 0.98 <= spec.character_coverage <= 1:  # SentencePiece's own limits
         problems.append(f"subword.character_coverage must be from 0.98 to 1, but is {spec.character_coverage}")
@@ -176,7 +178,7 @@ def _has_single_spaces(normalization: Normalization, spec: SubwordSpec) -> bool:
 def _explained(error: RuntimeError, spec: SubwordSpec, *, lang: str) -> DataError:
     """Turn SentencePiece's message about a vocabulary size that the text does not allow into advice."""
     message = " ".join(str(error).split())
-    size = f"subword.vocab_size={spec.vocab_size}"
+    size = f"{spec.size_setting}={spec.vocab_size}"
     if too_high := re.search(r"Please set it to a value <= (\d+)", message):
         return DataError(
             f"{size} is more than the {lang} text allows: set it to at most {too_high[1]}, or give more text"
