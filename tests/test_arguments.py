@@ -46,6 +46,8 @@ if TYPE_CHECKING:
             "search.length_penalty.alpha one by one",
         ),
         ("translate", "a=[1,", "'a=[1,' is not a valid KEY=VALUE: quote a value with special characters twice"),
+        ("translate", "checkpoints=[a,b", "'checkpoints=[a,b': the list is not closed: add ]"),
+        ("evaluate", "metrics=[bleu", "'metrics=[bleu': the list is not closed: add ]"),
         ("translate", "foo", "'foo' is not a setting: write KEY=VALUE"),
         ("translate", "=3", "'=3' is not a setting: write KEY=VALUE"),
         ("translate", "", "'' is not a setting: write KEY=VALUE"),
@@ -66,6 +68,19 @@ def test_a_mistake_on_the_command_line_is_one_line(command: str, override: str, 
     line = error(command, override)
     assert line.startswith("nmt: ")
     assert message in line
+
+
+@pytest.mark.parametrize("items", [["a,", "b]"], ["a,", "b,", "c]"], ["a", "]"]])
+def test_a_list_that_the_shell_splits_must_be_quoted(items: list[str]) -> None:
+    words = ["checkpoints=[" + items[0], *items[1:]]
+    line = error("translate", "threads=1", *words, "device=cpu")
+    assert line == f"nmt: the shell splits {words[0]!r} at a space: quote the list: '{' '.join(words)}'"
+
+
+def test_a_path_may_begin_with_a_bracket(ran: list[Any]) -> None:
+    assert nmt("train", "run_dir=[a").status == 0
+    assert nmt("evaluate", "hypothesis=['[b']", "reference=[c]d").status == 0
+    assert (ran[0].run_dir, ran[1].hypothesis, ran[1].reference) == ("[a", ["[b"], ["[c]d"])
 
 
 def test_mistakes_are_reported_together() -> None:

@@ -329,10 +329,10 @@ def test_a_second_job_in_a_run_directory_is_refused(digits: Path, tmp_path: Path
     assert line == f"nmt: another job is training in {tmp_path / 'run'}: name another run_dir"
 
 
-def test_a_run_directory_that_is_not_writable_is_one_line(digits: Path, tmp_path: Path) -> None:
+def test_a_run_directory_must_not_be_in_a_file(digits: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    line = _refusal(digits, run := tmp_path / "file" / "run")
-    assert line == f"nmt: {run} must be writable, but is not (Not a directory): name another run_dir"
+    line = _refusal(digits, tmp_path / "file" / "run")
+    assert line == f"nmt: run_dir must be a folder, but {tmp_path / 'file'} is a file"
 
 
 def _fail_after(num_updates: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,15 @@
 """The words after `nmt COMMAND`: Hydra's options, and settings to override."""
 
 import argparse
+import itertools
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from nmt.commands.keys import PRESETS, SCHEMAS
-from nmt.commands.overrides import problems_of_override, without_plus
+from nmt.commands.overrides import is_open_list, problems_of_override, without_plus
 from nmt.commands.paths import quote_path, quote_paths
 from nmt.config import TrainCommand
 from nmt.errors import ConfigError
@@ -52,6 +54,8 @@ def read_arguments(command: str, arguments: Sequence[str]) -> CommandLine:
     Raises:
         ConfigError: if words are neither or invalid; it names all of them.
     """
+    if split := _split_list(arguments):
+        raise ConfigError(f"the shell splits {split[0]!r} at a space: quote the list: {shlex.quote(' '.join(split))}")
     typed = [word for word in arguments if not word.startswith("-") and re.match(r"[^=]*=|~", word)]
     options = [word for word in arguments if word not in typed]
     parsed, unknown = _parse_options(options)
@@ -75,6 +79,17 @@ def read_arguments(command: str, arguments: Sequence[str]) -> CommandLine:
     if parsed.config_name is not None:  # the user's file may lack what conf/COMMAND.yaml sets for Hydra
         overrides = [*_HYDRA_AS_IN_CONF, *overrides]
     return CommandLine(options, overrides, parsed.multirun, parsed.help, parsed.config_dir, is_quickstart)
+
+
+def _split_list(arguments: Sequence[str]) -> list[str]:
+    """Find the words of a list that was typed with spaces and without quotes: `KEY=[A,`, `B]`."""
+    for first, word in enumerate(arguments):
+        if is_open_list(word):
+            rest = itertools.takewhile(lambda item: "=" not in item, arguments[first + 1 :])
+            for num_items, item in enumerate(rest, start=1):
+                if item.endswith("]"):
+                    return list(arguments[first : first + num_items + 1])
+    return []
 
 
 def _says_what_to_train(command: str, overrides: Sequence[str]) -> bool:

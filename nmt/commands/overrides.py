@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from typing import get_origin
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString, RangeSweep
@@ -21,9 +22,19 @@ def without_plus(command: str, override: str) -> str:
     return bare if bare.partition("=")[0] in known_keys(command) else override
 
 
+def is_open_list(override: str) -> bool:
+    """Return whether the value begins a list that does not end."""
+    value = override.partition("=")[2]
+    return value.startswith("[") and "]" not in value
+
+
 def problems_of_override(command: str, as_typed: str, override: str, *, in_sweep: bool) -> Iterator[str]:
     """Yield what is wrong with an override, typed as `as_typed`, in better words than Hydra's."""
     shown = repr(shorten(as_typed))
+    kind = setting_types(command).get(as_typed.lstrip("+").partition("=")[0])
+    if get_origin(kind) is list and is_open_list(as_typed):  # quoting would make it a path that begins with [
+        yield f"{shown}: the list is not closed: add ]"
+        return
     try:
         parsed: Override = OverridesParser.create().parse_override(override)
     except (HydraException, ValueError) as error:  # ValueError: a number of more digits than Python reads

@@ -53,6 +53,9 @@ def _check(settings: TrainCommand) -> None:
         )
     if not settings.run_dir:
         problems.append("run_dir must name a folder, but is empty")
+    run_dir = Path(settings.run_dir)
+    if files := [path for path in (run_dir, *run_dir.parents) if os.path.isfile(path)]:  # noqa: PTH113
+        problems.append(f"run_dir must be a folder, but {files[0]} is a file")
     if (training.max_updates, training.max_epochs, training.max_minutes, training.patience) == (None,) * 4:
         problems.append("one of training.max_updates, max_epochs, max_minutes or patience must be set")
     if training.best_by == BestBy.bleu and training.bleu_every is None:
