@@ -160,13 +160,13 @@ def test_systems_are_compared_with_the_first(test: str) -> None:
         (["checkpoints=x", "source=src", "bleu_tokenize=x"], "bleu_tokenize must be one of auto, 13a, intl"),
         (["hypothesis=nothing"], "nothing does not exist: check the path"),
         (["hypothesis=."], ". must be a text file, but is a directory"),
-        (["hypothesis=short"], "short must have one line for each line of ref, but has 1 instead of 4"),
+        (["hypothesis=short"], "short and ref must have equally many lines, but have 1 and 4"),
         (
             ["hypothesis=good", "groups=short"],
-            "short must have one line for each line of ref, but has 1 instead of 4",
+            "short and ref must have equally many lines, but have 1 and 4",
         ),
-        (["hypothesis=good", "source=short", "by_length=true"], "short must have one line for each line of ref"),
-        (["checkpoints=x", "source=short"], "ref must have one line for each line of short, but has 4 instead of 1"),
+        (["hypothesis=good", "source=short", "by_length=true"], "short and ref must have equally many lines"),
+        (["checkpoints=x", "source=short"], "ref and short must have equally many lines, but have 4 and 1"),
         (["hypothesis=latin1"], "latin1, line 2, byte 4: must be UTF-8, but is 0xe9"),
     ],
 )

@@ -50,5 +50,7 @@ def test_length_buckets_have_no_gaps(words: int, bucket: str) -> None:
 
 
 def test_every_sentence_needs_a_line_of_groups() -> None:
-    with pytest.raises(DataError, match=r"^the groups must have .* reference 1 of 1, but has 1 instead of 2$"):
+    with pytest.raises(
+        DataError, match=r"^the groups and the reference must have equally many lines, but have 1 and 2: line n"
+    ):
         score_groups(["a", "b"], [["a", "b"]], [["x"]])

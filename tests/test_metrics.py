@@ -172,7 +172,7 @@ def test_corpus_bleu_is_sacrebleus() -> None:
 def test_a_single_reference_may_be_a_plain_list() -> None:
     [bleu] = score_corpus(GOOD, REFERENCE)
     assert bleu == score_corpus(GOOD, [REFERENCE], metrics=["bleu"], bootstrap_samples=0)[0]
-    with pytest.raises(DataError, match="but has 4 instead of 3"):
+    with pytest.raises(DataError, match="equally many lines, but have 4 and 3"):
         score_corpus(GOOD, REFERENCE[:3])
 
 
@@ -232,7 +232,7 @@ def test_intervals_tests_and_groups_handle_missing_references(test: PairedTest) 
 @pytest.mark.parametrize(
     ("hypotheses", "references", "message"),
     [
-        (["a"], [["a", "b"]], "out.fr must have one line for each line of ref.fr, but has 1 instead of 2"),
+        (["a"], [["a", "b"]], "out.fr and ref.fr must have equally many lines, but have 1 and 2: .*"),
         ([], [[]], r"out.fr: there is nothing to score \(0 lines\)"),
         (["a"], [], "there is no reference to score against: give at least one"),
     ],
@@ -250,9 +250,12 @@ def test_texts_without_a_partner_are_refused(hypotheses: list[str], references: 
 
 
 def test_a_short_second_reference_is_named() -> None:
-    message = r"^the hypotheses must have one line for each line of reference 2 of 2, but has 2 instead of 1$"
+    message = r"^the hypotheses and reference 2 must have equally many lines, but have 2 and 1: line n"
     with pytest.raises(DataError, match=message):
         corpus_bleu(["a", "b"], [["a", "b"], ["a"]])
+    message = r"^the hypotheses and the reference must have equally many lines, but have 2,000 and 1,000: line n"
+    with pytest.raises(DataError, match=message):
+        score_corpus(["a"] * 2000, ["a"] * 1000)
 
 
 @pytest.mark.parametrize(

@@ -78,9 +78,7 @@ def test_a_warning_names_lines_that_are_unknown_to_the_model(checkpoint: Path) -
     text = "one two\n未知 one\n未知的\n未知 two three\n".encode()
     done = nmt("translate", f"checkpoints={checkpoint}", "threads=1", "format=jsonl", stdin=text)
     assert [json.loads(line)["unknown_share"] for line in done.out.splitlines()] == [0, 0.4, 1, 0.2]
-    assert re.search(
-        r" 1 of 4 lines are mostly unknown to the model, .* \(line 3\): are they in the language", done.err
-    )
+    assert re.search(r" 1 of 4 lines is mostly unknown to the model, .* \(line 3\): is it in the language", done.err)
     done = nmt("translate", f"checkpoints={checkpoint}", "threads=1", stdin=b"one two\n")
     assert "unknown" not in done.err
 

@@ -246,7 +246,13 @@ def test_lines_that_are_mostly_unknown_are_warned_of_once(
         assert [translation.unknown_share for translation in translator.translate(lines)] == [0, 0.5, 0.51, 1]
     assert caplog.messages == [
         "2 of 4 lines are mostly unknown to the model, and their translations are made up (line 3, 4): "
-        "are they in the language that it was trained on?"
+        "are they in the language that it was trained on, and split in the same way?"
+    ]
+    caplog.clear()
+    list(translator.translate(["1.0"]))
+    assert caplog.messages == [
+        "1 of 1 line is mostly unknown to the model, and its translation is made up (line 1): "
+        "is it in the language that it was trained on, and split in the same way?"
     ]
     caplog.clear()
     list(translator.translate(["1.0"] * 7))

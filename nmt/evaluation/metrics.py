@@ -179,7 +179,9 @@ def check_aligned(
     """
     if not references:
         raise DataError("there is no reference to score against: give at least one")
-    names = reference_names or [f"reference {n} of {len(references)}" for n in range(1, len(references) + 1)]
+    names = reference_names or (
+        ["the reference"] if len(references) == 1 else [f"reference {n}" for n in range(1, len(references) + 1)]
+    )
     for system, lines in systems.items():
         if not lines:
             raise DataError(f"{system}: there is nothing to score (0 lines)")
@@ -195,7 +197,8 @@ def check_num_lines(name: str, number: int, *, reference: str, expected: int) ->
     """
     if number != expected:
         raise DataError(
-            f"{name} must have one line for each line of {reference}, but has {number} instead of {expected}"
+            f"{name} and {reference} must have equally many lines, but have {number:,} and {expected:,}: "
+            "line n of one must belong to line n of the other"
         )
 
 

@@ -163,9 +163,9 @@ class EnsembleScorer:
         for member in members[1:]:
             if member.tgt_subword.fingerprint != first.tgt_subword.fingerprint:
                 raise CheckpointError(
-                    f"members of an ensemble must share one target vocabulary, but that of {member.name} "
-                    f"({member.tgt_subword.fingerprint}) is not that of {first.name} "
-                    f"({first.tgt_subword.fingerprint}): train them with the same target subword model"
+                    "members of an ensemble must share one target vocabulary, but those of "
+                    f"{first.name} and {member.name} differ: train all members on one prepared corpus, or with the "
+                    "same subword.src_model and subword.tgt_model"
                 )
         self.members = tuple(members)
         self.tgt_subword = first.tgt_subword

@@ -216,13 +216,17 @@ class Translator:
                 num_unfinished,
             )
         if num_mostly_unknown:
+            is_one = num_mostly_unknown == 1
             log.warning(
-                "%s of %s lines are mostly unknown to the model, and their translations are made up (line %s%s): "
-                "are they in the language that it was trained on?",
+                "%s of %s %s mostly unknown to the model, and %s made up (line %s%s): "
+                "%s in the language that it was trained on, and split in the same way?",
                 f"{num_mostly_unknown:,}",
                 f"{number:,}",
+                f"line{'' if number == 1 else 's'} {'is' if is_one else 'are'}",
+                "its translation is" if is_one else "their translations are",
                 ", ".join(map(str, named)),
                 ", …" if num_mostly_unknown > len(named) else "",
+                "is it" if is_one else "are they",
             )
 
     def _translate_window(self, window: Sequence[str], progress: Callable[[int], None]) -> list[Translation]:

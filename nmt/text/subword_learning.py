@@ -203,14 +203,15 @@ def _report(model: SubwordModel, lines: Sequence[str], rule: Normalization, spec
     If there are very many lines, only every second, third etc. is examined.
     """
     found = report_normalization(lines[:: 1 + len(lines) // _NUM_LINES_REPORTED], model.normalize_tokens)
-    log.info(
-        "subwords: normalization %s changes %s of %s characters of the %s text learned from (%.3f%%)",
-        rule,
-        f"{found.num_changed:,}",
-        f"{found.num_characters:,}",
-        lang,
-        100 * found.num_changed / max(1, found.num_characters),
-    )
+    if found.num_changed:
+        log.info(
+            "subwords: normalization %s changes %s of %s characters of the %s text learned from (%.3f%%)",
+            rule,
+            f"{found.num_changed:,}",
+            f"{found.num_characters:,}",
+            lang,
+            100 * found.num_changed / found.num_characters,
+        )
     if spec.kind == SubwordKind.word or spec.character_coverage < 1:  # unknown characters are intended
         return
     characters = sorted(found.characters)
