@@ -11,7 +11,7 @@ from nmt.model.decoder import DecoderState
 from nmt.model.fast.inference import FastDecoder, FastEncoder, FastModel, prepare_for_inference
 from nmt.model.recurrent import RecurrentState
 from nmt.model.seq2seq import Seq2Seq
-from tests.hardware import needs_int8
+from tests.hardware import needs_bf16, needs_int8
 from tests.models import MODEL, PAIRS, Pair, tiny_model
 
 CPU = torch.device("cpu")
@@ -99,6 +99,44 @@ def test_in_int8_other_sentences_change_no_row() -> None:
         torch.testing.assert_close(alone[0], together[row], rtol=1e-5, atol=1e-5)
 
 
+@torch.no_grad()
+def test_fp32_encodes_as_the_model_does() -> None:
+    model = make_model().eval()
+    src_BS, lengths_B = pad_source([[4, 5, 6], [7, 8]])
+    final = FastModel(model, SearchPrecision.fp32).encode(src_BS, lengths_B).final
+    expected = model.encode(src_BS, lengths_B).final
+    assert torch.equal(final.h_LNH, expected.h_LNH)
+    assert torch.equal(final.c_LNH, expected.c_LNH)
+
+
+@needs_bf16
+@torch.no_grad()
+def test_bf16_multiplies_in_bf16_and_keeps_states_in_float32() -> None:
+    model = make_model(hidden_dim=32).eval()
+    fast = prepare_for_inference(model, device=CPU, precision=SearchPrecision.bf16)
+    assert isinstance(fast, FastModel)
+    state = fast.decoder.start(fast.encode(*pad_source([[4, 5, 6], [7, 8]])))
+    logits_NV, after = fast.decoder.step(torch.tensor([2, 2]), state)
+    assert logits_NV.dtype == torch.bfloat16
+    for recurrent in (state.recurrent, after.recurrent):
+        assert {part.dtype for layer in recurrent.layers for part in layer} == {torch.float32}
+
+
+@needs_int8
+@torch.no_grad()
+def test_int8_rounds_encoder_and_decoder() -> None:
+    model = make_model(hidden_dim=32).eval()
+    source = pad_source([[4, 5, 6], [7, 8]])
+    exact, fast = (
+        prepare_for_inference(model, device=CPU, precision=precision)
+        for precision in (SearchPrecision.fp32, SearchPrecision.int8)
+    )
+    assert isinstance(fast, FastModel)
+    assert not torch.equal(fast.encode(*source).final.h_LNH, exact.encode(*source).final.h_LNH)
+    prev_N, state = torch.tensor([2, 5]), state_of(model, 2)
+    assert not torch.equal(fast.decoder.step(prev_N, state)[0], exact.decoder.step(prev_N, state)[0])
+
+
 def test_a_float64_model_is_searched_unchanged() -> None:
     model = make_model().double().eval()
     assert prepare_for_inference(model, device=CPU, precision=SearchPrecision.fp32) is model
@@ -116,6 +154,7 @@ def test_the_reference_implementation_is_the_model_itself() -> None:
     assert isinstance(in_bf16, Seq2Seq)
     assert in_bf16.implementation == Implementation.reference
     assert in_bf16.decoder.output.weight.dtype == torch.bfloat16
+    assert model.decoder.output.weight.dtype == torch.float32  # a copy was converted
 
 
 @needs_int8

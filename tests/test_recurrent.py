@@ -282,6 +282,17 @@ def test_a_changed_cell_runs_plainly(caplog: pytest.LogCaptureFixture) -> None:
     torch.testing.assert_close(output_TBH, expected_TBH, rtol=0, atol=0)
 
 
+def test_a_cell_that_differs_only_in_its_output_runs_plainly() -> None:
+    class WithoutOutputGate(LSTMCell):
+        def step(self, input_gates_NG: Tensor, state: CellState) -> CellState:
+            _, c_NH = super().step(input_gates_NG, state)
+            return torch.tanh(c_NH), c_NH
+
+    rnn = stacked()
+    rnn.cell_class = WithoutOutputGate
+    assert rnn.implementation == Implementation.reference
+
+
 def test_equations_written_in_another_way_are_the_same_cell() -> None:
     class Rewritten(LSTMCell):
         def step(self, input_gates_NG: Tensor, state: CellState) -> CellState:

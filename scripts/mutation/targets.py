@@ -17,6 +17,7 @@ OTHER_TESTS: dict[str, tuple[str, ...]] = {
     "model.recurrent": ("encoder", "decoder"),
     "model.encoder": ("seq2seq", "inference"),
     "model.decoder": ("seq2seq", "inference"),
+    "model.fast.cell": ("cell", "inference"),
     "model.fast.inference": ("scorer",),
     "search.ranking": ("scorer",),
     "search.hypothesis": ("beam",),
