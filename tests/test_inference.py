@@ -115,7 +115,7 @@ def test_bf16_multiplies_in_bf16_and_keeps_states_in_float32() -> None:
     model = make_model(hidden_dim=32).eval()
     fast = prepare_for_inference(model, device=CPU, precision=SearchPrecision.bf16)
     assert isinstance(fast, FastModel)
-    state = fast.decoder.start(fast.encode(*pad_source([[4, 5, 6], [7, 8]])))
+    state = fast.decoder.start(fast.encode(*pad_source([[4, 5, 6], [7, 8, 9]])))
     logits_NV, after = fast.decoder.step(torch.tensor([2, 2]), state)
     assert logits_NV.dtype == torch.bfloat16
     for recurrent in (state.recurrent, after.recurrent):
