@@ -251,7 +251,7 @@ def test_train_compares_settings_beside_their_limit(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_translate_measures_another_checkout_with_an_untrained_model(tmp_path: Path) -> None:
-    words = [*TINY, "--sentences", "20", "search.precision=fp32", "search=beam_2", "--against", str(THIS_CHECKOUT)]
+    words = [*TINY, "--sentences", "2000", "search.precision=fp32", "search=beam_2", "--against", str(THIS_CHECKOUT)]
     [table] = bench("translate", tmp_path, *words)["tables"]
     assert list(table["rows"]) == ["this checkout", str(THIS_CHECKOUT)]
     for [sample] in table["rows"].values():
