@@ -4,6 +4,8 @@ Every message is one line: what is required, what was found and where, and what 
 (`nmt.commands.main`) prints it without a traceback and exits with status 1.
 """
 
+from collections.abc import Callable
+
 
 class NmtError(Exception):
     """A mistake that the user can fix."""
@@ -27,3 +29,14 @@ class DamagedCheckpointError(CheckpointError):
 
 class TrainingError(NmtError):
     """A training run that cannot continue."""
+
+
+def config_problems(*checks: Callable[[], object]) -> list[str]:
+    """Run all checks and return the messages of those that raise a ConfigError, to report them together."""
+    problems = []
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            problems.append(str(error))
+    return problems

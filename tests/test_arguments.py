@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         ("translate", "foo", "'foo' is not a setting: write KEY=VALUE"),
         ("translate", "=3", "'=3' is not a setting: write KEY=VALUE"),
         ("translate", "", "'' is not a setting: write KEY=VALUE"),
+        ("translate", "--", "there is no option -- (nmt translate --help)"),
         ("translate", "--foo", "there is no option --foo (nmt translate --help)"),
         ("translate", "--cfg=x", "invalid choice: 'x'"),
         ("translate", "--resolve", "The --resolve flag can only be used in conjunction with --cfg"),

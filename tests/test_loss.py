@@ -4,16 +4,17 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from nmt.config import Implementation
+from nmt.config import Implementation, TrainingPrecision
 from nmt.corpus.batching import collate
 from nmt.training import fast_loss
-from nmt.training.loss import token_loss
+from nmt.training.loss import batch_loss, token_loss
 from tests.models import MODEL, PAIRS, tiny_model
 
 M, H, V = 23, 6, 11
@@ -274,3 +275,22 @@ def test_on_a_cpu_gradients_that_need_no_factor_are_not_multiplied(monkeypatch: 
     monkeypatch.setattr(Tensor, "mul_", lambda *_: pytest.fail("a gradient is multiplied"))
     loss.objective.backward()  # type: ignore[no-untyped-call]
     assert hidden_MH.grad is not None
+
+
+@pytest.mark.parametrize("implementation", list(Implementation))
+def test_a_batch_has_the_loss_of_the_models_implementation(
+    implementation: Implementation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunked: list[bool] = []
+    compute = fast_loss.chunked_token_loss
+
+    def watched(*args: Any, **options: Any) -> tuple[Tensor, Tensor]:
+        chunked.append(True)
+        return compute(*args, **options)
+
+    monkeypatch.setattr("nmt.training.loss.chunked_token_loss", watched)
+    model, batch = tiny_model(), collate(*map(list, zip(*PAIRS, strict=True)))
+    model.implementation = implementation
+    loss = batch_loss(model, batch, precision=TrainingPrecision.fp32, label_smoothing=0.0, scale=1.0)
+    assert float(loss.nll) == pytest.approx(-float(model.log_probs(batch).detach().sum()), rel=1e-5)
+    assert bool(chunked) == (implementation == Implementation.fast)

@@ -148,6 +148,24 @@ def test_a_missing_gpu_is_noticed_before_the_corpus_is_prepared(
     assert not (tmp_path / "prepared").exists()
 
 
+def test_an_impossible_precision_is_noticed_before_the_corpus_is_prepared(digits: Path, tmp_path: Path) -> None:
+    settings = ["implementation=reference", "search.precision=int8", f"data.prepared_dir={tmp_path / 'prepared'}"]
+    line = _refusal(digits, tmp_path / "run", *settings, "training.bleu_every=1")
+    assert line.startswith("nmt: search.precision=int8 needs implementation=fast")
+    assert not list(tmp_path.iterdir())
+    assert _train(digits, tmp_path / "run", *settings, "training.bleu_every=null").status == 0  # nothing is translated
+
+
+def test_a_run_resumes_without_its_test_set(digits: Path, tmp_path: Path) -> None:
+    shutil.copytree(digits, tmp_path / "text")
+    settings = [f"data.dir={tmp_path / 'text'}", "data.test.src=test.en", "data.test.tgt=test.fr"]
+    assert _train(digits, tmp_path / "run", *settings).status == 0
+    (tmp_path / "text" / "test.fr").unlink()
+    done = _train(digits, tmp_path / "run", *settings, "resume=true", "training.max_updates=8")
+    assert done.status == 0, done.err
+    assert "does not exist: check the path" in _refusal(digits, tmp_path / "another", *settings)
+
+
 def test_resuming_in_an_empty_folder_starts_a_run(digits: Path, run_dir: Path, tmp_path: Path) -> None:
     assert _train(digits, tmp_path / "new", "resume=true").status == 0
     assert _parameters(tmp_path / "new") == _parameters(run_dir)
@@ -231,6 +249,12 @@ def test_limits_may_change_on_resuming(digits: Path, copied_run: Path) -> None:
     assert done.status == 0, done.err
     assert ", 2 CPU threads" in done.err
     assert load_checkpoint(copied_run / "checkpoints" / "last").info.update == 8
+
+
+def test_the_implementation_may_change_on_resuming(digits: Path, copied_run: Path) -> None:
+    done = _train(digits, copied_run, "resume=true", "training.max_updates=8", "implementation=reference")
+    assert done.status == 0, done.err
+    assert "resuming with a changed setting: implementation was fast and is reference" in done.err
 
 
 def test_a_run_of_an_earlier_version_keeps_its_one_normalization(digits: Path, tmp_path: Path) -> None:

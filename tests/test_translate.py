@@ -248,12 +248,16 @@ def test_data_settings_are_unknown_to_translate(digits: Path) -> None:
 
 
 def test_the_reference_implementation_translates_the_same(
-    checkpoint: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = f"input={digits / 'dev.en'}"
     expected = _translate(checkpoint, source)
     monkeypatch.setattr(FastLSTMCell, "step", None)
     assert _translate(checkpoint, source, "implementation=reference") == expected
+    files = [source.replace("input", "source"), f"reference={digits / 'dev.fr'}", f"output={tmp_path / 'out'}"]
+    settings = ["search=greedy", "bootstrap_samples=0", "implementation=reference"]
+    assert nmt("evaluate", f"checkpoints={checkpoint}", *files, *settings).status == 0
+    assert (tmp_path / "out").read_text() == expected
 
 
 def test_the_reference_implementation_has_no_int8(checkpoint: Path) -> None:

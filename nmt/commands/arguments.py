@@ -63,6 +63,7 @@ def read_arguments(command: str, arguments: Sequence[str]) -> CommandLine:
         return CommandLine(list(arguments), [])
     if parsed.hydra_help:  # which knows Hydra's settings alone
         return CommandLine(options, [])
+    unknown += [word for word in options if word == "--"]  # which argparse leaves out
     problems = [f"there is no option {word} (nmt {command} --help)" for word in unknown]
     problems += [f"{word!r} is not a setting: write KEY=VALUE" for word in parsed.overrides]
     if parsed.config_path is not None:

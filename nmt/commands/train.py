@@ -12,8 +12,8 @@ from nmt.commands.run_dir import RunDirectory, claim_run_dir, log_file
 from nmt.commands.stop import graceful_stop
 from nmt.config import BestBy, TrainCommand
 from nmt.corpus.prepare import data_problems, prepare
-from nmt.device import resolve_device
-from nmt.errors import ConfigError
+from nmt.device import resolve_device, resolve_search_precision, resolve_training_precision
+from nmt.errors import ConfigError, config_problems
 from nmt.evaluation.dev_bleu import build_dev_bleu, resolve_dev_tokenizer
 from nmt.files import atomic_write, is_file_name
 from nmt.search.beam import check_search_config
@@ -60,13 +60,17 @@ def _check(settings: TrainCommand) -> None:
         problems.append("one of training.max_updates, max_epochs, max_minutes or patience must be set")
     if training.best_by == BestBy.bleu and training.bleu_every is None:
         problems.append("training.best_by=bleu needs training.bleu_every, which is null")
-    for check in (lambda: check_search_config(settings.search), lambda: resolve_device(settings.device)):
-        try:
-            check()
-        except ConfigError as error:
-            problems.append(str(error))
+    problems += config_problems(lambda: check_search_config(settings.search), lambda: resolve_device(settings.device))
     if problems:
         raise ConfigError("; ".join(problems))
+
+
+def _check_precisions(settings: TrainCommand) -> None:
+    """Check that the machine computes as requested; warnings go to the run's log."""
+    device = resolve_device(settings.device)
+    resolve_training_precision(settings.training.precision, device)
+    if settings.training.bleu_every is not None:
+        resolve_search_precision(settings.search.precision, device, settings.implementation)
 
 
 def _typed_settings() -> set[str]:
@@ -87,8 +91,9 @@ def _resolved(config_yaml: str, *, bleu_tokenize: str) -> str:
 def _train(resumed: ResumedSettings, directory: RunDirectory, last: Path | None) -> int:
     """Prepare the corpus, train, and return the exit status."""
     settings, config_yaml, changes = resumed
+    _check_precisions(settings)
     use_subwords_of_start(settings, last)
-    corpus = prepare(settings.data, settings.subword)
+    corpus = prepare(settings.data, settings.subword, needs_test=last is None)
     with graceful_stop() as stop_requested:
         files = run_files(settings, corpus, config_yaml=config_yaml)
         dev_bleu = build_dev_bleu(settings, files)

@@ -63,11 +63,15 @@ class _Text:
     checksums: dict[str, dict[Path, str]]  # by split
 
 
-def prepare(data: DataConfig, subword: SubwordConfig) -> PreparedCorpus:
+def prepare(data: DataConfig, subword: SubwordConfig, *, needs_test: bool = True) -> PreparedCorpus:
     """Prepare a corpus, unless it is prepared already; several jobs may do so at the same time.
 
     It is written to a folder in `data.prepared_dir` that is named after its fingerprint, so that no prepared corpus is
     ever overwritten. The folder is complete or absent, and contains exactly the text of the fingerprint.
+
+    Args:
+        needs_test: whether missing files of the test set, which is not part of the corpus, are refused. A run that
+            resumes does not depend on them.
 
     Raises:
         ConfigError: if settings are invalid or contradict each other.
@@ -78,7 +82,7 @@ def prepare(data: DataConfig, subword: SubwordConfig) -> PreparedCorpus:
     if data.generate is not None:
         write_phrasebook(data, data.generate)
     splits = {"train": split_files(data, data.train), "dev": split_files(data, data.dev)}
-    check_files_exist([*splits.values(), split_files(data, data.test)])
+    check_files_exist([*splits.values(), *([split_files(data, data.test)] if needs_test else [])])
     found = {split: fingerprint_files(files) for split, files in splits.items()}
     text = _Text(splits, {split: of_split.checksums for split, of_split in found.items()})
     given = _given_subwords(subword)

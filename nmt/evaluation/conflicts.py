@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nmt.config import EvaluateCommand, PairedTest
-from nmt.errors import ConfigError
+from nmt.errors import ConfigError, config_problems
 from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, check_metrics
 from nmt.evaluation.tokenizer import resolve_tokenizer
 
@@ -19,15 +19,13 @@ def check_conflicts(settings: EvaluateCommand) -> None:
     Raises:
         ConfigError: if there are problems; it lists all of them.
     """
-    problems = list(_conflicts(settings))
-    for check in (
-        lambda: check_metrics(settings.metrics, SACREBLEU_DEFAULTS, bootstrap_samples=settings.bootstrap_samples),
-        lambda: resolve_tokenizer(settings.bleu_tokenize, lang=settings.tgt_lang),
-    ):
-        try:
-            check()
-        except ConfigError as error:
-            problems.append(str(error))
+    problems = [
+        *_conflicts(settings),
+        *config_problems(
+            lambda: check_metrics(settings.metrics, SACREBLEU_DEFAULTS, bootstrap_samples=settings.bootstrap_samples),
+            lambda: resolve_tokenizer(settings.bleu_tokenize, lang=settings.tgt_lang),
+        ),
+    ]
     if problems:
         raise ConfigError("; ".join(problems))
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 from sacrebleu import BLEU, CHRF, TER
 
 from nmt.config import MAX_SAMPLES, BleuTokenizer, Metric
-from nmt.errors import ConfigError, DataError
+from nmt.errors import ConfigError, DataError, config_problems
 from nmt.evaluation.tokenizer import check_tokenizer
 
 if TYPE_CHECKING:
@@ -63,10 +63,7 @@ def check_metrics(metrics: Sequence[str], options: MetricOptions, *, bootstrap_s
     problems = []
     if not metrics or len(set(metrics)) < len(metrics) or not set(metrics) <= set(Metric):
         problems.append(f"metrics must name some of {', '.join(Metric)}, each once, but is [{', '.join(metrics)}]")
-    try:
-        check_tokenizer(options.bleu_tokenize)
-    except ConfigError as error:
-        problems.append(str(error))
+    problems += config_problems(lambda: check_tokenizer(options.bleu_tokenize))
     if bootstrap_samples != 0 and not 2 <= bootstrap_samples <= MAX_SAMPLES:
         problems.append(
             f"bootstrap_samples must be 0 (no interval) or from 2 to {MAX_SAMPLES:,}, but is {bootstrap_samples}"

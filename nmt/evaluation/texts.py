@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nmt.errors import ConfigError
 from nmt.evaluation.metrics import check_num_lines
@@ -11,7 +11,7 @@ from nmt.evaluation.plain_text import refuse_markup
 from nmt.text.parallel import read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 def read_text(name: str) -> list[str]:
@@ -37,9 +37,6 @@ def read_sources(name: str, *, references: Sequence[Sequence[str]], reference_na
     return sources
 
 
-# `nmt.training` is imported in the functions since scoring files needs no torch.
-
-
 def find_test_set(checkpoints: Sequence[str]) -> tuple[str, str]:
     """Return the source and the reference file of `data.test` of the run that wrote the checkpoints.
 
@@ -47,13 +44,9 @@ def find_test_set(checkpoints: Sequence[str]) -> tuple[str, str]:
         ConfigError: if the run has no test set with one file per side, or the runs have different ones.
         CheckpointError: if a checkpoint cannot be read.
     """
-    from nmt.training.checkpoint import read_config, read_info
-    from nmt.training.checkpoint_links import read_checkpoint
-
     test_sets = set()
     for path in map(Path, checkpoints):
-        read_checkpoint(path, read_info)  # explains if it is not a checkpoint
-        data = read_checkpoint(path, read_config).get("data") or {}
+        data = _data_of_run(path)
         sides = [(data.get("test") or {}).get(side) or [] for side in ("src", "tgt")]
         if [len(files) for files in sides] != [1, 1]:
             raise ConfigError(
@@ -74,10 +67,14 @@ def find_tgt_lang(checkpoints: Sequence[str]) -> str | None:
     """
     if not checkpoints:
         return None
-    from nmt.training.checkpoint import read_config, read_info
+    lang = _data_of_run(Path(checkpoints[0])).get("tgt_lang")
+    return lang if isinstance(lang, str) else None
+
+
+def _data_of_run(checkpoint: Path) -> Mapping[str, Any]:
+    """Return the `data` settings of the run that wrote a checkpoint."""
+    # imported here since scoring files needs no torch
+    from nmt.training.checkpoint import read_config
     from nmt.training.checkpoint_links import read_checkpoint
 
-    path = Path(checkpoints[0])
-    read_checkpoint(path, read_info)  # explains if it is not a checkpoint
-    lang = (read_checkpoint(path, read_config).get("data") or {}).get("tgt_lang")
-    return lang if isinstance(lang, str) else None
+    return read_checkpoint(checkpoint, read_config).get("data") or {}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nmt.config import Normalization, SubwordKind, Tokenizer
+from nmt.config import MAX_VOCAB_SIZE, Normalization, SubwordKind, Tokenizer
 from nmt.errors import ConfigError, DataError
 from nmt.text.moses import Moses
 from nmt.text.normalization import StandaloneNormalizer, nfc, report_normalization, rule_name
@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 _UNK_SURFACE = "⁇"
 _NUM_BYTE_PIECES = 256
 _NUM_LINES_REPORTED = 100_000
-_MAX_VOCAB_SIZE = 10_000_000  # near 2^31 SentencePiece takes minutes, or crashes
 # Fixed, since the result depends on it: unigram's sums are split by thread, and another number learns other pieces.
 _NUM_LEARNING_THREADS = 8
 # SentencePiece skips longer lines; its BPE trainer aborts at a single word of 65,536 characters.
@@ -102,9 +101,9 @@ def _check(spec: SubwordSpec) -> None:
     smallest = NUM_SPECIALS + 1 + (_NUM_BYTE_PIECES if spec.byte_fallback else 0)
     if spec.byte_fallback and spec.kind == SubwordKind.word:
         problems.append("subword.byte_fallback must be false for subword=word, whose unknown words are <unk>")
-    elif not smallest <= spec.vocab_size <= _MAX_VOCAB_SIZE:
+    elif not smallest <= spec.vocab_size <= MAX_VOCAB_SIZE:
         problems.append(
-            f"{spec.size_setting} must be at least {smallest} and at most {_MAX_VOCAB_SIZE:,}, but is {spec.vocab_size}"
+            f"{spec.size_setting} must be at least {smallest} and at most {MAX_VOCAB_SIZE:,}, but is {spec.vocab_size}"
         )
     if not 0.98 <= spec.character_coverage <= 1:  # SentencePiece's own limits
         problems.append(f"subword.character_coverage must be from 0.98 to 1, but is {spec.character_coverage}")

@@ -20,14 +20,15 @@ def double_candidate(weight_GX: Tensor) -> Tensor:
 class FastLSTMCell(LSTMCell):
     """An `LSTMCell` that computes in place and without gradients, over maps with a doubled candidate."""
 
+    hidden_map: FastLinear
+
     def __init__(self, input_map: LinearMap, hidden_map: FastLinear) -> None:
         super().__init__(input_map, hidden_map)
-        self._fast_hidden_map = hidden_map
 
     def step(self, input_gates_NG: Tensor, state: CellState) -> CellState:
         """Return the state after a time step; overwrites `input_gates_NG`."""
         before_h_NH, before_c_NH = state
-        gates_NG = self._fast_hidden_map.add_to(input_gates_NG.float(), before_h_NH).sigmoid_()
+        gates_NG = self.hidden_map.add_to(input_gates_NG.float(), before_h_NH).sigmoid_()
         i, f, g, o = gates_NG.chunk(4, dim=1)
         c_NH = torch.mul(f, before_c_NH).addcmul_(i, g.sub_(0.5), value=2)
         h_NH = torch.mul(c_NH, 2).sigmoid_().sub_(0.5).mul_(o).mul_(2)
