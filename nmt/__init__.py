@@ -9,7 +9,7 @@ Names are imported on first use: `import nmt` by itself loads neither torch nor 
 
     Translator          translates strings, lists and iterables, with a checkpoint or an ensemble
     load_checkpoint     the model, the subword models and the configuration of a checkpoint
-    score_corpus        BLEU, chrF and TER with signatures
+    score_corpus        BLEU, chrF, TER, exact match and edit rates, with signatures
     NmtError            base class of all errors that a user can fix
 """
 

@@ -79,6 +79,8 @@ class SearchPrecision(StrEnum):
 class BestBy(StrEnum):
     nats_per_token = "nats_per_token"
     bleu = "bleu"
+    chrf = "chrf"
+    exact = "exact"
 
 
 class LengthPenaltyKind(StrEnum):
@@ -112,6 +114,9 @@ class Metric(StrEnum):
     chrf = "chrf"
     chrf_plus_plus = "chrf++"
     ter = "ter"
+    exact = "exact"
+    cer = "cer"
+    wer = "wer"
 
 
 class BleuTokenizer(StrEnum):
@@ -237,6 +242,9 @@ class ScheduleConfig:
     warmup_updates: int = setting("updates in which the rate rises from 0 to lr", COUNT_OR_NONE)
     plateau_factor: float = setting("plateau: factor that reduces the rate", Range(above=0, at_most=1))
     plateau_patience: int = setting("plateau: validations without improvement before a reduction", COUNT)
+    plateau_by: BestBy = setting(
+        "plateau: score of the development set that must improve", default=BestBy.nats_per_token
+    )
 
 
 @dataclass
@@ -283,9 +291,13 @@ class TrainingConfig:
     precision: TrainingPrecision = setting("number format; auto: bf16 if the hardware computes it fast, else fp32")
     log_every: int = setting("updates between lines of the log", COUNT)
     validate_every: int = setting("updates between validations", COUNT)
-    bleu_every: int | None = setting("validations between measurements of BLEU; null: never", COUNT)
-    bleu_sentences: int | None = setting("number of development sentences for BLEU, from the first; null: all", COUNT)
-    best_by: BestBy = setting("score that decides which checkpoint is the best, and when patience ends")
+    bleu_every: int | None = setting("validations between measurements of BLEU, chrF and exact; null: never", COUNT)
+    bleu_sentences: int | None = setting(
+        "number of development sentences for BLEU, chrF and exact, from the first; null: all", COUNT
+    )
+    best_by: BestBy = setting(
+        "score of the development set that decides which checkpoint is the best, and when patience ends"
+    )
     checkpoint_every: int = setting("updates between checkpoints; a validation writes one, too", COUNT)
     keep_last: int = setting("number of the newest checkpoints to keep, besides best and last", COUNT_OR_NONE)
     init_from: str | None = setting("checkpoint whose parameters and subword models to start from", is_path=True)
@@ -381,14 +393,14 @@ class EvaluateCommand:
     )
     groups: str | None = setting("file of comma-separated labels of each sentence, for BLEU by label", is_path=True)
     by_length: bool = setting("BLEU by source length in words")
-    metrics: list[str] = setting("metrics to compute: bleu, chrf, chrf++, ter")
+    metrics: list[str] = setting("metrics to compute: bleu, chrf, chrf++, ter, exact, cer, wer")
     bleu_tokenize: str = setting(
         "BLEU's tokenizer: 13a, intl, char, zh, ja-mecab, ko-mecab, flores101, flores200, none; auto: by tgt_lang"
     )
     tgt_lang: str | None = setting(
         "target language code, for bleu_tokenize=auto; null: that of the checkpoints' run, or unknown (13a)"
     )
-    lowercase: bool = setting("ignore case in BLEU and chrF; TER always ignores it")
+    lowercase: bool = setting("ignore case; TER always ignores it")
     bootstrap_samples: int = setting(
         "number of samples for 95% intervals; 0: no intervals", Range(at_least=0, limit=MAX_SAMPLES)
     )

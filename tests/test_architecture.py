@@ -61,6 +61,7 @@ ORDER = [
     "training.loss",
     "training.optimizer",
     "training.dev_set",
+    "training.schedule",
     "training.checkpoint_files",
     "training.checkpoint_format",
     "training.snapshot",
@@ -87,18 +88,21 @@ ORDER = [
     "search.translator",
     "evaluation.tokenizer",
     "evaluation.plain_text",
+    "evaluation.string_metrics",
     "evaluation.metrics",
     "evaluation.significance",
     "evaluation.conflicts",
     "evaluation.groups",
     "evaluation.report",
     "evaluation.texts",
-    "evaluation.dev_bleu",
+    "evaluation.dev_scores",
     "commands.*",
     "__main__",
 ]
 HYDRA_MAY_BE_IMPORTED_BY = ("commands.*",)
-FORBIDDEN = {"training.*": ["search.*", "evaluation.*"]}  # it gets BLEU as a callable of evaluation.dev_bleu
+FORBIDDEN = {
+    "training.*": ["search.*", "evaluation.*"]
+}  # it gets scores of text from a callable of evaluation.dev_scores
 
 
 def imported_modules(name: str, source: str, modules: set[str]) -> set[str]:

@@ -36,7 +36,7 @@ from nmt.config import (
 )
 from nmt.model.seq2seq import Seq2Seq
 from nmt.plain import MISSING
-from nmt.training.optimizer import PlateauState, learning_rate
+from nmt.training.schedule import PlateauState, learning_rate
 
 GROUPS = {
     "data": DataConfig,

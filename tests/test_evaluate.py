@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.evaluation.metrics import corpus_bleu
+from nmt.evaluation.metrics import score_corpus
 from tests.checkpoints import edit_config
 from tests.commands import error, nmt
 
@@ -52,13 +52,13 @@ def test_scores_have_signatures() -> None:
 
 @pytest.mark.usefixtures("files")
 def test_every_metric_interval_and_p_value_is_json() -> None:
-    options = ("reference=ref", "metrics=[bleu,chrf,chrf++,ter]", "bootstrap_samples=10", "json=true")
+    options = ("reference=ref", "metrics=[bleu,chrf,chrf++,ter,exact,cer,wer]", "bootstrap_samples=10", "json=true")
     done = nmt("evaluate", "hypothesis=[good,fair]", *options, "paired_test=bootstrap")
     assert done.status == 0, done.err
     report = json.loads(done.out)
-    assert [len(system["scores"]) for system in report["systems"]] == [4, 4]
+    assert [len(system["scores"]) for system in report["systems"]] == [7, 7]
     assert all(len(score["interval"]) == 2 for system in report["systems"] for score in system["scores"])
-    assert len(report["paired_test"]) == 8
+    assert len(report["paired_test"]) == 14
 
 
 @pytest.mark.usefixtures("files")
@@ -70,7 +70,7 @@ def test_a_second_reference_counts(files: Path) -> None:
     out = json.loads(_evaluate("hypothesis=fair", "reference=[ref,ref2]", "json=true"))
     hypotheses, *references = ((files / name).read_text().splitlines() for name in ("fair", "ref", "ref2"))
     [score] = out["systems"][0]["scores"]
-    assert score["value"] == corpus_bleu(hypotheses, references)
+    assert score["value"] == score_corpus(hypotheses, references)[0].value
     assert score["signature"].startswith("nrefs:2|")
 
 
@@ -80,6 +80,28 @@ def test_chrf_plus_plus_and_lowercase_on_request(files: Path) -> None:
     assert re.search(r"^  BLEU 100\.0 .*\n    .*\|case:lc\|", out, re.MULTILINE)
     assert re.search(r"^  chrF2\+\+ 100\.0\n    .*\|case:lc\|", out, re.MULTILINE)
     assert "BLEU 100.0" not in _evaluate("hypothesis=loud", "reference=ref")
+
+
+def test_strings_are_scored_by_exact_match_and_edit_rates(files: Path) -> None:
+    _lines(files, "phones", ["a b", "c d", "e f", "g"])
+    _lines(files, "answer", ["a b", "c x", "", "g"])
+    _lines(files, "other", ["", "c d e f", "e f", ""])
+    metrics = ("metrics=[exact,cer,wer]", "bootstrap_samples=0")
+    done = nmt("evaluate", "hypothesis=phones", "reference=[answer,other]", *metrics)
+    assert re.search(
+        r"^phones\n  exact 75\.0\n    nrefs:var\|case:mixed\|.*\n  CER 10\.0\n    .*\n  WER 14\.3\n", done.out
+    )
+
+
+@pytest.mark.usefixtures("files")
+def test_warnings_of_text_that_does_not_suit_bleu_are_for_bleu(files: Path) -> None:
+    _lines(files, "words", ["hello", "goodbye", "&apos;", "sorry"])
+    common = ("hypothesis=words", "reference=words", "bootstrap_samples=0")
+    assert nmt("evaluate", *common, "metrics=[exact,cer,wer]").err == ""
+    for settings in (["metrics=[exact,bleu]"], ["metrics=[exact]", "groups=groups"]):
+        done = nmt("evaluate", *common, *settings)
+        assert "words: hardly any spaces, which separate words for BLEU" in done.err
+        assert "words: 1 of 4 lines look tokenized" in done.err
 
 
 @pytest.mark.usefixtures("files")
@@ -144,7 +166,10 @@ def test_systems_are_compared_with_the_first(test: str) -> None:
         (["hypothesis=good", "by_length=true"], "by_length=true needs source=FILE, whose words it counts"),
         (["hypothesis=good", "paired_test=bootstrap"], "paired_test=bootstrap needs two hypothesis files or more"),
         (["hypothesis=good", "output=x"], "output is the file for translations by checkpoints: it needs checkpoints"),
-        (["hypothesis=good", "metrics=[bleu,rouge]"], "metrics must name some of bleu, chrf, chrf++, ter, each once"),
+        (
+            ["hypothesis=good", "metrics=[bleu,rouge]"],
+            "metrics must name some of bleu, chrf, chrf++, ter, exact",
+        ),
         (["hypothesis=good", "metrics=[]"], "metrics must name some of bleu, chrf, chrf++, ter"),
         (["hypothesis=good", "bleu_tokenize=x"], "bleu_tokenize must be one of auto, 13a, intl, char, zh,"),
         (["hypothesis=good", "bootstrap_samples=1"], "bootstrap_samples must be 0 (no interval) or from 2 to 100,000"),

@@ -51,7 +51,7 @@ def test_a_run_of_format_1_resumes_to_the_same_end(run: str, tmp_path: Path) -> 
         assert {**record, **{key: pytest.approx(value, rel=1e-3) for key, value in then.items() if key != "kind"}} == (
             record
         )
-        assert record.keys() == then.keys()
+        assert record.keys() - {"chrf", "exact"} == then.keys()  # measured with BLEU since 0.2.0
     last = load_checkpoint(folder / run / "checkpoints" / "last")
     assert last.info.update == 155
     start = load_file(FORMAT_1 / run / "checkpoints" / "last" / "model.safetensors")

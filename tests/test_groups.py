@@ -8,7 +8,7 @@ import pytest
 
 from nmt.errors import DataError
 from nmt.evaluation.groups import LENGTH_BUCKETS, GroupScore, length_bucket, score_groups
-from nmt.evaluation.metrics import corpus_bleu
+from nmt.evaluation.metrics import score_corpus
 
 if TYPE_CHECKING:
     pass
@@ -21,7 +21,7 @@ def test_groups_overlap_and_keep_their_order() -> None:
     by_appearance = score_groups(hypotheses, references, groups)
     assert [(g.group, g.num_sentences) for g in by_appearance] == [("plural", 1), ("question", 2), ("negation", 1)]
     assert by_appearance[0].bleu == pytest.approx(100)
-    assert by_appearance[1].bleu == pytest.approx(corpus_bleu(hypotheses[:2], [references[0][:2]]))
+    assert by_appearance[1].bleu == pytest.approx(score_corpus(hypotheses[:2], references[0][:2])[0].value)
     assert by_appearance[2] == GroupScore("negation", 1, 0.0)
     ordered = score_groups(hypotheses, references, groups, order=["negation", "absent", "question"])
     assert [g.group for g in ordered] == ["negation", "question", "plural"]

@@ -14,7 +14,7 @@ from nmt.config import BleuTokenizer, Metric, PairedTest
 from nmt.errors import ConfigError, DataError
 from nmt.evaluation import metrics as metrics_module
 from nmt.evaluation.groups import score_groups
-from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, MetricOptions, bleu_signature, corpus_bleu, score_corpus
+from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, MetricOptions, score_corpus
 from nmt.evaluation.significance import compare_systems
 
 if TYPE_CHECKING:
@@ -27,8 +27,13 @@ GOOD = ["the cat sat on the mat", "a dog barks at the red car", "she reads a lar
 BAD = ["the cat is on a mat", "a dog barks on a car", "she reads", "we go home"]
 
 
-def score(hypotheses: Sequence[str], *references: Sequence[str], metric: str = "bleu") -> float:
-    return score_corpus(hypotheses, references, metrics=[metric], bootstrap_samples=0)[0].value
+def score(
+    hypotheses: Sequence[str],
+    *references: Sequence[str],
+    metric: str = "bleu",
+    options: MetricOptions = SACREBLEU_DEFAULTS,
+) -> float:
+    return score_corpus(hypotheses, references, metrics=[metric], options=options)[0].value
 
 
 def test_a_perfect_translation_scores_100_and_needs_no_edits() -> None:
@@ -120,7 +125,7 @@ def test_options_change_score_and_signature() -> None:
     assert "tok:none" in bleu.signature
     assert chrf.value == pytest.approx(100)
     assert "case:lc" in chrf.signature
-    assert corpus_bleu(hypotheses, [REFERENCE]) == 0
+    assert score(hypotheses, REFERENCE) == 0
     # 13a splits off the period, "none" does not: 2 of 3 tokens against 1 of 2
     assert "66.7/" in score_corpus(["a x."], [["a b."]], metrics=["bleu"], bootstrap_samples=0)[0].details
     assert (
@@ -162,11 +167,11 @@ def test_sacrebleu_prints_nothing(caplog: pytest.LogCaptureFixture, capfd: pytes
     assert capfd.readouterr() == ("", "")
 
 
-def test_corpus_bleu_is_sacrebleus() -> None:
-    assert corpus_bleu(BAD, [REFERENCE]) == pytest.approx(sacrebleu.corpus_bleu(BAD, [REFERENCE]).score)
+def test_bleu_is_sacrebleus() -> None:
+    assert score(BAD, REFERENCE) == pytest.approx(sacrebleu.corpus_bleu(BAD, [REFERENCE]).score)
     options = MetricOptions(bleu_tokenize=BleuTokenizer.char, lowercase=True)
     expected = sacrebleu.corpus_bleu(BAD, [REFERENCE], tokenize="char", lowercase=True).score
-    assert corpus_bleu(BAD, [REFERENCE], options=options) == pytest.approx(expected)
+    assert score(BAD, REFERENCE, options=options) == pytest.approx(expected)
 
 
 def test_a_single_reference_may_be_a_plain_list() -> None:
@@ -176,17 +181,11 @@ def test_a_single_reference_may_be_a_plain_list() -> None:
         score_corpus(GOOD, REFERENCE[:3])
 
 
-def test_the_signature_is_known_before_there_are_translations() -> None:
-    options = MetricOptions(bleu_tokenize=BleuTokenizer.zh, lowercase=False)
-    [bleu] = score_corpus(GOOD, [REFERENCE], metrics=["bleu"], bootstrap_samples=0, options=options)
-    assert bleu_signature([REFERENCE], options=options) == bleu.signature
-
-
 def test_without_spaces_a_perfect_translation_scores_100() -> None:
     lines = ["猫坐在垫子上", "红车旁边有一只狗"]
     options = MetricOptions(bleu_tokenize=BleuTokenizer.zh, lowercase=False)
-    assert corpus_bleu(lines, [lines], options=options) == pytest.approx(100)
-    assert corpus_bleu(lines, [lines]) == 0
+    assert score(lines, lines, options=options) == pytest.approx(100)
+    assert score(lines, lines) == 0
 
 
 BLANKS = ["", "  ", REFERENCE[2], "\t"]  # a second reference, of one sentence
@@ -252,10 +251,13 @@ def test_texts_without_a_partner_are_refused(hypotheses: list[str], references: 
 def test_a_short_second_reference_is_named() -> None:
     message = r"^the hypotheses and reference 2 must have equally many lines, but have 2 and 1: line n"
     with pytest.raises(DataError, match=message):
-        corpus_bleu(["a", "b"], [["a", "b"], ["a"]])
+        score_corpus(["a", "b"], [["a", "b"], ["a"]])
     message = r"^the hypotheses and the reference must have equally many lines, but have 2,000 and 1,000: line n"
     with pytest.raises(DataError, match=message):
         score_corpus(["a"] * 2000, ["a"] * 1000)
+
+
+NAMES = r"metrics must name some of bleu, chrf, chrf\+\+, ter, exact, cer, wer, each once, but is "
 
 
 @pytest.mark.parametrize(
@@ -264,9 +266,17 @@ def test_a_short_second_reference_is_named() -> None:
         (["bleu"], 1, r"bootstrap_samples must be 0 \(no interval\) or from 2 to 100,000, but is 1"),
         (["bleu"], -5, r"bootstrap_samples must be 0 \(no interval\) or from 2 to 100,000, but is -5"),
         (["bleu"], 10**12, r"bootstrap_samples must be 0 .* from 2 to 100,000, but is 1000000000000"),
-        ([], 0, r"metrics must name some of bleu, chrf, chrf\+\+, ter, each once, but is \[\]"),
-        (["bleu", "bleu"], 0, r"metrics must name some of bleu, chrf, chrf\+\+, ter, each once, but is \[bleu, bleu\]"),
-        (["meteor"], 0, r"metrics must name some of bleu, chrf, chrf\+\+, ter, each once, but is \[meteor\]"),
+        ([], 0, NAMES + r"\[\]"),
+        (
+            ["bleu", "bleu"],
+            0,
+            NAMES + r"\[bleu, bleu\]",
+        ),
+        (
+            ["meteor"],
+            0,
+            NAMES + r"\[meteor\]",
+        ),
     ],
 )
 def test_invalid_settings_are_refused(metrics: list[str], samples: int, message: str) -> None:

@@ -77,12 +77,13 @@ def test_modules_are_chosen_by_name_or_by_package() -> None:
     assert chosen_modules(["search.beam", "evaluation"], ROOT) == [
         "search.beam",
         "evaluation.conflicts",
-        "evaluation.dev_bleu",
+        "evaluation.dev_scores",
         "evaluation.groups",
         "evaluation.metrics",
         "evaluation.plain_text",
         "evaluation.report",
         "evaluation.significance",
+        "evaluation.string_metrics",
         "evaluation.texts",
         "evaluation.tokenizer",
     ]

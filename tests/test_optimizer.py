@@ -1,4 +1,4 @@
-"""Clipping, learning-rate schedules traced by hand, and the update equations of each optimizer."""
+"""Clipping, and the update equations of each optimizer."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from nmt.config import OptimizerConfig, OptimizerKind, ScheduleConfig, ScheduleKind
-from nmt.training.optimizer import PlateauState, build_optimizer, clip_gradients, learning_rate
+from nmt.training.optimizer import build_optimizer, clip_gradients
 
 SCHEDULE = ScheduleConfig(
     kind=ScheduleKind.constant,
@@ -43,14 +43,6 @@ def gradient(parameters: list[nn.Parameter]) -> list[float]:
     return [value for parameter in parameters if parameter.grad is not None for value in parameter.grad.tolist()]
 
 
-def rate(config: OptimizerConfig, *, update: int = 1, epochs: float = 0.0, num_reductions: int = 0) -> float:
-    return learning_rate(config, update=update, epochs=epochs, plateau=PlateauState(num_reductions=num_reductions))
-
-
-def scheduled(kind: ScheduleKind, *, warmup_updates: int = 0) -> OptimizerConfig:
-    return replace(SGD, schedule=replace(SCHEDULE, kind=kind, warmup_updates=warmup_updates))
-
-
 def test_a_gradient_too_long_is_scaled_to_the_threshold() -> None:
     parameters = with_gradients([6.0, 0.0], [-8.0])
     assert float(clip_gradients(parameters, 5.0)) == pytest.approx(10)
@@ -81,71 +73,6 @@ def test_parameters_without_a_gradient_are_skipped() -> None:
     parameters = [*with_gradients([6.0, 8.0]), nn.Parameter(torch.zeros(3))]
     assert float(clip_gradients(parameters, 5.0)) == pytest.approx(10)
     assert parameters[1].grad is None
-
-
-@pytest.mark.parametrize(
-    ("epochs", "expected"),
-    [
-        (0.0, 0.7),
-        (4.99, 0.7),
-        (5.0, 0.35),
-        (5.49, 0.35),
-        (5.5, 0.175),
-        (6.0, 0.0875),
-        (6.5, 0.04375),
-        (7.0, 0.021875),
-        (7.49, 0.021875),
-    ],
-)
-def test_the_papers_schedule_halves_five_times(epochs: float, expected: float) -> None:
-    assert rate(scheduled(ScheduleKind.halving), update=1000, epochs=epochs) == pytest.approx(expected, rel=1e-12)
-
-
-@pytest.mark.parametrize("kind", list(ScheduleKind))
-def test_every_schedule_warms_up_linearly(kind: ScheduleKind) -> None:
-    config = scheduled(kind, warmup_updates=4)
-    assert [rate(config, update=n) for n in (1, 2, 3, 4)] == pytest.approx([0.7 / 4, 1.4 / 4, 2.1 / 4, 0.7])
-
-
-def test_inverse_sqrt_peaks_after_the_warm_up_and_falls_with_the_root() -> None:
-    config = scheduled(ScheduleKind.inverse_sqrt, warmup_updates=100)
-    assert [rate(config, update=n) for n in (50, 100, 400, 900)] == pytest.approx([0.35, 0.7, 0.35, 0.7 / 3])
-    without = scheduled(ScheduleKind.inverse_sqrt)
-    assert [rate(without, update=n) for n in (1, 4)] == pytest.approx([0.7, 0.35])
-
-
-def test_the_constant_schedule_is_constant() -> None:
-    assert {rate(SGD, update=n, epochs=n, num_reductions=n) for n in (1, 10, 1000)} == {0.7}
-
-
-def test_plateau_reduces_after_its_patience() -> None:
-    config, plateau = scheduled(ScheduleKind.plateau), PlateauState()
-    rates = []
-    # best 2.0; two not better: halved; better; one not better, better, two not better (a tie is not): halved again
-    for nats_per_token in (3.0, 2.0, 2.5, 2.0, 1.9, 2.0, 1.8, 1.8, 1.9):
-        plateau.observe(nats_per_token, config.schedule)
-        rates.append(learning_rate(config, update=1, epochs=0.0, plateau=plateau))
-    assert rates == pytest.approx([0.7, 0.7, 0.7, 0.35, 0.35, 0.35, 0.35, 0.35, 0.175])
-    assert plateau.best_nats_per_token == 1.8
-
-
-def test_warm_up_and_schedule_multiply() -> None:
-    halving = scheduled(ScheduleKind.halving, warmup_updates=4)
-    assert rate(halving, update=2, epochs=5.5) == pytest.approx(0.7 * 2 / 4 * 0.25)
-    plateau = scheduled(ScheduleKind.plateau, warmup_updates=4)
-    assert rate(plateau, update=1, num_reductions=2) == pytest.approx(0.7 * 1 / 4 * 0.25)
-
-
-def test_halving_begins_and_repeats_as_configured() -> None:
-    schedule = replace(SCHEDULE, kind=ScheduleKind.halving, halve_from_epoch=2.0, halve_every_epochs=3.0)
-    config = replace(SGD, lr=0.8, schedule=schedule)
-    assert [rate(config, epochs=epochs) for epochs in (1.9, 2.0, 4.9, 5.0, 8.0)] == [0.8, 0.4, 0.4, 0.2, 0.1]
-
-
-def test_a_plateau_reduces_by_its_factor() -> None:
-    config = replace(SGD, lr=0.8, schedule=replace(SCHEDULE, kind=ScheduleKind.plateau, plateau_factor=0.1))
-    rates = [rate(config, num_reductions=reductions) for reductions in range(3)]
-    assert rates == pytest.approx([0.8, 0.08, 0.008])
 
 
 GRADIENTS = [0.5, -0.2, 0.03, 0.4, -0.6]
@@ -242,14 +169,6 @@ def test_every_setting_has_the_effect_of_its_equation(kind: OptimizerKind, chang
 def test_all_parameters_are_stepped_by_few_calls(kind: OptimizerKind) -> None:
     optimizer = build_optimizer(with_gradients([1.0]), replace(SGD, kind=kind))
     assert optimizer.defaults["foreach" if kind == OptimizerKind.rmsprop else "fused"] is True
-
-
-def test_after_a_reduction_a_plateau_waits_its_whole_patience_again() -> None:
-    plateau, reductions = PlateauState(), []
-    for nats_per_token in (1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0):
-        plateau.observe(nats_per_token, replace(SCHEDULE, plateau_patience=3))
-        reductions.append(plateau.num_reductions)
-    assert reductions == [0, 0, 0, 1, 1, 1, 2]
 
 
 def test_sgd_takes_the_gradient_times_the_learning_rate() -> None:

@@ -153,7 +153,7 @@ def test_counts_below_zero_are_refused(last: Path, key: str, value: float) -> No
         ({"position": {"epoch": "one"}}, r"position\.epoch must be a whole number, but is 'one'"),
         ({"interval": []}, r"interval must be keys with values, but is \[\]"),
         ({"interval": {"nll": "much"}}, r"interval\.nll must be a number or keys with values, but is 'much'"),
-        ({"plateau": {"best_nats_per_token": None}}, r"plateau\.best_nats_per_token must be a number, but is null"),
+        ({"plateau": {"best": "low"}}, r"plateau\.best must be a number or null, but is 'low'"),
         ({"scores": {"bleu": "high"}}, r"scores must be keys with values, but is \{'bleu': 'high'\}"),
         ({"best": "good"}, r"best must be a number or null, but is 'good'"),
         ({"moon": "full"}, r"moon is not known"),

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from nmt.config import Implementation, SearchPrecision
 from nmt.errors import TrainingError
-from nmt.evaluation import dev_bleu
+from nmt.evaluation import dev_scores
 from nmt.search.scorer import ModelScorer
 from nmt.training.checkpoint import load_checkpoint
 from nmt.training.limits import EndReason
@@ -319,13 +319,23 @@ def test_ctrl_c_saves_if_stderr_is_closed(digits: Path, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "checkpoints" / "last" / "checkpoint.json").exists()
 
 
-@pytest.mark.parametrize("best_by", ["bleu", "nats_per_token"])
-def test_search_may_change_on_resuming_unless_it_decides_the_best(digits: Path, tmp_path: Path, best_by: str) -> None:
-    settings = (f"training.best_by={best_by}", "training.bleu_every=1")
+@pytest.mark.parametrize(
+    ("setting", "decides"),
+    [
+        ("training.best_by=nats_per_token", False),
+        ("training.best_by=bleu", True),
+        ("training.best_by=exact", True),
+        ("optimizer.schedule.plateau_by=chrf", True),
+    ],
+)
+def test_search_may_change_on_resuming_unless_it_decides_something(
+    digits: Path, tmp_path: Path, setting: str, decides: bool
+) -> None:
+    settings = ("optimizer.schedule.kind=plateau", "training.bleu_every=1", setting)
     assert _train(digits, tmp_path / "run", *settings).status == 0
     done = _train(digits, tmp_path / "run", *settings, "resume=true", "search.beam_size=2", "training.max_updates=7")
-    assert done.status == (1 if best_by == "bleu" else 0), done.err
-    if best_by == "bleu":
+    assert done.status == (1 if decides else 0), done.err
+    if decides:
         assert "search.beam_size was 1 and is 2" in done.last_line
 
 
@@ -508,13 +518,16 @@ def test_settings_that_contradict_each_other_are_reported_together(digits: Path)
         *train_settings(digits),
         "run_dir=",
         "training.max_updates=null",
-        "training.best_by=bleu",
+        "training.best_by=exact",
+        "optimizer.schedule.kind=plateau",
+        "optimizer.schedule.plateau_by=chrf",
         "search.n_best=9",
     )
     assert line == (
         "nmt: run_dir must name a folder, but is empty; "
         "one of training.max_updates, max_epochs, max_minutes or patience must be set; "
-        "training.best_by=bleu needs training.bleu_every, which is null; "
+        "training.best_by=exact needs training.bleu_every, which is null; "
+        "optimizer.schedule.plateau_by=chrf needs training.bleu_every, which is null; "
         "search.n_best must be at most search.beam_size (1), but is 9"
     )
 
@@ -559,7 +572,7 @@ def test_development_text_is_translated_in_the_precision_of_search(
             seen.append(precision)
             super().__init__(*args, precision=SearchPrecision.fp32, **others)
 
-    monkeypatch.setattr(dev_bleu, "ModelScorer", Spy)
+    monkeypatch.setattr(dev_scores, "ModelScorer", Spy)
     monkeypatch.setattr("nmt.device.bf16_failure", lambda _device: None)  # on any processor
     settings = ["training.bleu_every=1", "training.max_updates=1", "training.precision=fp32", "search.precision=bf16"]
     assert _train(digits, tmp_path / "run", *settings).status == 0
@@ -599,11 +612,17 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_its_checkpoints(digits
         load_checkpoint(path)
 
 
-def test_development_bleu_is_measured(digits: Path, tmp_path: Path) -> None:
-    done = _train(digits, tmp_path / "run", "training.bleu_every=1", "training.best_by=bleu", "training.max_updates=4")
+def test_translations_of_the_development_set_are_scored(digits: Path, tmp_path: Path) -> None:
+    measures = ("training.bleu_every=1", "training.best_by=exact", "optimizer.schedule.plateau_by=chrf")
+    done = _train(digits, tmp_path / "run", *measures, "optimizer.schedule.kind=plateau", "training.max_updates=4")
     assert done.status == 0, done.err
     [valid] = [record for record in _records(tmp_path / "run") if record["kind"] == "valid"]
-    assert 0 <= valid["bleu"] <= 100
+    for measure, label in (("bleu", "BLEU"), ("chrf", "chrF"), ("exact", "exact")):
+        assert 0 <= valid[measure] <= 100
+        assert f", {label} {valid[measure]:.1f}" in done.err
+        assert f"{label} of 10 development sentences: nrefs:1|case:mixed|" in done.err
+    saved = load_checkpoint(tmp_path / "run" / "checkpoints" / "best").info.scores
+    assert saved == {key: valid[key] for key in ("nats_per_token", "perplexity", "bleu", "chrf", "exact")}
 
 
 @pytest.fixture
@@ -627,7 +646,7 @@ CHINESE = (
 )
 
 
-def test_development_bleu_is_that_of_nmt_evaluate(chinese: Path, tmp_path: Path) -> None:
+def test_scores_of_the_development_set_are_those_of_nmt_evaluate(chinese: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     search = ("search=greedy", "search.min_len=6", "search.precision=fp32")
     enough = ("training.max_updates=60", "training.validate_every=60", "optimizer.lr=0.05")  # for some words to match
@@ -637,12 +656,14 @@ def test_development_bleu_is_that_of_nmt_evaluate(chinese: Path, tmp_path: Path)
     source, reference, out = chinese / "dev.en", chinese / "dev.fr", tmp_path / "out"
     alike = (f"checkpoints={run_dir}/checkpoints/last", *search, "device=cpu", "threads=1")
     assert nmt("translate", *alike, f"input={source}", f"output={out}").status == 0
-    scoring = (f"reference={reference}", "metrics=[bleu]", "bootstrap_samples=0", "json=true")
+    scoring = (f"reference={reference}", "metrics=[bleu,chrf,exact]", "bootstrap_samples=0", "json=true")
     for what in ((*alike, f"source={source}"), (f"hypothesis={out}", "tgt_lang=zh")):
-        [score] = json.loads(nmt("evaluate", *what, *scoring).out)["systems"][0]["scores"]
-        assert score["value"] == valid["bleu"] > 0
-        assert done.err.count(f"BLEU of 10 development sentences: {score['signature']}\n") == 1
-    assert "|tok:zh|" in score["signature"]
+        found = json.loads(nmt("evaluate", *what, *scoring).out)["systems"][0]["scores"]
+        for score, label in zip(found, ("BLEU", "chrF", "exact"), strict=True):
+            assert score["value"] == valid[score["metric"]]
+            assert done.err.count(f"{label} of 10 development sentences: {score['signature']}\n") == 1
+        assert valid["bleu"] > 0
+        assert "|tok:zh|" in found[0]["signature"]
     assert yaml.safe_load((run_dir / "config.yaml").read_text())["training"]["bleu_tokenize"] == "zh"
 
 

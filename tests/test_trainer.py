@@ -42,11 +42,11 @@ from nmt.training import checkpoint_store
 from nmt.training import optimizer as optimizer_module
 from nmt.training import trainer as trainer_module
 from nmt.training.checkpoint import CheckpointContent, load_checkpoint, load_snapshot, save_checkpoint
-from nmt.training.dev_set import DevSet
+from nmt.training.dev_set import DevSet, Scores
 from nmt.training.limits import EndReason
 from nmt.training.loss import perplexity
-from nmt.training.optimizer import PlateauState
 from nmt.training.saver import RunFiles
+from nmt.training.schedule import PlateauState
 from nmt.training.train_state import TrainState
 from nmt.training.trainer import Trainer
 from tests.checkpoints import edit_json, rehash
@@ -113,7 +113,7 @@ def build(
     dev: BinarizedCorpus = DEV,
     training: TrainingConfig = TRAINING,
     optimizer: OptimizerConfig = ADAM,
-    dev_bleu: Callable[[Seq2Seq], float] | None = None,
+    text_scores: Callable[[Seq2Seq], Scores] | None = None,
     seed: int = 1,
 ) -> Trainer:
     run_dir.mkdir(exist_ok=True)
@@ -122,7 +122,7 @@ def build(
     return Trainer(
         model,
         batches or TrainingBatches(TRAIN, BATCHING, seed=1),
-        dev=DevSet(dev, BATCHING, dev_bleu),
+        dev=DevSet(dev, BATCHING, text_scores),
         training=training,
         optimizer=optimizer,
         precision=TrainingPrecision.fp32,
@@ -341,7 +341,7 @@ def test_an_unscheduled_validation_does_not_count_when_a_run_resumes(
     scripted_losses(ended, losses, monkeypatch).run()
     assert checkpoints_of(ended) == {"best": 6, "last": 6, "update_000004": 4, "update_000006": 6}
     assert (ended.state.best, ended.state.best_update) == (2.0, 4)
-    assert ended.state.plateau == PlateauState(best_nats_per_token=2.0)
+    assert ended.state.plateau == PlateauState(best=2.0)
     resumed = scripted_losses(build_resumed(tmp_path / "cut", training=training), losses, monkeypatch)
     assert resumed.run() == "patience"
     assert_same_run(resumed, whole)
@@ -375,12 +375,23 @@ def test_the_train_state_survives_json() -> None:
     state = TrainState(update=3, best=1.5, scores={"nats_per_token": 1 / 3}, scored_at=3, wall_s=0.1)
     state.position.pairs, state.plateau.num_reductions = 5, 2
     assert TrainState.from_json(json.loads(json.dumps(state.to_json()))) == state
-    assert math.isinf(TrainState.from_json(json.loads(json.dumps(TrainState().to_json()))).plateau.best_nats_per_token)
 
 
-def digest(model: Seq2Seq) -> float:
+def test_the_plateau_of_a_state_of_version_0_1_0_is_read() -> None:
+    def read(plateau: str) -> PlateauState:
+        state = json.loads(json.dumps(TrainState().to_json()))
+        return TrainState.from_json(state | {"plateau": json.loads(plateau)}).plateau
+
+    state = '{"num_reductions": 2, "best_nats_per_token": 1.5, "num_bad_validations": 1}'
+    assert read(state) == PlateauState(2, 1.5, 1, BestBy.nats_per_token)
+    before_the_first = read('{"num_reductions": 0, "best_nats_per_token": Infinity, "num_bad_validations": 0}')
+    before_the_first.observe({"nats_per_token": 9.0}, ADAM.schedule)
+    assert before_the_first == PlateauState(best=9.0)
+
+
+def digest(model: Seq2Seq) -> Scores:
     """Replace BLEU by a number that depends on all parameters."""
-    return sum(float(parameter.detach().double().sum()) for parameter in model.parameters())
+    return {"bleu": sum(float(parameter.detach().double().sum()) for parameter in model.parameters())}
 
 
 BY_DIGEST = replace(TRAINING, max_updates=10, best_by=BestBy.bleu, patience=3)
@@ -389,17 +400,17 @@ BY_DIGEST = replace(TRAINING, max_updates=10, best_by=BestBy.bleu, patience=3)
 @pytest.fixture(scope="module")
 def by_digest(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     """Train ten updates, with validations at 4, 8 and 10, which is not scheduled, and checkpoints at 5 and 10."""
-    trainer = build(tmp_path_factory.mktemp("digest"), training=BY_DIGEST, dev_bleu=digest)
+    trainer = build(tmp_path_factory.mktemp("digest"), training=BY_DIGEST, text_scores=digest)
     trainer.run()
     return trainer
 
 
 @pytest.mark.parametrize("update", [4, 8, 10])
-@pytest.mark.parametrize("stage", ["while BLEU is measured", "before the record", "before the scores are saved"])
+@pytest.mark.parametrize("stage", ["while text is scored", "before the record", "before the scores are saved"])
 def test_a_run_killed_at_a_validation_resumes_like_the_uninterrupted(
     tmp_path: Path, update: int, stage: str, by_digest: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed = build(tmp_path, training=BY_DIGEST, dev_bleu=digest)
+    killed = build(tmp_path, training=BY_DIGEST, text_scores=digest)
 
     def killing(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -410,15 +421,15 @@ def test_a_run_killed_at_a_validation_resumes_like_the_uninterrupted(
         return call
 
     with monkeypatch.context() as patch:
-        if stage == "while BLEU is measured":
-            killed.dev.bleu = killing(digest)
+        if stage == "while text is scored":
+            killed.dev.text_scores = killing(digest)
         elif stage == "before the record":
             patch.setattr("nmt.training.trainer.perplexity", killing(perplexity))
         else:
             patch.setattr(killed._saver, "record_scores", killing(killed._saver.record_scores))
         with pytest.raises(KeyboardInterrupt):
             killed.run()
-    resumed = build_resumed(tmp_path, training=BY_DIGEST, dev_bleu=digest)
+    resumed = build_resumed(tmp_path, training=BY_DIGEST, text_scores=digest)
     assert resumed.state.update == update
     resumed.run()
     assert_same_run(resumed, by_digest)
@@ -429,10 +440,10 @@ def test_a_run_killed_at_a_validation_resumes_like_the_uninterrupted(
 
 def test_a_validation_missed_by_a_stop_is_made_up_for_on_resuming(tmp_path: Path) -> None:
     killed = build(tmp_path, training=BY_DIGEST)
-    killed.dev.bleu = scripted([])
+    killed.dev.text_scores = scripted([])
     with pytest.raises(StopIteration):
         killed.run()
-    resumed = stop_at(build_resumed(tmp_path, training=BY_DIGEST, dev_bleu=digest), 0)
+    resumed = stop_at(build_resumed(tmp_path, training=BY_DIGEST, text_scores=digest), 0)
     assert resumed.run() == "stopped"
     assert load_checkpoint(tmp_path / "checkpoints" / "last").info.scores == {}
 
@@ -517,7 +528,7 @@ def failing_saves(monkeypatch: pytest.MonkeyPatch, *, until: int = 100, of: str 
 def test_a_failed_checkpoint_is_reported_at_once_and_the_run_continues(
     tmp_path: Path, by_digest: Trainer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trainer = build(tmp_path, training=BY_DIGEST, dev_bleu=digest)
+    trainer = build(tmp_path, training=BY_DIGEST, text_scores=digest)
     reported_at: list[int] = []
 
     def look() -> bool:
@@ -579,13 +590,13 @@ def test_scores_that_were_not_saved_are_measured_again_or_saved_later(
     losses = {4: 1.0, 8: 2.0, 10: 3.0}
     with monkeypatch.context() as patch:
         failing_saves(patch, of="record_scores")
-        trainer = stop_at(build(tmp_path / "cut", training=training, dev_bleu=digest), 5)
+        trainer = stop_at(build(tmp_path / "cut", training=training, text_scores=digest), 5)
         scripted_losses(trainer, losses, patch).run()
         assert checkpoints_of(trainer) == {"best": 4, "last": 5, "update_000004": 4, "update_000005": 5}
-        resumed = build_resumed(tmp_path / "cut", training=training, dev_bleu=digest)
+        resumed = build_resumed(tmp_path / "cut", training=training, text_scores=digest)
         scripted_losses(resumed, losses, patch).run()  # ends with a complete checkpoint, including scores
     assert checkpoints_of(resumed)["best"] == 4
-    whole = build(tmp_path / "whole", training=training, dev_bleu=digest)
+    whole = build(tmp_path / "whole", training=training, text_scores=digest)
     scripted_losses(whole, losses, monkeypatch).run()
     assert_same_run(resumed, whole)
     scores = [load_checkpoint(t.files.checkpoints_dir / "last").info.scores for t in (resumed, whole)]
@@ -769,26 +780,29 @@ def test_speeds_exclude_validation_and_checkpoints(tmp_path: Path) -> None:
     assert [record["tgt_tokens_per_s"] for record in speeds] == pytest.approx([40 / 30] * 2)
 
 
-def scripted(scores: Sequence[float], *, seen: list[bool] | None = None) -> Callable[[Seq2Seq], float]:
+def scripted(
+    scores: Sequence[float], *, seen: list[bool] | None = None, measure: str = "bleu"
+) -> Callable[[Seq2Seq], Scores]:
     rest = iter(scores)
 
-    def measure(model: Seq2Seq) -> float:
+    def scores_of(model: Seq2Seq) -> Scores:
         if seen is not None:
             seen.append(model.training)
-        return next(rest)
+        return {measure: next(rest)}
 
-    return measure
+    return scores_of
 
 
 BLEU = replace(TRAINING, max_updates=None, validate_every=2, checkpoint_every=100, best_by=BestBy.bleu)
 
 
-def test_patience_ends_the_run_and_best_is_the_best_by_bleu(tmp_path: Path) -> None:
-    bleu = scripted([5.0, 3.0, 9.0, 9.0, 8.0])  # a tie is no improvement
-    trainer = build(tmp_path, training=replace(BLEU, patience=2), dev_bleu=bleu)
+@pytest.mark.parametrize("measure", [BestBy.bleu, BestBy.chrf, BestBy.exact])
+def test_patience_ends_the_run_and_best_is_the_best_by_its_measure(tmp_path: Path, measure: BestBy) -> None:
+    scores = scripted([5.0, 3.0, 9.0, 9.0, 8.0], measure=measure)  # a tie is no improvement
+    trainer = build(tmp_path, training=replace(BLEU, patience=2, best_by=measure), text_scores=scores)
     assert trainer.run() == "patience"
     assert checkpoints_of(trainer) == {"best": 6, "last": 10, "update_000006": 6, "update_000010": 10}
-    assert load_checkpoint(tmp_path / "checkpoints" / "best").info.scores["bleu"] == 9.0
+    assert load_checkpoint(tmp_path / "checkpoints" / "best").info.scores[measure] == 9.0
     assert trainer.state.best == 9.0
 
 
@@ -804,12 +818,31 @@ def test_best_is_the_lowest_loss_by_default(tmp_path: Path) -> None:
 def test_bleu_is_measured_every_nth_validation_and_at_the_end(tmp_path: Path) -> None:
     was_training: list[bool] = []
     training = replace(BLEU, max_updates=9, bleu_every=2)
-    trainer = build(tmp_path, training=training, dev_bleu=scripted([1.0, 2.0, 3.0], seen=was_training))
+    trainer = build(tmp_path, training=training, text_scores=scripted([1.0, 2.0, 3.0], seen=was_training))
     trainer.run()
     bleu = {r["update"]: r.get("bleu") for r in records_of(tmp_path) if r["kind"] == "valid"}
     assert bleu == {2: None, 4: 1.0, 6: None, 8: 2.0, 9: 3.0}
     assert was_training == [False, False, False]
     assert checkpoints_of(trainer)["best"] == 9
+
+
+def test_a_plateau_of_bleu_reduces_the_rate_at_validations_that_measure_it(tmp_path: Path) -> None:
+    schedule = replace(ADAM.schedule, plateau_by=BestBy.bleu)
+    training = replace(TRAINING, max_updates=16, validate_every=2, bleu_every=2, log_every=1)
+    scores = scripted([5.0, 4.0, 6.0, 6.0])  # at updates 4, 8, 12 and 16
+    trainer = build(tmp_path, training=training, optimizer=replace(ADAM, schedule=schedule), text_scores=scores)
+    trainer.run()
+    rates = {r["update"]: r["lr"] for r in records_of(tmp_path) if r["kind"] == "train"}
+    assert rates == {update: 0.02 if update <= 8 else 0.01 for update in range(1, 17)}
+    assert trainer.state.plateau == PlateauState(2, 6.0, 0, BestBy.bleu)
+
+
+def test_a_validation_is_one_line_of_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "nmt")
+    scores = {"bleu": 12.34, "chrf": 45.67, "exact": 8.9}
+    build(tmp_path, training=replace(TRAINING, max_updates=1), text_scores=lambda _: scores).run()
+    [line] = [message for message in caplog.messages if message.startswith("validation at update 1: loss ")]
+    assert line.endswith(", BLEU 12.3, chrF 45.7, exact 8.9 (best so far)")
 
 
 def test_validation_does_not_disturb_training(tmp_path: Path) -> None:
@@ -919,13 +952,13 @@ def test_nothing_is_saved_after_a_gradient_that_is_not_finite(
 
 
 def test_metrics_have_the_documented_fields(tmp_path: Path) -> None:
-    build(tmp_path, dev_bleu=lambda _: 12.5).run()
+    build(tmp_path, text_scores=lambda _: {"bleu": 12.5, "chrf": 34.5, "exact": 6.7}).run()
     records = records_of(tmp_path, with_clock=True)
     fields = {kind: {frozenset(r) for r in records if r["kind"] == kind} for kind in ("train", "valid")}
     assert {record["kind"] for record in records} == {"train", "valid"}
     common = {"kind", "update", "epoch", "nats_per_token", "perplexity", "wall_s"}
     assert fields["train"] == {frozenset({*common, "lr", "grad_norm", "src_tokens_per_s", "tgt_tokens_per_s"})}
-    assert fields["valid"] == {frozenset({*common, "bleu"})}
+    assert fields["valid"] == {frozenset({*common, "bleu", "chrf", "exact"})}
     for record in records:
         assert record["perplexity"] == math.exp(record["nats_per_token"])
         assert math.isfinite(record["nats_per_token"])

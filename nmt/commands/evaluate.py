@@ -10,6 +10,7 @@ from nmt.evaluation.groups import read_groups, read_lengths
 from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, MetricOptions
 from nmt.evaluation.plain_text import warn_of_blank_references, warn_of_blank_translations, warn_of_unsuitable_text
 from nmt.evaluation.report import as_json, as_text, build_report, printable
+from nmt.evaluation.string_metrics import STRING_METRICS
 from nmt.evaluation.texts import find_test_set, find_tgt_lang, read_sources, read_text
 from nmt.evaluation.tokenizer import AUTO, resolve_tokenizer
 
@@ -36,8 +37,9 @@ def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     named_references = dict(zip(settings.reference, references, strict=True))
     warn_of_blank_references(named_references)
     warn_of_blank_translations(systems)
-    for name, lines in {**named_references, **systems}.items():
-        warn_of_unsuitable_text(lines, name=name, tokenizer=options.bleu_tokenize, setting="bleu_tokenize")
+    if groups or lengths or not STRING_METRICS.issuperset(settings.metrics):
+        for name, lines in {**named_references, **systems}.items():
+            warn_of_unsuitable_text(lines, name=name, tokenizer=options.bleu_tokenize, setting="bleu_tokenize")
     with open_output(None) as stream:
         stream.write((as_json(report) if settings.json else as_text(report)).encode())
     return 0

@@ -10,13 +10,14 @@ from hydra.core.hydra_config import HydraConfig
 
 from nmt.commands.run_dir import RunDirectory, claim_run_dir, log_file
 from nmt.commands.stop import graceful_stop
-from nmt.config import BestBy, TrainCommand
+from nmt.config import TrainCommand
 from nmt.corpus.prepare import data_problems, prepare
 from nmt.device import resolve_device, resolve_search_precision, resolve_training_precision
 from nmt.errors import ConfigError, config_problems
-from nmt.evaluation.dev_bleu import build_dev_bleu, resolve_dev_tokenizer
+from nmt.evaluation.dev_scores import build_dev_scores, resolve_dev_tokenizer
 from nmt.files import atomic_write, is_file_name
 from nmt.search.beam import check_search_config
+from nmt.training.dev_set import decisive_text_measures
 from nmt.training.resume import ResumedSettings, find_start, settings_to_resume
 from nmt.training.run import build_trainer, run_files, use_subwords_of_start
 
@@ -58,8 +59,11 @@ def _check(settings: TrainCommand) -> None:
         problems.append(f"run_dir must be a folder, but {files[0]} is a file")
     if (training.max_updates, training.max_epochs, training.max_minutes, training.patience) == (None,) * 4:
         problems.append("one of training.max_updates, max_epochs, max_minutes or patience must be set")
-    if training.best_by == BestBy.bleu and training.bleu_every is None:
-        problems.append("training.best_by=bleu needs training.bleu_every, which is null")
+    if training.bleu_every is None:
+        problems += [
+            f"{key}={measure} needs training.bleu_every, which is null"
+            for key, measure in decisive_text_measures(settings).items()
+        ]
     problems += config_problems(lambda: check_search_config(settings.search), lambda: resolve_device(settings.device))
     if problems:
         raise ConfigError("; ".join(problems))
@@ -96,8 +100,7 @@ def _train(resumed: ResumedSettings, directory: RunDirectory, last: Path | None)
     corpus = prepare(settings.data, settings.subword, needs_test=last is None)
     with graceful_stop() as stop_requested:
         files = run_files(settings, corpus, config_yaml=config_yaml)
-        dev_bleu = build_dev_bleu(settings, files)
-        trainer = build_trainer(settings, corpus, files, dev_bleu=dev_bleu, last=last)
+        trainer = build_trainer(settings, corpus, files, text_scores=build_dev_scores(settings, files), last=last)
         trainer.stop_requested = stop_requested.is_set
         for change in changes:
             log.info("resuming with a changed setting: %s", change)

@@ -1,4 +1,4 @@
-"""Scores of translations against references: BLEU, chrF and TER, with signatures and intervals.
+"""Scores of translations against references: BLEU, chrF, TER and those of `string_metrics`, with intervals.
 
 All of them are computed by sacreBLEU (Post 2018, "A Call for Clarity in Reporting BLEU Scores"). A score comes with the
 signature that lets others reproduce it. `references[r][i]` is the r-th reference of sentence i, as in sacreBLEU. If a
@@ -19,10 +19,13 @@ from sacrebleu import BLEU, CHRF, TER
 
 from nmt.config import MAX_SAMPLES, BleuTokenizer, Metric
 from nmt.errors import ConfigError, DataError, config_problems
+from nmt.evaluation.string_metrics import CharacterErrorRate, ExactMatch, WordErrorRate
 from nmt.evaluation.tokenizer import check_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from sacrebleu.metrics.base import Metric as SacrebleuMetric
 
 RESAMPLING_SEED = "12345"  # sacreBLEU's default; every signature with an interval or a test names it
 _BYTES_A_SAMPLED_SENTENCE = 8 + 4 * 24  # sacreBLEU keeps all samples: an index, and the 24 counts of chrF++ in float32
@@ -32,7 +35,7 @@ _BYTES_A_SAMPLED_SENTENCE = 8 + 4 * 24  # sacreBLEU keeps all samples: an index,
 class MetricOptions:
     """Options that change a score and are therefore part of its signature.
 
-    `lowercase` makes BLEU and chrF case-insensitive; TER always is, as in sacreBLEU.
+    `lowercase` makes all metrics case-insensitive; TER always is, as in sacreBLEU.
     """
 
     bleu_tokenize: BleuTokenizer
@@ -44,10 +47,10 @@ SACREBLEU_DEFAULTS = MetricOptions(bleu_tokenize=BleuTokenizer.mteval_13a, lower
 
 @dataclass(frozen=True)
 class Score:
-    """A corpus score, from 0 to 100 (TER: edits per 100 reference words, which may exceed 100; lower is better)."""
+    """A corpus score, from 0 to 100; an edit rate (TER, CER, WER) may exceed 100, and lower is better."""
 
     metric: Metric
-    label: str  # as sacreBLEU prints it: BLEU, chrF2, chrF2++, TER
+    label: str  # as it is printed: BLEU, chrF2, chrF2++, TER, exact, CER, WER
     value: float
     signature: str
     interval: tuple[float, float] | None  # 95%, bootstrap: sacreBLEU's mean ± half width
@@ -71,25 +74,6 @@ def check_metrics(metrics: Sequence[str], options: MetricOptions, *, bootstrap_s
     if problems:
         raise ConfigError("; ".join(problems))
     return [Metric(name) for name in metrics]
-
-
-def corpus_bleu(
-    hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, options: MetricOptions = SACREBLEU_DEFAULTS
-) -> float:
-    """Return BLEU, from 0 to 100, without anything else; for validation.
-
-    Raises:
-        DataError: if counts differ, or there is nothing to score.
-        ConfigError: if an option is invalid.
-    """
-    score = score_corpus(hypotheses, references, metrics=[Metric.bleu], bootstrap_samples=0, options=options)
-    return score[0].value
-
-
-def bleu_signature(references: Sequence[Sequence[str]], *, options: MetricOptions = SACREBLEU_DEFAULTS) -> str:
-    """Return the signature of `corpus_bleu` against these references."""
-    signature: str = build_metric(Metric.bleu, without_missing(references), options).get_signature().format()
-    return signature
 
 
 def score_corpus(
@@ -132,9 +116,7 @@ def score_corpus(
     return scores
 
 
-def build_metric(
-    metric: Metric, references: Sequence[Sequence[str]] | None, options: MetricOptions
-) -> BLEU | CHRF | TER:
+def build_metric(metric: Metric, references: Sequence[Sequence[str]] | None, options: MetricOptions) -> SacrebleuMetric:
     """Make sacreBLEU's object for a metric."""
     match metric:
         case Metric.bleu:
@@ -147,6 +129,12 @@ def build_metric(
             return CHRF(lowercase=options.lowercase, word_order=2, references=references)  # Popović 2017
         case Metric.ter:
             return TER(references=references)
+        case Metric.exact:
+            return ExactMatch(references, lowercase=options.lowercase)
+        case Metric.cer:
+            return CharacterErrorRate(references, lowercase=options.lowercase)
+        case Metric.wer:
+            return WordErrorRate(references, lowercase=options.lowercase)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from nmt.files import atomic_link, atomic_write, remove_folder
 from nmt.training.checkpoint import CheckpointContent, checkpoint_name, read_info, record_scores, save_checkpoint
 from nmt.training.checkpoint_links import checkpoints_in, linked_name
 from nmt.training.checkpoint_recovery import adopt_copy, remove_leftovers
-from nmt.training.train_state import is_better
+from nmt.training.dev_set import is_better
 
 log = logging.getLogger(__name__)
 

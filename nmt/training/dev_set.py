@@ -1,15 +1,32 @@
 """The development set, on which a model is measured during training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 
-from nmt.config import BatchingConfig, TrainingPrecision
+from nmt.config import BatchingConfig, BestBy, ScheduleKind, TrainCommand, TrainingPrecision
 from nmt.corpus.batching import validation_batches
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.model.seq2seq import Seq2Seq
 from nmt.training.loss import batch_loss
+
+Scores = Mapping[str, float]
+
+# The measures that need translations, and how the log names them.
+TEXT_MEASURES = {BestBy.bleu: "BLEU", BestBy.chrf: "chrF", BestBy.exact: "exact"}
+
+
+def is_better(one: float, other: float, measure: BestBy) -> bool:
+    return one > other if measure in TEXT_MEASURES else one < other
+
+
+def decisive_text_measures(settings: TrainCommand) -> dict[str, BestBy]:
+    """Return the settings by which scores of translations decide something about training."""
+    measures = {"training.best_by": settings.training.best_by}
+    if settings.optimizer.schedule.kind == ScheduleKind.plateau:
+        measures["optimizer.schedule.plateau_by"] = settings.optimizer.schedule.plateau_by
+    return {key: measure for key, measure in measures.items() if measure in TEXT_MEASURES}
 
 
 @dataclass
@@ -17,12 +34,12 @@ class DevSet:
     """The development set.
 
     Attributes:
-        bleu: translates the set with a model and returns BLEU; None if BLEU is not measured.
+        text_scores: translates the set with a model and returns its `TEXT_MEASURES`; None if they are not measured.
     """
 
     corpus: BinarizedCorpus
     batching: BatchingConfig
-    bleu: Callable[[Seq2Seq], float] | None = None
+    text_scores: Callable[[Seq2Seq], Scores] | None = None
 
     @torch.no_grad()
     def nats_per_token(self, model: Seq2Seq, *, device: torch.device, precision: TrainingPrecision) -> float:

@@ -13,7 +13,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from nmt.config import BestBy, OptimizerConfig, TrainCommand
+from nmt.config import OptimizerConfig, TrainCommand
 from nmt.errors import CheckpointError, ConfigError, DamagedCheckpointError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.plain import flatten, from_plain, parse_yaml
@@ -22,6 +22,7 @@ from nmt.training.checkpoint import load_checkpoint, load_snapshot, read_config,
 from nmt.training.checkpoint_files import check_finite, check_same_layout
 from nmt.training.checkpoint_links import find_last, read_checkpoint
 from nmt.training.checkpoint_recovery import Recovery, recover
+from nmt.training.dev_set import decisive_text_measures
 from nmt.training.optimizer import state_layout
 from nmt.training.snapshot import TrainingSnapshot
 
@@ -100,7 +101,7 @@ def settings_to_resume(checkpoint: Path, config_yaml: str, *, typed: Collection[
         for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key) and key != "resume"
     }
-    may_change = MAY_CHANGE if settings.training.best_by == BestBy.bleu else (*MAY_CHANGE, "search.")
+    may_change = MAY_CHANGE if decisive_text_measures(settings) else (*MAY_CHANGE, "search.")
     if forbidden := [change for key, change in changes.items() if not key.startswith(may_change)]:
         raise ConfigError(
             f"{settings.run_dir} cannot be resumed with different settings: {'; '.join(forbidden)} "

@@ -14,7 +14,7 @@ from nmt.errors import ConfigError
 from nmt.model.seq2seq import Seq2Seq, initialize
 from nmt.training.checkpoint import read_info
 from nmt.training.checkpoint_links import resolve_checkpoint
-from nmt.training.dev_set import DevSet
+from nmt.training.dev_set import DevSet, Scores
 from nmt.training.resume import load_parameters, load_start
 from nmt.training.saver import RunFiles
 from nmt.training.trainer import Trainer
@@ -52,20 +52,20 @@ def build_trainer(
     corpus: PreparedCorpus,
     files: RunFiles,
     *,
-    dev_bleu: Callable[[Seq2Seq], float] | None,
+    text_scores: Callable[[Seq2Seq], Scores] | None,
     last: Path | None,
 ) -> Trainer:
     """Make the trainer of a run.
 
     Args:
-        dev_bleu: translates the development set with the model and returns BLEU; None if BLEU is not measured.
+        text_scores: of the development set; see `DevSet`.
         last: the checkpoint to resume from; None for a new run.
 
     Raises:
         CheckpointError: if a checkpoint is damaged, or was trained on other text.
         ConfigError: if the model of `training.init_from` is a different one.
     """
-    trainer = _new_trainer(settings, corpus, files, dev_bleu)
+    trainer = _new_trainer(settings, corpus, files, text_scores)
     if last is not None:
         load_parameters(
             trainer.model,
@@ -82,7 +82,7 @@ def build_trainer(
 
 
 def _new_trainer(
-    settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles, dev_bleu: Callable[[Seq2Seq], float] | None
+    settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles, text_scores: Callable[[Seq2Seq], Scores] | None
 ) -> Trainer:
     device = resolve_device(settings.device)
     precision = resolve_training_precision(settings.training.precision, device)
@@ -105,7 +105,7 @@ def _new_trainer(
     return Trainer(
         model,
         TrainingBatches(corpus.open("train"), settings.batching, seed=settings.seed),
-        dev=DevSet(corpus.open("dev"), settings.batching, dev_bleu),
+        dev=DevSet(corpus.open("dev"), settings.batching, text_scores),
         training=settings.training,
         optimizer=settings.optimizer,
         precision=precision,

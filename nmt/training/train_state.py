@@ -9,13 +9,8 @@ from torch import Tensor
 from nmt.config import BestBy, ScheduleConfig, ScheduleKind
 from nmt.corpus.batching import Position
 from nmt.plain import from_plain
-from nmt.training.optimizer import PlateauState
-
-Scores = Mapping[str, float]
-
-
-def is_better(one: float, other: float, measure: BestBy) -> bool:
-    return one > other if measure == BestBy.bleu else one < other
+from nmt.training.dev_set import Scores, is_better
+from nmt.training.schedule import PlateauState
 
 
 @dataclass
@@ -67,7 +62,7 @@ class TrainState:
         """Count a scheduled validation at the current update for the learning rate and patience."""
         self.scores, self.scored_at = dict(scores), self.update
         if schedule.kind == ScheduleKind.plateau:
-            self.plateau.observe(scores["nats_per_token"], schedule)
+            self.plateau.observe(scores, schedule)
         if self.is_best(scores, measure):
             self.best, self.best_update, self.num_bad_validations = scores[measure.value], self.update, 0
         elif measure.value in scores:
@@ -80,4 +75,13 @@ class TrainState:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "TrainState":
-        return from_plain(cls, values)
+        return from_plain(cls, _with_new_names(values))
+
+
+def _with_new_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename what version 0.1.0 named otherwise."""
+    plateau = values.get("plateau")
+    if not isinstance(plateau, dict):
+        return dict(values)
+    new_names = {"best_nats_per_token": "best"}
+    return {**values, "plateau": {new_names.get(name, name): value for name, value in plateau.items()}}

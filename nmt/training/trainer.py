@@ -20,14 +20,15 @@ from nmt.training.checkpoint import read_info
 from nmt.training.checkpoint_files import first_not_finite
 from nmt.training.checkpoint_format import CheckpointInfo
 from nmt.training.checkpoint_store import Best, CheckpointStore
-from nmt.training.dev_set import DevSet
+from nmt.training.dev_set import TEXT_MEASURES, DevSet
 from nmt.training.limits import EndReason, limit_reached, share_done
 from nmt.training.loss import batch_loss, perplexity
 from nmt.training.memory import MemoryAccount
 from nmt.training.metrics_log import MetricsLog, Record
-from nmt.training.optimizer import build_optimizer, clip_gradients, learning_rate
+from nmt.training.optimizer import build_optimizer, clip_gradients
 from nmt.training.resume import read_snapshot
 from nmt.training.saver import RunFiles, Saver
+from nmt.training.schedule import learning_rate
 from nmt.training.snapshot import copy_to_cpu, restore_optimizer, restore_random, take_snapshot
 from nmt.training.train_state import Interval, TrainState
 
@@ -207,27 +208,28 @@ class Trainer:
         self._count_time(busy=False)
         head: Record = {"kind": "valid", "update": state.update, "epoch": self.batches.fractional_epochs()}
         metrics.write(head | scores | {"wall_s": state.wall_s})
-        bleu = f", BLEU {scores['bleu']:.1f}" if "bleu" in scores else ""
+        of_text = [f", {label} {scores[name]:.1f}" for name, label in TEXT_MEASURES.items() if name in scores]
         log.info(
             "validation at update %d: loss %.4f, perplexity %.2f%s%s",
             state.update,
             scores["nats_per_token"],
             scores["perplexity"],
-            bleu,
+            "".join(of_text),
             " (best so far)" if is_best else "",
         )
         self._saver.record_scores(state.update, scores, wall_s=state.wall_s, best=self._best())
 
     def _measure(self) -> dict[str, float]:
-        """Return the loss on the development set, and BLEU every `bleu_every` validations and at the end."""
+        """Return the loss on the development set; every `bleu_every` validations and at the end also scores of text."""
         self.model.eval()
         nats_per_token = self.dev.nats_per_token(self.model, device=self.device, precision=self.precision)
         self._check_finite(nats_per_token, self.state.update)
         scores = {"nats_per_token": nats_per_token, "perplexity": perplexity(nats_per_token)}
         nth_validation = self.state.update // self.config.validate_every
         is_scheduled = self._validation_is_due()
-        if self.dev.bleu is not None and (not is_scheduled or nth_validation % (self.config.bleu_every or 1) == 0):
-            scores["bleu"] = self.dev.bleu(self.model)
+        is_due = not is_scheduled or nth_validation % (self.config.bleu_every or 1) == 0
+        if self.dev.text_scores is not None and is_due:
+            scores |= self.dev.text_scores(self.model)
         self.model.train()
         return scores
 

@@ -35,7 +35,7 @@ OTHER_TESTS: dict[str, tuple[str, ...]] = {
     "corpus.binarizer": ("binarized",),
     "corpus.manifest": ("binarized",),
     "evaluation.conflicts": ("evaluate",),
-    "evaluation.dev_bleu": ("train",),
+    "evaluation.dev_scores": ("train",),
     "evaluation.report": ("evaluate",),
     "evaluation.texts": ("evaluate",),
     "phrasebook.chooser": ("phrasebook_pairs",),

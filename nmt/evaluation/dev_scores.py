@@ -1,4 +1,4 @@
-"""BLEU on the development set, for validation while a model trains.
+"""BLEU, chrF and exact match on the development set, for validation while a model trains.
 
 It is here, below search, since `nmt.training` uses neither search nor metrics: a trainer receives it as a function.
 """
@@ -8,10 +8,10 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from nmt.config import TrainCommand
+from nmt.config import Metric, TrainCommand
 from nmt.corpus.prepare import split_files
 from nmt.device import resolve_device, resolve_search_precision
-from nmt.evaluation.metrics import MetricOptions, bleu_signature, corpus_bleu
+from nmt.evaluation.metrics import MetricOptions, build_metric
 from nmt.evaluation.plain_text import warn_of_unsuitable_text
 from nmt.evaluation.tokenizer import AUTO, is_tokenizer, resolve_tokenizer
 from nmt.model.seq2seq import Seq2Seq
@@ -20,6 +20,7 @@ from nmt.search.scorer import ModelScorer
 from nmt.search.translator import Translator
 from nmt.text.parallel import read_pairs
 from nmt.training.checkpoint import read_config
+from nmt.training.dev_set import TEXT_MEASURES, Scores
 from nmt.training.saver import RunFiles
 
 log = logging.getLogger(__name__)
@@ -42,8 +43,8 @@ def resolve_dev_tokenizer(settings: TrainCommand, last: Path | None) -> str:
     return resolve_tokenizer(name, lang=settings.data.tgt_lang, setting="training.bleu_tokenize").value
 
 
-def build_dev_bleu(settings: TrainCommand, files: RunFiles) -> Callable[[Seq2Seq], float] | None:
-    """Make the function that translates the development set and returns BLEU; None if BLEU is not measured."""
+def build_dev_scores(settings: TrainCommand, files: RunFiles) -> Callable[[Seq2Seq], Scores] | None:
+    """Make the function that translates the development set and scores it; None if it is never translated."""
     if settings.training.bleu_every is None:
         return None
     dev = read_pairs(split_files(settings.data, settings.data.dev))
@@ -53,11 +54,13 @@ def build_dev_bleu(settings: TrainCommand, files: RunFiles) -> Callable[[Seq2Seq
     tokenizer = resolve_tokenizer(settings.training.bleu_tokenize, lang=settings.data.tgt_lang, setting=setting)
     options = MetricOptions(bleu_tokenize=tokenizer, lowercase=False)
     warn_of_unsuitable_text(references, name="the development set", tokenizer=tokenizer, setting=setting)
-    log.info("BLEU of %d development sentences: %s", len(pairs), bleu_signature([references], options=options))
+    metrics = {name.value: build_metric(Metric(name), [references], options) for name in TEXT_MEASURES}
+    for label, metric in zip(TEXT_MEASURES.values(), metrics.values(), strict=True):
+        log.info("%s of %d development sentences: %s", label, len(pairs), metric.get_signature().format())
     device = resolve_device(settings.device)
     precision = resolve_search_precision(settings.search.precision, device, settings.implementation)
 
-    def measure(model: Seq2Seq) -> float:
+    def measure(model: Seq2Seq) -> Scores:
         scorer = ModelScorer(
             model, src_subword=files.src_subword, tgt_subword=files.tgt_subword, device=device, precision=precision
         )
@@ -68,6 +71,6 @@ def build_dev_bleu(settings: TrainCommand, files: RunFiles) -> Callable[[Seq2Seq
             hypotheses = [translation.text for translation in translator.translate(sources)]
         finally:
             search_log.setLevel(logging.NOTSET)
-        return corpus_bleu(hypotheses, [references], options=options)
+        return {name: float(metric.corpus_score(hypotheses, None).score) for name, metric in metrics.items()}
 
     return measure

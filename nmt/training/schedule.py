@@ -1,0 +1,64 @@
+"""The learning rate of each update."""
+
+import math
+from dataclasses import dataclass
+
+from nmt.config import BestBy, OptimizerConfig, ScheduleConfig, ScheduleKind
+from nmt.training.dev_set import Scores, is_better
+
+
+@dataclass
+class PlateauState:
+    """The state of the plateau schedule: reductions so far, the best score, and validations since then.
+
+    Attributes:
+        best: in `measure`; None before the first validation that counts.
+    """
+
+    num_reductions: int = 0
+    best: float | None = None
+    num_bad_validations: int = 0
+    measure: BestBy = BestBy.nats_per_token
+
+    def observe(self, scores: Scores, schedule: ScheduleConfig) -> None:
+        """Count a validation; reduce the rate after `plateau_patience` of them in a row without improvement.
+
+        A validation that has not measured `plateau_by` does not count. If a run resumes with another `plateau_by`, the
+        count starts again.
+        """
+        measure = schedule.plateau_by
+        if measure.value not in scores:
+            return
+        if measure != self.measure:
+            self.measure, self.best, self.num_bad_validations = measure, None, 0
+        score = scores[measure.value]
+        if self.best is None or is_better(score, self.best, measure):
+            self.best, self.num_bad_validations = score, 0
+            return
+        self.num_bad_validations += 1
+        if self.num_bad_validations >= schedule.plateau_patience:
+            self.num_reductions, self.num_bad_validations = self.num_reductions + 1, 0
+
+
+def learning_rate(config: OptimizerConfig, *, update: int, epochs: float, plateau: PlateauState) -> float:
+    """Compute the learning rate of an update.
+
+    Args:
+        update: 1 for the first.
+        epochs: epochs completed before it, with their fraction.
+
+    `halving` halves at `halve_from_epoch` and every `halve_every_epochs` after that (Sutskever et al. 2014, §3.4);
+    `inverse_sqrt` decays with the square root of the update after the warm-up (Vaswani et al. 2017, §5.3, scaled so
+    that `lr` is the peak). Every schedule warms up linearly over `warmup_updates`.
+    """
+    schedule = config.schedule
+    factor = 1.0
+    if update < schedule.warmup_updates:
+        factor = update / schedule.warmup_updates
+    elif schedule.kind == ScheduleKind.inverse_sqrt:
+        factor = math.sqrt(max(1, schedule.warmup_updates) / update)
+    if schedule.kind == ScheduleKind.halving and epochs >= schedule.halve_from_epoch:
+        factor *= 0.5 ** (1 + math.floor((epochs - schedule.halve_from_epoch) / schedule.halve_every_epochs))
+    if schedule.kind == ScheduleKind.plateau:
+        factor *= schedule.plateau_factor**plateau.num_reductions
+    return config.lr * factor
