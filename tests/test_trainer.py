@@ -837,6 +837,24 @@ def test_a_plateau_of_bleu_reduces_the_rate_at_validations_that_measure_it(tmp_p
     assert trainer.state.plateau == PlateauState(2, 6.0, 0, BestBy.bleu)
 
 
+@pytest.mark.parametrize("cut", [4, 6, 9])
+def test_a_plateau_of_bleu_resumes_bit_for_bit(tmp_path: Path, cut: int) -> None:
+    optimizer = replace(ADAM, schedule=replace(ADAM.schedule, plateau_by=BestBy.bleu))
+    training = replace(TRAINING, validate_every=2, bleu_every=2)
+    settings: dict[str, Any] = {"training": training, "optimizer": optimizer}
+    falling = {4: 3.0, 8: 2.0, 12: 1.0}
+
+    def trained(trainer: Trainer) -> Trainer:
+        trainer.dev.text_scores = lambda _model: {"bleu": falling[trainer.state.update]}
+        trainer.run()
+        return trainer
+
+    whole = trained(build(tmp_path / "whole", **settings))
+    assert whole.state.plateau == PlateauState(2, 3.0, 0, BestBy.bleu)
+    trained(stop_at(build(tmp_path / "cut", **settings), cut))
+    assert_same_run(trained(build_resumed(tmp_path / "cut", **settings)), whole)
+
+
 def test_a_validation_is_one_line_of_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "nmt")
     scores = {"bleu": 12.34, "chrf": 45.67, "exact": 8.9}
