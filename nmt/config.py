@@ -143,6 +143,7 @@ COUNT_OR_NONE = Range(at_least=0)
 MAX_VOCAB_SIZE = 10_000_000  # SentencePiece takes minutes for more, and crashes near 2^31
 VOCABULARY = Range(at_least=1, limit=MAX_VOCAB_SIZE)
 SHARE = Range(at_least=0, below=1)
+PROBABILITY = Range(at_least=0, at_most=1)
 SEED_32 = Range(at_least=0, below=2**31)
 SEED_64 = Range(at_least=0, below=2**64)
 POSITIVE = Range(above=0, below=inf)
@@ -305,6 +306,15 @@ class TrainingConfig:
         "BLEU's tokenizer, as in nmt evaluate; auto: by data.tgt_lang",
         default="13a",  # runs of version 0.1.0
     )
+    src_subword_alpha: float = setting(
+        "random segmentation of the source, another one in each epoch; bpe: probability of leaving out a merge (BPE "
+        "dropout); unigram: exponent of the probabilities, the smaller the more random; 0: none",
+        PROBABILITY,
+        default=0.0,
+    )
+    tgt_subword_alpha: float = setting(
+        "random segmentation of the target: see src_subword_alpha", PROBABILITY, default=0.0
+    )
 
 
 @dataclass
@@ -356,7 +366,7 @@ class TrainCommand:
     batching: BatchingConfig = MISSING
     training: TrainingConfig = MISSING
     search: SearchConfig = MISSING
-    seed: int = setting("random seed of initialization, order of batches and dropout", SEED_64)
+    seed: int = setting("random seed of initialization, order of batches, dropout and random segmentations", SEED_64)
     device: Device = setting(ABOUT_DEVICE)
     threads: int | None = setting(ABOUT_THREADS, THREADS)
     implementation: Implementation = setting(ABOUT_IMPLEMENTATION, default=Implementation.fast)

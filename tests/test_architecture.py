@@ -45,6 +45,7 @@ ORDER = [
     "corpus.binarized",
     "corpus.binarizer",
     "corpus.prepare",
+    "corpus.sampling",
     "corpus.batching",
     "model.fast.linear",
     "device",

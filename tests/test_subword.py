@@ -1,5 +1,8 @@
 import io
+import math
 import random
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -261,6 +264,72 @@ def test_a_saved_model_is_the_model(tmp_path: Path, kind: SubwordKind, tokenizer
     assert [loaded.normalize(text) for text in texts] == [model.normalize(text) for text in texts]
 
 
+RESEGMENTED = [name for name in ALL if name.startswith(("bpe", "unigram"))]
+
+
+def test_only_bpe_and_unigram_models_segment_at_random(models: dict[str, SubwordModel]) -> None:
+    assert [name for name in ALL if models[name].can_resegment] == RESEGMENTED
+
+
+@pytest.mark.parametrize("name", RESEGMENTED)
+def test_a_random_segmentation_spells_the_same_text(models: dict[str, SubwordModel], name: str) -> None:
+    model = models[name]
+    texts = [*TEXT[::9], *DIFFICULT_TEXTS, "a☃ ☃", "\ue000"]
+    usual = model.encode_batch(texts)
+    for alpha in (0.05, 0.5):
+        sampled = [model.resegment(ids, alpha=alpha, seed=seed) for seed, ids in enumerate(usual)]
+        assert model.decode_batch(sampled) == model.decode_batch(usual)
+        assert [ids.count(UNK_ID) for ids in sampled] == [ids.count(UNK_ID) for ids in usual]
+        assert sum(map(len, sampled)) > sum(map(len, usual))
+
+
+def test_text_of_any_rule_and_tokenizer_may_be_segmented_at_random() -> None:
+    text = ['"The  baker\'s ½ \ufb01lm," said Mr. Hill, "is late."', "It's a baker & a hill [½]."] * 5
+    for rule in Normalization:
+        for tokenizer in Tokenizer:
+            spec = replace(SPEC, vocab_size=60, normalization=rule, tokenizer=tokenizer)
+            model = learn_subword(text, spec, lang="en")
+            for seed, line in enumerate(text):
+                ids = model.resegment(model.encode(line), alpha=0.5, seed=seed)
+                assert model.decode(ids) == model.normalize(line), (rule, tokenizer)
+
+
+def test_a_random_segmentation_depends_only_on_its_arguments(models: dict[str, SubwordModel]) -> None:
+    for name in ("bpe", "unigram"):
+        model = models[name]
+        rows = model.encode_batch(TEXT[:40])
+
+        def segment(number: int, *, seed: int = 0, model: SubwordModel = model, rows: Any = rows) -> list[int]:
+            return model.resegment(rows[number], alpha=0.3, seed=seed + number)
+
+        forwards = [segment(number) for number in range(40)]
+        assert [segment(number) for number in reversed(range(40))] == forwards[::-1]
+        with ThreadPoolExecutor(1) as thread:
+            assert [thread.submit(segment, number).result() for number in range(40)] == forwards
+        assert _copy(model).resegment(rows[7], alpha=0.3, seed=7) == forwards[7]
+        assert sum(segment(number, seed=100) != row for number, row in enumerate(forwards)) > 20
+
+
+def test_alpha_is_the_probability_of_leaving_out_a_merge(models: dict[str, SubwordModel]) -> None:
+    bpe = models["bpe"]
+    ids = bpe.encode("it")
+    assert pieces(bpe, ids) == ["▁it"]  # two merges: i + t, then ▁ + it
+    assert bpe.resegment(ids, alpha=0, seed=1) == ids
+    assert pieces(bpe, bpe.resegment(ids, alpha=1, seed=1)) == ["▁", "i", "t"]
+    num_whole = sum(bpe.resegment(ids, alpha=0.25, seed=seed) == ids for seed in range(4000))
+    assert num_whole / 4000 == pytest.approx(0.75**2, abs=0.03)
+
+
+def test_alpha_is_the_exponent_of_the_probabilities(models: dict[str, SubwordModel]) -> None:
+    unigram = models["unigram"]
+    ids = unigram.encode("the")
+    counts = Counter(tuple(unigram.resegment(ids, alpha=0.5, seed=seed)) for seed in range(4000))
+    assert len(counts) > 2
+    score = {row: math.exp(0.5 * sum(unigram._sp.get_score(i) for i in row)) for row in counts}
+    for row, count in counts.items():
+        assert count / 4000 == pytest.approx(score[row] / sum(score.values()), abs=0.03)
+
+
 def _foreign(path: Path, **options: Any) -> Path:
     from sentencepiece import SentencePieceTrainer
 
@@ -294,6 +363,10 @@ def test_a_model_learned_elsewhere_is_renumbered(tmp_path: Path, options: dict[s
     assert model.decode_batch([[BOS_ID, *row, EOS_ID, PAD_ID] for row in ids]) == [
         model.normalize(text) for text in texts
     ]
+    assert model.can_resegment
+    sampled = [model.resegment(row, alpha=0.2, seed=1) for row in ids]
+    assert model.decode_batch(sampled) == model.decode_batch(ids)
+    assert sampled[0] != ids[0]
     assert UNK_ID in model.encode("☃")
     assert "⁇" in model.decode([UNK_ID])
     assert sorted(set(pieces(model, range(vocab_size)))) == sorted(pieces(model, range(vocab_size)))

@@ -188,6 +188,34 @@ def test_a_stopped_and_resumed_run_is_the_uninterrupted_one(
     assert _records(tmp_path / "run") == _records(run_dir)
 
 
+SAMPLED = [
+    *("subword=bpe", "subword.vocab_size=30", "batching.size=40", "batching.min_sentences=40"),  # two batches an epoch
+    *("training.src_subword_alpha=0.2", "training.tgt_subword_alpha=0.2"),
+]
+
+
+def test_random_segmentations_are_the_same_if_a_run_is_stopped(
+    digits: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    digits = write_digits(tmp_path / "digits", num_train=60)
+    done = _train(digits, tmp_path / "uncut", *SAMPLED)
+    assert done.status == 0, done.err
+    assert "subwords: epoch 1 segmented at random in" in done.err
+    assert _records(tmp_path / "uncut")[-1]["epoch"] > 2
+    assert _train(digits, tmp_path / "usual", *SAMPLED[:4]).status == 0
+    assert len(list((digits / "prepared").iterdir())) == 2  # the corpus and its lock: segmentations are not part of it
+    assert _parameters(tmp_path / "usual") != _parameters(tmp_path / "uncut")
+    request.getfixturevalue("stop_at_3")
+    assert _train(digits, tmp_path / "run", *SAMPLED).status == 130
+    assert "training.src_subword_alpha was 0.2 and is 0.1" in _refusal(
+        digits, tmp_path / "run", *SAMPLED, "training.src_subword_alpha=0.1", "resume=true"
+    )
+    resumed = _train(digits, tmp_path / "run", *SAMPLED, "resume=true")
+    assert resumed.status == 0, resumed.err
+    assert _parameters(tmp_path / "run") == _parameters(tmp_path / "uncut")
+    assert _records(tmp_path / "run") == _records(tmp_path / "uncut")
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138)])
 def test_other_signals_save_and_stop_as_well(
     digits: Path, tmp_path: Path, number: signal.Signals, status: int, monkeypatch: pytest.MonkeyPatch
@@ -521,10 +549,13 @@ def test_settings_that_contradict_each_other_are_reported_together(digits: Path)
         "training.best_by=exact",
         "optimizer.schedule.kind=plateau",
         "optimizer.schedule.plateau_by=chrf",
+        "training.tgt_subword_alpha=0.1",
         "search.n_best=9",
     )
     assert line == (
-        "nmt: run_dir must name a folder, but is empty; "
+        "nmt: training.tgt_subword_alpha must be 0 for subword=word, which has only one segmentation of a text, but is "
+        "0.1: leave it out, or use BPE or unigram subwords; "
+        "run_dir must name a folder, but is empty; "
         "one of training.max_updates, max_epochs, max_minutes or patience must be set; "
         "training.best_by=exact needs training.bleu_every, which is null; "
         "optimizer.schedule.plateau_by=chrf needs training.bleu_every, which is null; "

@@ -12,6 +12,7 @@ from nmt.commands.run_dir import RunDirectory, claim_run_dir, log_file
 from nmt.commands.stop import graceful_stop
 from nmt.config import TrainCommand
 from nmt.corpus.prepare import data_problems, prepare
+from nmt.corpus.sampling import sampling_problems
 from nmt.device import resolve_device, resolve_search_precision, resolve_training_precision
 from nmt.errors import ConfigError, config_problems
 from nmt.evaluation.dev_scores import build_dev_scores, resolve_dev_tokenizer
@@ -47,7 +48,7 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
 def _check(settings: TrainCommand) -> None:
     """Report everything that is wrong with the settings in one line."""
     training = settings.training
-    problems = data_problems(settings.data, settings.subword)
+    problems = data_problems(settings.data, settings.subword) + sampling_problems(settings.subword, training)
     if not is_file_name(settings.model.name):  # run_dir is named after it
         problems.append(
             f"model.name must be usable in a file name (no slashes, not too long), but is {settings.model.name!r}"

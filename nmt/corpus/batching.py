@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nmt.config import BatchingConfig, BatchUnit
 from nmt.corpus.binarized import BinarizedCorpus
+from nmt.corpus.sampling import SubwordSampler
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID
 
 Indices = npt.NDArray[np.int64]
@@ -151,12 +152,16 @@ class TrainingBatches:
         config: BatchingConfig,
         *,
         seed: int,
+        sampler: SubwordSampler | None = None,
         position: Position | None = None,
     ) -> None:
+        """Batch the corpus; with `sampler`, in another segmentation in each epoch."""
         self.corpus = corpus
         self.config = config
         self.seed = seed
+        self.sampler = sampler
         self.position = position or Position()
+        self._sampled = corpus  # in the segmentation of the epoch
         self._plan: list[Indices] | None = None
 
     def fractional_epochs(self) -> float:
@@ -187,12 +192,15 @@ class TrainingBatches:
         if self.position.batch == len(self._plan):
             self.position = Position(epoch=self.position.epoch + 1)
             self._plan = None
-        return _gather(self.corpus, indices)
+        return _gather(self._sampled, indices)
 
     def _plan_epoch(self) -> list[Indices]:
+        if self.sampler is not None:
+            self._sampled = self.corpus  # frees the memory of the epoch before
+            self._sampled = self.sampler.sample(self.corpus, epoch=self.position.epoch)
         return plan_epoch(
-            np.asarray(self.corpus.src_lens),
-            np.asarray(self.corpus.tgt_lens),
+            np.asarray(self._sampled.src_lens),
+            np.asarray(self._sampled.tgt_lens),
             self.config,
             seed=self.seed,
             epoch=self.position.epoch,

@@ -23,7 +23,7 @@ from nmt.config import Normalization, SubwordKind, Tokenizer
 from nmt.errors import DataError
 from nmt.files import atomic_write
 from nmt.text.moses import Moses
-from nmt.text.normalization import nfc
+from nmt.text.normalization import nfc, without_normalization
 from nmt.text.subword_file import SubwordHeader, pack, unpack
 from nmt.text.word_table import EncodedTexts, WordTable
 
@@ -34,6 +34,7 @@ PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 NUM_SPECIALS = 4
 
 _SPACE = "▁"
+_PRIVATE_USE = range(0xE000, 0xF900)  # Unicode's characters without a meaning
 
 
 class SubwordModel:
@@ -181,6 +182,56 @@ class SubwordModel:
             0 if ours <= EOS_ID or self._sp.is_byte(sp_id) else len(self._sp.id_to_piece(sp_id).replace(_SPACE, ""))
             for ours, sp_id in enumerate(self._sp_of_ours)
         ]
+
+    # Ids -> other ids of the same text
+
+    @cached_property
+    def can_resegment(self) -> bool:
+        """Whether `resegment` works: it does for BPE and unigram models."""
+        try:
+            self.resegment([], alpha=0.1, seed=0)
+        except RuntimeError:  # tried, since a model learned elsewhere does not tell its kind
+            return False
+        return True
+
+    def resegment(self, ids: Sequence[int], *, alpha: float, seed: int) -> list[int]:
+        """Return a random segmentation of the text that `ids` spell; unknown characters stay unknown.
+
+        The result depends only on the arguments. SentencePiece has one random seed for all threads: call this in one
+        of them.
+
+        Args:
+            alpha: BPE: the probability of leaving out a merge. A merge left out is not tried again, unlike in Provilkov
+                et al. (2020): 0.05 lengthens a text about as much as 0.1 there. Unigram: segmentation x has probability
+                p(x)^α / Σ p(x')^α, the sum being over all segmentations (Kudo 2018, l = ∞).
+            seed: below 2^32.
+        """
+        from sentencepiece import set_random_generator_seed
+
+        text = b"".join([self._spellings[i] for i in ids]).decode()
+        set_random_generator_seed(seed)
+        return self._renumbered(self._verbatim_sp.encode(text, enable_sampling=True, alpha=alpha, nbest_size=-1))
+
+    @cached_property
+    def _verbatim_sp(self) -> "SentencePieceProcessor":
+        """SentencePiece for texts that are normalized already; not every normalization may be repeated."""
+        from sentencepiece import SentencePieceProcessor
+
+        sp = SentencePieceProcessor()
+        sp.load_from_serialized_proto(without_normalization(self._proto))
+        return sp
+
+    @cached_property
+    def _spellings(self) -> list[bytes]:
+        """The UTF-8 of each subword; that of an unknown character is a character that the model does not know."""
+        pieces: list[str] = self._sp.id_to_piece(self._sp_of_ours)
+        known = set("".join(pieces))
+        unknown = next(chr(point) for point in _PRIVATE_USE if chr(point) not in known)
+        spellings = [
+            bytes.fromhex(piece[3:5]) if self._sp.is_byte(sp_id) else piece.encode()
+            for piece, sp_id in zip(pieces, self._sp_of_ours, strict=True)
+        ]
+        return [b"", unknown.encode(), b"", b"", *spellings[NUM_SPECIALS:]]
 
     # Ids -> text
 

@@ -9,6 +9,7 @@ import torch
 from nmt.config import TrainCommand
 from nmt.corpus.batching import TrainingBatches
 from nmt.corpus.prepare import PreparedCorpus
+from nmt.corpus.sampling import build_sampler
 from nmt.device import choose_tf32, resolve_device, resolve_training_precision
 from nmt.errors import ConfigError
 from nmt.model.seq2seq import Seq2Seq, initialize
@@ -63,7 +64,7 @@ def build_trainer(
 
     Raises:
         CheckpointError: if a checkpoint is damaged, or was trained on other text.
-        ConfigError: if the model of `training.init_from` is a different one.
+        ConfigError: if the model of `training.init_from` is a different one, or a subword model cannot be sampled.
     """
     trainer = _new_trainer(settings, corpus, files, text_scores)
     if last is not None:
@@ -87,6 +88,7 @@ def _new_trainer(
     device = resolve_device(settings.device)
     precision = resolve_training_precision(settings.training.precision, device)
     choose_tf32(precision, device)
+    batches = _training_batches(settings, corpus, files)
     model = Seq2Seq(
         settings.model, src_vocab_size=files.src_subword.vocab_size, tgt_vocab_size=files.tgt_subword.vocab_size
     )
@@ -104,7 +106,7 @@ def _new_trainer(
     )
     return Trainer(
         model,
-        TrainingBatches(corpus.open("train"), settings.batching, seed=settings.seed),
+        batches,
         dev=DevSet(corpus.open("dev"), settings.batching, text_scores),
         training=settings.training,
         optimizer=settings.optimizer,
@@ -112,3 +114,14 @@ def _new_trainer(
         device=device,
         files=files,
     )
+
+
+def _training_batches(settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles) -> TrainingBatches:
+    sampler = build_sampler(
+        settings.training,
+        files.src_subword,
+        files.tgt_subword,
+        max_len=settings.data.max_len_subwords,
+        seed=settings.seed,
+    )
+    return TrainingBatches(corpus.open("train"), settings.batching, seed=settings.seed, sampler=sampler)
