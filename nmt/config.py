@@ -44,6 +44,8 @@ class OptimizerKind(StrEnum):
     adam = "adam"
     adamw = "adamw"
     rmsprop = "rmsprop"
+    adadelta = "adadelta"
+    adagrad = "adagrad"
 
 
 class ScheduleKind(StrEnum):
@@ -252,13 +254,17 @@ class ScheduleConfig:
 class OptimizerConfig:
     kind: OptimizerKind = setting("optimization algorithm")
     lr: float = setting("highest learning rate", POSITIVE)
-    momentum: float = setting("sgd: momentum", SHARE)
+    momentum: float = setting("sgd, rmsprop: momentum", SHARE)
     beta1: float = setting("adam, adamw: decay rate of the mean of gradients", SHARE)
-    beta2: float = setting("adam, adamw, rmsprop: decay rate of the mean of squared gradients", SHARE)
-    eps: float = setting("adam, adamw, rmsprop: term in the denominator for numerical stability", POSITIVE)
+    beta2: float = setting("adam, adamw, rmsprop, adadelta: decay rate of the mean of squared gradients", SHARE)
+    eps: float = setting(
+        "all but sgd: term in the denominator for numerical stability; adadelta: also the scale of the first updates",
+        POSITIVE,
+    )
     weight_decay: float = setting(
         "L2 penalty on the parameters; adamw: decay separate from the gradient", Range(at_least=0, below=inf)
     )
+    decay_biases: bool = setting("weight_decay includes biases and other one-dimensional parameters", default=True)
     schedule: ScheduleConfig = MISSING
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from nmt.config import OptimizerConfig, OptimizerKind, ScheduleConfig, ScheduleKind
-from nmt.training.optimizer import build_optimizer, clip_gradients
+from nmt.training.optimizer import build_optimizer, clip_gradients, state_layout
 
 SCHEDULE = ScheduleConfig(
     kind=ScheduleKind.constant,
@@ -113,11 +113,35 @@ def adam(config: OptimizerConfig, theta: float, gradients: Sequence[float]) -> I
         yield theta
 
 
+def adadelta(config: OptimizerConfig, theta: float, gradients: Sequence[float]) -> Iterator[float]:
+    """Zeiler (2012), algorithm 1: x ← √(D + ε) / √(s + ε) · g, with D the mean of the x² before, θ ← θ - lr·x."""
+    square = change = 0.0
+    for gradient in gradients:
+        gradient += config.weight_decay * theta
+        square = config.beta2 * square + (1 - config.beta2) * gradient**2
+        step = math.sqrt(change + config.eps) / math.sqrt(square + config.eps) * gradient
+        change = config.beta2 * change + (1 - config.beta2) * step**2
+        theta -= config.lr * step
+        yield theta
+
+
+def adagrad(config: OptimizerConfig, theta: float, gradients: Sequence[float]) -> Iterator[float]:
+    """Duchi et al. (2011), figure 1, with a diagonal matrix: s ← s + g², θ ← θ - lr·g / (√s + ε)."""
+    square = 0.0
+    for gradient in gradients:
+        gradient += config.weight_decay * theta
+        square += gradient**2
+        theta -= config.lr * gradient / (math.sqrt(square) + config.eps)
+        yield theta
+
+
 EQUATIONS = {
     OptimizerKind.sgd: sgd,
     OptimizerKind.rmsprop: rmsprop,
     OptimizerKind.adam: adam,
     OptimizerKind.adamw: adam,
+    OptimizerKind.adadelta: adadelta,
+    OptimizerKind.adagrad: adagrad,
 }
 
 
@@ -154,6 +178,13 @@ def trajectory(config: OptimizerConfig, theta: float) -> list[float]:
         (OptimizerKind.adamw, {"beta2": 0.7}),
         (OptimizerKind.adamw, {"eps": 0.1}),
         (OptimizerKind.adamw, {"weight_decay": 0.3}),
+        (OptimizerKind.adadelta, {"lr": 0.02}),
+        (OptimizerKind.adadelta, {"beta2": 0.7}),
+        (OptimizerKind.adadelta, {"eps": 0.1}),
+        (OptimizerKind.adadelta, {"weight_decay": 0.3}),
+        (OptimizerKind.adagrad, {"lr": 0.02}),
+        (OptimizerKind.adagrad, {"eps": 0.1}),
+        (OptimizerKind.adagrad, {"weight_decay": 0.3}),
     ],
 )
 def test_every_setting_has_the_effect_of_its_equation(kind: OptimizerKind, changes: dict[str, Any]) -> None:
@@ -165,10 +196,42 @@ def test_every_setting_has_the_effect_of_its_equation(kind: OptimizerKind, chang
     assert all(abs(one - other) > 1e-4 for one, other in zip(positions[1:], trajectory(before, 2.0)[1:], strict=True))
 
 
+FASTEST = dict.fromkeys(OptimizerKind, "fused") | {OptimizerKind.rmsprop: "foreach", OptimizerKind.adadelta: None}
+
+
 @pytest.mark.parametrize("kind", list(OptimizerKind))
-def test_all_parameters_are_stepped_by_few_calls(kind: OptimizerKind) -> None:
+def test_torchs_fastest_form_is_taken(kind: OptimizerKind) -> None:
     optimizer = build_optimizer(with_gradients([1.0]), replace(SGD, kind=kind))
-    assert optimizer.defaults["foreach" if kind == OptimizerKind.rmsprop else "fused"] is True
+    forms = {form for form in ("foreach", "fused") if optimizer.defaults.get(form)}
+    assert forms == ({FASTEST[kind]} - {None})
+
+
+@pytest.mark.parametrize("kind", list(OptimizerKind))
+@pytest.mark.parametrize("decay_biases", [True, False])
+def test_weight_decay_may_leave_out_one_dimensional_parameters(kind: OptimizerKind, decay_biases: bool) -> None:
+    config = replace(SGD, kind=kind, lr=0.1, weight_decay=0.5, decay_biases=decay_biases)
+    moved = []
+    for weight_decay in (0.5, 0.0):
+        parameters = [nn.Parameter(torch.full(shape, 3.0)) for shape in ((2,), (2, 2), (1, 2), (3,))]
+        for parameter in parameters:
+            parameter.grad = -torch.ones_like(parameter)  # changes sign: all that Adam's first step shows
+        build_optimizer(parameters, replace(config, weight_decay=weight_decay)).step()
+        moved.append(parameters)
+    assert [torch.equal(with_decay, without) for with_decay, without in zip(*moved, strict=True)] == (
+        [False] * 4 if decay_biases else [True, False, False, True]
+    )
+
+
+@pytest.mark.parametrize("kind", list(OptimizerKind))
+def test_frozen_parameters_have_no_state(kind: OptimizerKind) -> None:
+    config = replace(SGD, kind=kind, momentum=0.5)
+    model = nn.Linear(3, 2)
+    model.bias.requires_grad_(False)
+    optimizer = build_optimizer(model.parameters(), config)
+    model(torch.ones(3)).sum().backward()
+    optimizer.step()
+    assert [*optimizer.state] == [model.weight]
+    assert {name.partition("/")[0] for name in state_layout(dict(model.named_parameters()), config)} == {"weight"}
 
 
 def test_sgd_takes_the_gradient_times_the_learning_rate() -> None:
@@ -200,6 +263,24 @@ def test_adamw_decays_the_weights_themselves() -> None:
     nn.init.constant_(parameters[0], 3.0)
     build_optimizer(parameters, replace(SGD, kind=OptimizerKind.adamw, lr=0.1, weight_decay=0.5)).step()
     assert parameters[0].item() == pytest.approx(3.0 * (1 - 0.1 * 0.5) - 0.1, rel=1e-5)
+
+
+def test_adadeltas_first_step_by_hand() -> None:
+    parameters = with_gradients([2.0, -0.1])
+    build_optimizer(parameters, replace(SGD, kind=OptimizerKind.adadelta, lr=1.0, beta2=0.95, eps=1e-6)).step()
+    # √ε / √(0.05 g² + ε) · g = ±√(1e-6 / 0.05)
+    assert parameters[0].tolist() == pytest.approx([-math.sqrt(2e-5), math.sqrt(2e-5)], rel=2e-3)
+
+
+def test_adagrads_steps_by_hand() -> None:
+    parameters = with_gradients([2.0])
+    optimizer = build_optimizer(parameters, replace(SGD, kind=OptimizerKind.adagrad, lr=0.1))
+    positions = []
+    for _ in range(4):
+        optimizer.step()
+        positions.append(parameters[0].item())
+    # a constant gradient: 0.1 · (1 + 1/√2 + 1/√3 + 1/√4)
+    assert positions == pytest.approx([-0.1, -0.1 - 0.1 / math.sqrt(2), -0.228446, -0.278446], rel=1e-5)
 
 
 def test_rmsprops_first_step_by_hand() -> None:

@@ -28,7 +28,7 @@ def take_snapshot(
     tensors = {
         f"{name}/{key}": copy_to_cpu(value)
         for name, parameter in model.named_parameters()
-        for key, value in optimizer.state[parameter].items()
+        for key, value in optimizer.state.get(parameter, {}).items()
     }
     random = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
@@ -38,12 +38,14 @@ def take_snapshot(
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Load the tensors of a snapshot into an optimizer."""
-    saved = optimizer.state_dict()
-    for index, (name, _) in enumerate(model.named_parameters()):
-        prefix = f"{name}/"
-        entries = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        if entries:
-            saved["state"][index] = entries
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    entries: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        name, _, entry = key.rpartition("/")
+        entries.setdefault(name, {})[entry] = tensor
+    saved = optimizer.state_dict()  # names a parameter by its place among those of all groups
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    saved["state"] |= {place: entries[names[p]] for place, p in enumerate(parameters) if names[p] in entries}
     optimizer.load_state_dict(saved)
 
 
