@@ -295,6 +295,11 @@ class TrainingConfig:
     label_smoothing: float = setting("share of the target probability spread over all subwords", SHARE)
     clip_norm: float = setting("largest norm of the gradient; inf: no limit", Range(above=0, limit=inf))
     accumulate: int = setting("number of batches of an update", Range(at_least=1, limit=10_000))
+    ema: float = setting(
+        "decay of the exponential moving average of the parameters, which is validated and translates; 0: no average",
+        SHARE,
+        default=0.0,
+    )
     precision: TrainingPrecision = setting("number format; auto: bf16 if the hardware computes it fast, else fp32")
     log_every: int = setting("updates between lines of the log", COUNT)
     validate_every: int = setting("updates between validations", COUNT)

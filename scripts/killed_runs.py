@@ -160,7 +160,7 @@ def differences(run_dir: Path, expected_dir: Path) -> Iterator[str]:
 
 
 def _checkpoint_differences(checkpoint: Path, expected: Path) -> Iterator[str]:
-    for file in ("model.safetensors", "training/optimizer.safetensors", "training/random.safetensors"):
+    for file in sorted(str(path.relative_to(expected)) for path in expected.rglob("*.safetensors")):
         if (checkpoint / file).read_bytes() != (expected / file).read_bytes():
             yield f"{checkpoint.name}/{file} differs"
     for file in ("checkpoint.json", "training/state.json"):
@@ -203,7 +203,7 @@ def settings(folder: Path, options: argparse.Namespace) -> list[str]:
         *("optimizer.lr=0.01", "optimizer.schedule.plateau_patience=2", "training.max_epochs=null"),
         *(f"training.max_updates={options.updates}", "training.log_every=2", "training.keep_last=2"),
         *(f"training.checkpoint_every={options.checkpoint_every}", f"training.validate_every={options.validate_every}"),
-        *("training.bleu_every=2", "training.best_by=bleu", "search.max_len_ratio=1"),
+        *("training.ema=0.9", "training.bleu_every=2", "training.best_by=bleu", "search.max_len_ratio=1"),
     ]
 
 

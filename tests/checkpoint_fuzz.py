@@ -127,7 +127,7 @@ def outcome(checkpoint: Path, use: Callable[[Path], None] | None = None) -> str:
         assert len(message) < 1000, message
         return "refused"
     state = hashlib.sha256()
-    for tensors in (loaded.model.state_dict(), snapshot.optimizer, snapshot.random):
+    for tensors in (loaded.model.state_dict(), snapshot.optimizer, snapshot.random, snapshot.parameters):
         for name, tensor in tensors.items():
             state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(errors="backslashreplace"))
             state.update(tensor.detach().contiguous().flatten().view(-1).numpy().tobytes())

@@ -33,6 +33,7 @@ SNAPSHOT = TrainingSnapshot(
     optimizer={"encoder.embedding.weight/exp_avg": torch.arange(6.0)},
     random={"cpu": torch.get_rng_state()},
     state={"update": 7, "position": {"epoch": 1}, "wall_s": 1.5},
+    parameters={},
 )
 
 

@@ -61,6 +61,7 @@ ORDER = [
     "training.fast_loss",
     "training.loss",
     "training.optimizer",
+    "training.average",
     "training.dev_set",
     "training.schedule",
     "training.checkpoint_files",

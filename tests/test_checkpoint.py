@@ -98,6 +98,7 @@ TENSORS = st.dictionaries(
     ),
     optimizer=TENSORS,
     random=TENSORS,
+    parameters=TENSORS,
     state=st.dictionaries(st.text(), st.recursive(st.none() | NUMBERS, lambda inner: st.lists(inner, max_size=3))),
     seed=st.integers(0, 999),
     name=st.text(),
@@ -107,13 +108,14 @@ def test_any_checkpoint_survives_saving_and_loading(
     info: CheckpointInfo,
     optimizer: dict[str, Tensor],
     random: dict[str, Tensor],
+    parameters: dict[str, Tensor],
     state: dict[str, Any],
     seed: int,
     name: str,
 ) -> None:
-    parameters = model_of_both(seed=seed).state_dict()
+    model = model_of_both(seed=seed).state_dict()
     content = replace(
-        content_of(info, seed=seed, snapshot=TrainingSnapshot(optimizer, random, state)),
+        content_of(info, seed=seed, snapshot=TrainingSnapshot(optimizer, random, state, parameters)),
         config_yaml=yaml.safe_dump({"model": {**asdict(MODEL), "name": name, "source_order": "forward"}}),
     )
     path = save_checkpoint(tmp_path_factory.mktemp("any"), content)
@@ -122,9 +124,10 @@ def test_any_checkpoint_survives_saving_and_loading(
     assert loaded.model_config == replace(MODEL, name=name, source_order=SourceOrder.forward)
     assert snapshot.state == state
     for found, expected in (
-        (loaded.model.state_dict(), parameters),
+        (loaded.model.state_dict(), model),
         (snapshot.optimizer, optimizer),
         (snapshot.random, random),
+        (snapshot.parameters, parameters),
     ):
         assert found.keys() == expected.keys()
         for key, tensor in expected.items():
@@ -245,6 +248,21 @@ def test_without_its_training_state_a_checkpoint_only_translates(saved: Path, na
         load_snapshot(saved)
 
 
+def test_a_moving_average_takes_one_more_file(tmp_path: Path) -> None:
+    parameters: dict[str, Tensor] = dict(model_of_both(seed=2).named_parameters())
+    saved = save(tmp_path, snapshot=SNAPSHOT._replace(parameters=parameters))
+    file = saved / "training" / "parameters.safetensors"
+    assert sorted(contents(saved)) == sorted([*FILES, "training/parameters.safetensors"])
+    assert load_snapshot(saved).parameters.keys() == parameters.keys()
+    file.write_bytes(bytes(file.stat().st_size))
+    load_checkpoint(saved)  # translation does not need it
+    with pytest.raises(DamagedCheckpointError, match=r"parameters\.safetensors is damaged or was edited: "):
+        load_snapshot(saved)
+    file.unlink()
+    with pytest.raises(DamagedCheckpointError, match=r"parameters\.safetensors is missing: use another checkpoint"):
+        load_snapshot(saved)
+
+
 @pytest.mark.parametrize("content", ['{"update": ', "[]", "3", "null"])
 def test_a_damaged_training_state_is_refused(saved: Path, content: str) -> None:
     (saved / "training" / "state.json").write_text(content)
@@ -306,7 +324,7 @@ def test_a_reader_never_sees_a_mix_of_two_checkpoints(tmp_path: Path, monkeypatc
 def test_a_training_state_is_never_a_mix_of_two_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint is replaced after its last file was checked and before it is read."""
     saved = save(tmp_path)
-    other = TrainingSnapshot({"a": torch.ones(1)}, {}, {"update": 7, "other": True})
+    other = TrainingSnapshot({"a": torch.ones(1)}, {}, {"update": 7, "other": True}, {})
     load, num_loads = load_json, 0
 
     def replaced_meanwhile(file: Path) -> object:

@@ -24,19 +24,21 @@ OPTIMIZER = from_plain(OptimizerConfig, yaml.safe_load((FORMAT_1 / "last" / "con
 
 @pytest.fixture
 def checkpoints(tmp_path: Path) -> list[Path]:
-    """Two checkpoints of a run with BPE and Adam."""
+    """Two checkpoints of a run with BPE, Adam and a moving average."""
     return [_written_anew(FORMAT_1 / link, tmp_path) for link in ("last", "best")]
 
 
 def _written_anew(path: Path, folder: Path) -> Path:
     loaded = load_checkpoint(path)
+    config = yaml.safe_load((path / "config.yaml").read_text())
+    config["training"]["ema"] = 0.9
     content = CheckpointContent(
         loaded.info,
         parameters=loaded.model.state_dict(),
-        config_yaml=(path / "config.yaml").read_text(),
+        config_yaml=yaml.safe_dump(config),
         src_subword=loaded.src_subword,
         tgt_subword=loaded.tgt_subword,
-        snapshot=load_snapshot(path),
+        snapshot=load_snapshot(path)._replace(parameters=dict(loaded.model.named_parameters())),
     )
     return save_checkpoint(folder, content)
 
@@ -44,7 +46,8 @@ def _written_anew(path: Path, folder: Path) -> Path:
 def _resume(checkpoint: Path) -> None:
     """Load a checkpoint like the trainer, without the corpus."""
     loaded = load_checkpoint(checkpoint)
-    snapshot = read_snapshot(checkpoint, model=loaded.model, optimizer=OPTIMIZER)
+    ema = loaded.config["training"]["ema"]
+    snapshot = read_snapshot(checkpoint, model=loaded.model, optimizer=OPTIMIZER, ema=ema)
     try:
         TrainState.from_json(snapshot.state)
     except PlainError as error:

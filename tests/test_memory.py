@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from nmt.training import memory
+from nmt.training.average import ParameterAverage
 from tests.test_trainer import TRAINING, build
 
 WORDS = (
@@ -23,7 +24,7 @@ def test_every_kind_of_memory_is_counted(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(memory, "peak_resident_bytes", lambda: next(peaks))
     model = nn.Linear(2000, 1000, bias=False)
     optimizer = torch.optim.Adam(model.parameters())
-    account = memory.MemoryAccount(model, optimizer, torch.device("cpu"))
+    account = memory.MemoryAccount(model, optimizer, ParameterAverage(model, 0.0), device=torch.device("cpu"))
     model(torch.ones(1, 2000)).sum().backward()
     optimizer.step()
     found = re.fullmatch(WORDS, account.describe())
@@ -31,11 +32,24 @@ def test_every_kind_of_memory_is_counted(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [int(count) for count in found.groups()] == [8, 8, 16, 300 - 8 - 16]
 
 
+def test_what_is_held_before_the_first_update_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The moving average, and the state of AdaGrad or of an optimizer that resumes."""
+    peaks = iter([100_000_000 + 3 * 8_000_000, 400_000_000])
+    monkeypatch.setattr(memory, "peak_resident_bytes", lambda: next(peaks))
+    model = nn.Linear(2000, 1000, bias=False)
+    optimizer = torch.optim.Adagrad(model.parameters())
+    account = memory.MemoryAccount(model, optimizer, ParameterAverage(model, 0.9), device=torch.device("cpu"))
+    assert account.describe() == (
+        "memory of updates: parameters 8 MB, gradients 8 MB, optimizer 8 MB, moving average 8 MB, "
+        "activations and other 268 MB"
+    )
+
+
 def test_an_earlier_peak_hides_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "peak_resident_bytes", lambda: 900_000_000)  # of earlier
     model = nn.Linear(2000, 1000, bias=False)
     optimizer = torch.optim.Adam(model.parameters())
-    account = memory.MemoryAccount(model, optimizer, torch.device("cpu"))
+    account = memory.MemoryAccount(model, optimizer, ParameterAverage(model, 0.0), device=torch.device("cpu"))
     model(torch.ones(1, 2000)).sum().backward()
     optimizer.step()
     assert account.describe() == "memory of updates: parameters 8 MB, gradients 8 MB, optimizer 16 MB"

@@ -100,15 +100,15 @@ def test_optimizer_tensors_that_do_not_fit_are_refused(
     last: Path, change: Callable[[dict[str, Tensor]], object], message: str
 ) -> None:
     model = model_of(last)
-    read_snapshot(last, model=model, optimizer=OPTIMIZER)
+    read_snapshot(last, model=model, optimizer=OPTIMIZER, ema=0.0)
     change_tensors(last / "training" / "optimizer.safetensors", change)
     with pytest.raises(DamagedCheckpointError, match=rf"optimizer\.safetensors .*{message}"):
-        read_snapshot(last, model=model, optimizer=OPTIMIZER)
+        read_snapshot(last, model=model, optimizer=OPTIMIZER, ema=0.0)
 
 
 def test_tensors_of_another_optimizer_are_refused(last: Path) -> None:
     with pytest.raises(CheckpointError, match=r"optimizer\.safetensors does not fit the settings: .*exp_avg' is not a"):
-        read_snapshot(last, model=model_of(last), optimizer=replace(OPTIMIZER, kind=OptimizerKind.sgd))
+        read_snapshot(last, model=model_of(last), optimizer=replace(OPTIMIZER, kind=OptimizerKind.sgd), ema=0.0)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_random_states_of_another_size_are_refused(
 ) -> None:
     change_tensors(last / "training" / "random.safetensors", change)
     with pytest.raises(DamagedCheckpointError, match=rf"random\.safetensors does not fit the settings: {message}"):
-        read_snapshot(last, model=model_of(last), optimizer=OPTIMIZER)
+        read_snapshot(last, model=model_of(last), optimizer=OPTIMIZER, ema=0.0)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_counts_below_zero_are_refused(last: Path, key: str, value: float) -> No
     with pytest.raises(
         DamagedCheckpointError, match=rf"state\.json is damaged: {key} must be a number at least 0, but is "
     ):
-        read_snapshot(last, model=model_of(last), optimizer=OPTIMIZER)
+        read_snapshot(last, model=model_of(last), optimizer=OPTIMIZER, ema=0.0)
 
 
 @pytest.mark.parametrize(

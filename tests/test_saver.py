@@ -33,7 +33,7 @@ class FullStore:
 
 def save(saver: Saver, update: int) -> None:
     files = RunFiles(Path("run"), "", "c0ffee", SUBWORD, SUBWORD)
-    snapshot = TrainingSnapshot({}, {}, {})
+    snapshot = TrainingSnapshot({}, {}, {}, {})
     saver.save(files.checkpoint(update, epochs=0.0, scores={}, parameters={}, snapshot=snapshot), best=None)
 
 

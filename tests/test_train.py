@@ -19,7 +19,7 @@ from nmt.config import Implementation, SearchPrecision
 from nmt.errors import TrainingError
 from nmt.evaluation import dev_scores
 from nmt.search.scorer import ModelScorer
-from nmt.training.checkpoint import load_checkpoint
+from nmt.training.checkpoint import load_checkpoint, load_snapshot
 from nmt.training.limits import EndReason
 from nmt.training.trainer import Trainer
 from tests.checkpoints import edit_config
@@ -748,6 +748,17 @@ def test_fine_tuning_starts_from_parameters_and_subwords_of_a_checkpoint(checkpo
         assert (old - new).abs().max() < 1e-6
     shutil.rmtree(start)  # a resumed run does not need the checkpoint that it started from
     assert _train(other, tmp_path / "tuned", *settings, "resume=true", "training.max_updates=2").status == 0
+
+
+def test_fine_tuning_starts_from_the_moving_average(digits: Path, tmp_path: Path) -> None:
+    assert _train(digits, tmp_path / "start", "training.ema=0.9").status == 0
+    start = tmp_path / "start" / "checkpoints" / "last"
+    settings = [f"training.init_from={start}", "optimizer.lr=1e-12", "training.max_updates=1", "model.dropout=0"]
+    assert _train(digits, tmp_path / "tuned", *settings).status == 0
+    tuned = load_checkpoint(tmp_path / "tuned" / "checkpoints" / "last").model.state_dict()
+    average, raw = load_checkpoint(start).model.state_dict(), load_snapshot(start).parameters
+    assert max(float((tuned[name] - average[name]).abs().max()) for name in tuned) < 1e-6
+    assert max(float((raw[name] - average[name]).abs().max()) for name in tuned) > 1e-4
 
 
 def test_fine_tuning_another_model_names_the_settings(digits: Path, checkpoint: Path, tmp_path: Path) -> None:

@@ -163,12 +163,18 @@ def state_of(trainer: Trainer) -> dict[str, Any]:
     return values
 
 
+def assert_same_parameters(one: Seq2Seq, other: Seq2Seq) -> None:
+    for (name, tensor), expected in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(tensor, expected), name
+
+
 def assert_same_run(one: Trainer, other: Trainer) -> None:
     """Compare everything except times, bit by bit."""
-    for (name, tensor), expected in zip(one.model.state_dict().items(), other.model.state_dict().values(), strict=True):
-        assert torch.equal(tensor, expected), name
+    assert_same_parameters(one.model, other.model)
     states = [trainer.optimizer.state_dict()["state"] for trainer in (one, other)]
     assert states[0].keys() == states[1].keys()
+    with one.average.in_model(), other.average.in_model():
+        assert_same_parameters(one.model, other.model)
     for index, values in states[0].items():
         assert values.keys() == states[1][index].keys()
         assert all(torch.equal(value, states[1][index][key]) for key, value in values.items())
@@ -219,8 +225,11 @@ def test_a_stopped_and_resumed_run_is_the_uninterrupted_one(tmp_path: Path, cut:
             schedule=replace(ADAM.schedule, kind=ScheduleKind.inverse_sqrt, warmup_updates=6),
         ),
         replace(ADAM, kind=OptimizerKind.rmsprop, lr=0.001, momentum=0.9),
+        replace(ADAM, kind=OptimizerKind.adadelta, lr=1.0, beta2=0.95, eps=1e-6),
+        replace(ADAM, kind=OptimizerKind.adagrad, lr=0.1),
+        replace(ADAM, weight_decay=0.1, decay_biases=False),
     ],
-    ids=["sgd", "momentum, halving", "adamw, warm-up", "rmsprop"],
+    ids=["sgd", "momentum, halving", "adamw, warm-up", "rmsprop", "adadelta", "adagrad", "decay without biases"],
 )
 def test_every_optimizer_and_schedule_resumes(tmp_path: Path, optimizer: OptimizerConfig) -> None:
     # five updates an epoch
@@ -504,6 +513,94 @@ def test_the_precision_is_saved_and_a_change_is_reported(tmp_path: Path, caplog:
         "this run was trained in bf16 and continues in fp32: it will not equal one that was never"
     )
     assert resumed.state.precision == "fp32"
+
+
+# The moving average of the parameters
+
+
+EMA = replace(BY_DIGEST, ema=0.9)
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    """Train ten updates as `by_digest`."""
+    trainer = build(tmp_path_factory.mktemp("averaged"), training=EMA, text_scores=digest)
+    trainer.run()
+    return trainer
+
+
+def test_training_continues_from_its_own_parameters(tmp_path: Path) -> None:
+    constant = replace(ADAM, schedule=replace(ADAM.schedule, kind=ScheduleKind.constant))
+    models = []
+    for ema in (0.0, 0.9):
+        trainer = build(tmp_path / str(ema), training=replace(TRAINING, ema=ema), optimizer=constant)
+        trainer.run()
+        models.append(trainer.model)
+    assert_same_parameters(*models)
+
+
+def test_a_checkpoint_holds_the_average_of_the_updates_and_the_last_parameters(tmp_path: Path) -> None:
+    trainer = build(tmp_path, training=replace(TRAINING, max_updates=4, ema=0.2))
+    averages: list[Tensor] = []
+
+    def add() -> bool:
+        if trainer.state.update:
+            parameters = torch.cat([p.detach().flatten() for p in trainer.model.parameters()]).double()
+            decay = min(0.2, (trainer.state.update - 1) / (trainer.state.update + 8))
+            averages.append(decay * averages[-1] + (1 - decay) * parameters if averages else parameters)
+        return False
+
+    trainer.stop_requested = add
+    trainer.run()
+    checkpoint = tmp_path / "checkpoints" / "last"
+    saved = torch.cat([p.detach().flatten() for p in load_checkpoint(checkpoint).model.parameters()])
+    torch.testing.assert_close(saved.double(), averages[3], rtol=1e-6, atol=1e-7)
+    parameters = load_snapshot(checkpoint).parameters
+    assert parameters.keys() == dict(trainer.model.named_parameters()).keys()
+    assert all(torch.equal(trainer.model.get_parameter(name), tensor) for name, tensor in parameters.items())
+
+
+def test_the_average_is_validated(averaged: Trainer) -> None:
+    for name in ("best", "last"):
+        checkpoint = load_checkpoint(averaged.files.checkpoints_dir / name)
+        assert digest(checkpoint.model).items() <= checkpoint.info.scores.items()
+        loss = averaged.dev.nats_per_token(checkpoint.model, device=CPU, precision=TrainingPrecision.fp32)
+        assert checkpoint.info.scores["nats_per_token"] == loss
+    assert digest(averaged.model) != digest(checkpoint.model)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 5, 7])
+def test_a_run_with_an_average_resumes(tmp_path: Path, cut: int, averaged: Trainer) -> None:
+    stop_at(build(tmp_path, training=EMA, text_scores=digest), cut).run()
+    resumed = build_resumed(tmp_path, training=EMA, text_scores=digest)
+    assert resumed.state.update == cut
+    resumed.run()
+    assert_same_run(resumed, averaged)
+    checkpoints = [load_checkpoint(trainer.files.checkpoints_dir / "last") for trainer in (resumed, averaged)]
+    assert_same_parameters(checkpoints[0].model, checkpoints[1].model)
+
+
+def test_an_average_whose_parameters_are_not_finite_is_not_saved(tmp_path: Path) -> None:
+    """A parameter that overflows stays in the average."""
+    trainer = build(tmp_path, training=replace(TRAINING, ema=0.9, validate_every=100, checkpoint_every=100))
+
+    def overflow() -> bool:
+        if trainer.state.update == 5:
+            torch.nn.init.constant_(trainer.model.decoder.output.bias, math.inf)
+            trainer.average.add(5)
+            torch.nn.init.zeros_(trainer.model.decoder.output.bias)
+        return trainer.state.update == 6
+
+    trainer.stop_requested = overflow
+    with pytest.raises(TrainingError, match="a parameter is not finite at update 6: continue from the last checkpoint"):
+        trainer.run()
+
+
+@pytest.mark.parametrize(("written", "ema"), [(0.0, 0.9), (0.9, 0.0)])
+def test_an_average_needs_the_parameters_of_training(tmp_path: Path, written: float, ema: float) -> None:
+    build(tmp_path, training=replace(TRAINING, max_updates=4, ema=written)).run()
+    with pytest.raises(CheckpointError, match=r"parameters\.safetensors does not fit the settings: "):
+        build_resumed(tmp_path, training=replace(TRAINING, ema=ema))
 
 
 # Full disks

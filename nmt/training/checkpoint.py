@@ -5,9 +5,10 @@ A checkpoint is self-contained:
     update_000500/
       checkpoint.json          format version, update, epochs, scores, fingerprints, hashes of all files
       config.yaml              the resolved configuration of the run
-      model.safetensors        the parameters
+      model.safetensors        the parameters, or with `training.ema` their moving average
       src.subword tgt.subword  the subword models
-      training/                for resuming: optimizer.safetensors, random.safetensors, state.json
+      training/                for resuming: optimizer.safetensors, random.safetensors, state.json; with
+                               `training.ema` the parameters, parameters.safetensors
 
 It is written to a temporary folder, synced and renamed, so that it is complete or absent. Pickle is never used. A
 checkpoint may come from anybody: each file is compared with its hash when it is read, and its contents are checked
@@ -56,6 +57,7 @@ _MODEL = "model.safetensors"
 _OPTIMIZER, _RANDOM, _STATE = "training/optimizer.safetensors", "training/random.safetensors", "training/state.json"
 _SUBWORDS = {side: f"{side}.subword" for side in ("src", "tgt")}
 _FILES = (CONFIG_FILE, _MODEL, *_SUBWORDS.values(), _OPTIMIZER, _RANDOM, _STATE)
+_PARAMETERS = "training/parameters.safetensors"  # only with a moving average
 _MAX_TRIES = 5  # to read a checkpoint that a run is replacing
 
 T = TypeVar("T")
@@ -165,7 +167,7 @@ def read_new_settings(path: Path) -> dict[str, Any]:
 
 
 def load_snapshot(path: Path) -> TrainingSnapshot:
-    """Read what resuming needs in addition to the parameters.
+    """Read what resuming needs in addition to the model.
 
     Raises:
         CheckpointError: if it is missing or damaged.
@@ -210,7 +212,11 @@ def _write_files(folder: Path, content: CheckpointContent) -> None:
     save_tensors(content.snapshot.optimizer, folder / _OPTIMIZER)
     save_tensors(content.snapshot.random, folder / _RANDOM)
     (folder / _STATE).write_bytes(to_json(content.snapshot.state))
-    hashes = {name: hash_file(folder / name) for name in _FILES}
+    names = list(_FILES)
+    if content.snapshot.parameters:
+        save_tensors(content.snapshot.parameters, folder / _PARAMETERS)
+        names.append(_PARAMETERS)
+    hashes = {name: hash_file(folder / name) for name in names}
     (folder / INFO_FILE).write_bytes(describe(content.info, hashes))
 
 
@@ -269,4 +275,5 @@ def _load_snapshot(opened: OpenedCheckpoint) -> TrainingSnapshot:
     state = load_json(opened.check(_STATE))
     if not isinstance(state, dict):
         raise damaged(opened.folder / _STATE, "it holds no values by name")
-    return TrainingSnapshot(optimizer, random, state)
+    parameters = load_tensors(opened.check(_PARAMETERS)) if _PARAMETERS in (opened.hashes or ()) else {}
+    return TrainingSnapshot(optimizer, random, state, parameters)

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from nmt.training.average import ParameterAverage
+
 log = logging.getLogger(__name__)
 
 _MB = 1_000_000
@@ -17,20 +19,23 @@ _RESET = Path("/proc/self/clear_refs")
 
 
 class MemoryAccount:
-    """Measures the memory of updates: parameters, gradients, optimizer state, and everything else.
+    """Measures the memory of updates: parameters, gradients, optimizer state, moving average, and everything else.
 
     On a GPU the peak is that of torch's allocator. On a CPU it is that of the process, minus what the process used when
     this object was created, which must be before the first update. On systems other than Linux, an earlier peak of the
     process may hide that of the updates; then everything else is not reported.
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, average: ParameterAverage, *, device: torch.device
+    ) -> None:
         self._model = model
         self._optimizer = optimizer
+        self._average = average
         self._device = device
         reset_peak()
         self._is_logged = False
-        self._before = 0 if device.type == "cuda" else peak_resident_bytes() - self._parameter_bytes()
+        self._before = 0 if device.type == "cuda" else peak_resident_bytes() - sum(self._held().values())
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
@@ -42,24 +47,29 @@ class MemoryAccount:
 
     def describe(self) -> str:
         """Describe the peak so far in one line; call it after an update, when the optimizer has its state."""
-        parameters = gradients = self._parameter_bytes()
-        states = sum(
-            value.nbytes
-            for state in self._optimizer.state.values()
-            for value in state.values()
-            if isinstance(value, torch.Tensor)
-        )
+        kinds = self._held()
+        kinds["gradients"] = kinds["parameters"]
         if self._device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(self._device)
         else:
             peak = peak_resident_bytes() - self._before
-        kinds = [("parameters", parameters), ("gradients", gradients), ("optimizer", states)]
-        if (rest := peak - parameters - gradients - states) >= 0:
-            kinds.append(("activations and other", rest))
-        return f"memory of updates: {', '.join(f'{name} {count / _MB:.0f} MB' for name, count in kinds)}"
+        if (rest := peak - sum(kinds.values())) >= 0:
+            kinds["activations and other"] = rest
+        return f"memory of updates: {', '.join(f'{name} {count / _MB:.0f} MB' for name, count in kinds.items())}"
 
-    def _parameter_bytes(self) -> int:
-        return sum(parameter.nbytes for parameter in self._model.parameters())
+    def _held(self) -> dict[str, int]:
+        """Return the bytes that are in use between updates, by kind."""
+        held = {
+            "parameters": sum(parameter.nbytes for parameter in self._model.parameters()),
+            "gradients": 0,
+            "optimizer": sum(
+                value.nbytes
+                for state in self._optimizer.state.values()
+                for value in state.values()
+                if isinstance(value, torch.Tensor)
+            ),
+        }
+        return held | ({"moving average": average} if (average := self._average.num_bytes) else {})
 
 
 def peak_resident_bytes() -> int:

@@ -153,18 +153,22 @@ def load_start(model: Seq2Seq, path: Path) -> None:
     log.info("starting from the parameters of %s (update %d)", start.path, start.info.update)
 
 
-def read_snapshot(path: Path, *, model: nn.Module, optimizer: OptimizerConfig) -> TrainingSnapshot:
-    """Read what resuming needs in addition to the parameters, and check that it fits them.
+def read_snapshot(path: Path, *, model: nn.Module, optimizer: OptimizerConfig, ema: float) -> TrainingSnapshot:
+    """Read what resuming needs in addition to the model, and check that it fits it.
 
     Raises:
         CheckpointError: if it is missing or damaged, or belongs to another model or optimizer.
     """
     snapshot = load_snapshot(path)
-    file = path / "training" / "optimizer.safetensors"
-    check_same_layout(file, snapshot.optimizer, state_layout(dict(model.named_parameters()), optimizer))
-    check_finite(file, snapshot.optimizer, what="values")
-    _check_random(path / "training" / "random.safetensors", snapshot.random)
-    _check_counts(path / "training" / "state.json", snapshot.state)
+    folder, parameters = path / "training", dict(model.named_parameters())
+    for name, tensors, layout in (
+        ("optimizer", snapshot.optimizer, state_layout(parameters, optimizer)),
+        ("parameters", snapshot.parameters, parameters if ema else {}),
+    ):
+        check_same_layout(folder / f"{name}.safetensors", tensors, layout)
+        check_finite(folder / f"{name}.safetensors", tensors, what="values")
+    _check_random(folder / "random.safetensors", snapshot.random)
+    _check_counts(folder / "state.json", snapshot.state)
     return snapshot
 
 

@@ -1,4 +1,4 @@
-"""What resuming needs in addition to the parameters: optimizer tensors, random states and training counters."""
+"""What resuming needs in addition to the model: optimizer tensors, random states and training counters."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -14,17 +14,24 @@ class TrainingSnapshot(NamedTuple):
         optimizer: tensors by name of the parameter, "/" and name in the optimizer.
         random: torch's generator on the CPU, and on the GPU if training uses one.
         state: `TrainState.to_json`.
+        parameters: those of training by name, if the model has their moving average; otherwise empty.
     """
 
     optimizer: dict[str, Tensor]
     random: dict[str, Tensor]
     state: dict[str, Any]
+    parameters: dict[str, Tensor]
 
 
 def take_snapshot(
-    model: nn.Module, optimizer: torch.optim.Optimizer, *, device: torch.device, state: dict[str, Any]
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    device: torch.device,
+    state: dict[str, Any],
+    parameters: Mapping[str, Tensor],
 ) -> TrainingSnapshot:
-    """Copy the optimizer's tensors and the random states to the CPU."""
+    """Copy the optimizer's tensors, the random states and the given parameters to the CPU."""
     tensors = {
         f"{name}/{key}": copy_to_cpu(value)
         for name, parameter in model.named_parameters()
@@ -33,7 +40,7 @@ def take_snapshot(
     random = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         random["cuda"] = torch.cuda.get_rng_state(device)
-    return TrainingSnapshot(tensors, random, state)
+    return TrainingSnapshot(tensors, random, state, copies(parameters))
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
@@ -56,6 +63,11 @@ def restore_random(random: Mapping[str, Tensor], *, device: torch.device) -> Non
         torch.cuda.set_rng_state(random["cuda"], device)
 
 
+def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors to the CPU, so that later updates do not change them."""
+    return {name: copy_to_cpu(tensor) for name, tensor in tensors.items()}
+
+
 def copy_to_cpu(tensor: Tensor) -> Tensor:
-    """Copy a tensor, so that later updates do not change it."""
+    """Copy a tensor to the CPU, so that later updates do not change it."""
     return tensor.detach().to("cpu", copy=True).contiguous()

@@ -16,6 +16,7 @@ from nmt.config import LossPer, OptimizerConfig, TrainingConfig, TrainingPrecisi
 from nmt.corpus.batching import Batch, TrainingBatches
 from nmt.errors import CheckpointError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
+from nmt.training.average import ParameterAverage
 from nmt.training.checkpoint import read_info
 from nmt.training.checkpoint_files import first_not_finite
 from nmt.training.checkpoint_format import CheckpointInfo
@@ -29,7 +30,7 @@ from nmt.training.optimizer import build_optimizer, clip_gradients
 from nmt.training.resume import read_snapshot
 from nmt.training.saver import RunFiles, Saver
 from nmt.training.schedule import learning_rate
-from nmt.training.snapshot import copy_to_cpu, restore_optimizer, restore_random, take_snapshot
+from nmt.training.snapshot import copies, restore_optimizer, restore_random, take_snapshot
 from nmt.training.train_state import Interval, TrainState
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Trainer:
         self.config = training
         self.optimizer_config = optimizer
         self.optimizer = build_optimizer(model.parameters(), optimizer)
+        self.average = ParameterAverage(model, training.ema)
         self.precision = precision
         self.device = device
         self.files = files
@@ -78,7 +80,7 @@ class Trainer:
             CheckpointError: if the last checkpoint could not be written.
         """
         metrics = self._open_metrics()
-        memory = MemoryAccount(self.model, self.optimizer, self.device)
+        memory = MemoryAccount(self.model, self.optimizer, self.average, device=self.device)
         self._clock = time.perf_counter()
         self.model.train()
         try:
@@ -124,6 +126,7 @@ class Trainer:
             self._check_finite(nll + grad_norm, self.state.update + 1)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.average.add(self.state.update + 1)
         self._count(batches, nll, grad_norm)
 
     def _size(self, batch: Batch) -> int:
@@ -201,7 +204,8 @@ class Trainer:
         An unscheduled validation, at the end of a run, changes neither the learning rate nor the patience.
         """
         state = self.state
-        self._scores = scores = self._measure()
+        with self.average.in_model():
+            self._scores = scores = self._measure()
         is_best = state.is_best(scores, self.config.best_by)
         if self._validation_is_due():
             state.count_validation(scores, self.config.best_by, self.optimizer_config.schedule)
@@ -245,7 +249,11 @@ class Trainer:
         """Copy everything that a checkpoint needs to memory; it is written while training continues."""
         self._check_finite(self.state.interval.nll + self.state.interval.grad_norm, self.state.update)
         self._saver.wait()  # before more memory is allocated
-        parameters = {name: copy_to_cpu(tensor) for name, tensor in self.model.state_dict().items()}
+        with self.average.in_model() as of_training:
+            parameters = copies(self.model.state_dict())
+            snapshot = take_snapshot(
+                self.model, self.optimizer, device=self.device, state=self.state.to_json(), parameters=of_training
+            )
         if first_not_finite(parameters) is not None:  # which the next update would reveal
             self._check_finite(math.nan, self.state.update, what="a parameter")
         content = self.files.checkpoint(
@@ -253,7 +261,7 @@ class Trainer:
             epochs=self.batches.fractional_epochs(),
             scores=self._scores,
             parameters=parameters,
-            snapshot=take_snapshot(self.model, self.optimizer, device=self.device, state=self.state.to_json()),
+            snapshot=snapshot,
         )
         self._saver.save(content, best=self._best())
 
@@ -277,16 +285,17 @@ class Trainer:
     # Resuming
 
     def resume(self, checkpoint: Path) -> None:
-        """Continue from a checkpoint of this run, whose parameters must already be loaded.
+        """Continue from a checkpoint of this run, whose model must already be loaded.
 
         Raises:
             CheckpointError: if the checkpoint is missing, damaged, or was written by another version.
         """
         info = read_info(checkpoint)
-        snapshot = read_snapshot(checkpoint, model=self.model, optimizer=self.optimizer_config)
+        snapshot = read_snapshot(checkpoint, model=self.model, optimizer=self.optimizer_config, ema=self.config.ema)
         try:
             self.state = TrainState.from_json(snapshot.state)
             self.batches.go_to(self.state.position)
+            self.average.restore(snapshot.parameters)
             restore_optimizer(self.optimizer, self.model, snapshot.optimizer)
             restore_random(snapshot.random, device=self.device)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
