@@ -220,6 +220,7 @@ def test_weight_decay_may_leave_out_one_dimensional_parameters(kind: OptimizerKi
     assert [torch.equal(with_decay, without) for with_decay, without in zip(*moved, strict=True)] == (
         [False] * 4 if decay_biases else [True, False, False, True]
     )
+    assert all((parameter != 3.0).all() for parameter in moved[1])
 
 
 @pytest.mark.parametrize("kind", list(OptimizerKind))

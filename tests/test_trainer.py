@@ -243,6 +243,23 @@ def test_every_optimizer_and_schedule_resumes(tmp_path: Path, optimizer: Optimiz
     assert_same_run(resumed, uninterrupted)
 
 
+@pytest.mark.parametrize("optimizer", [ADAM, replace(ADAM, kind=OptimizerKind.adagrad)], ids=["adam", "adagrad"])
+def test_a_run_with_frozen_parameters_resumes(tmp_path: Path, optimizer: OptimizerConfig) -> None:
+    def frozen() -> Seq2Seq:
+        model = model_of(DROPPING)
+        model.encoder.embedding.weight.requires_grad_(False)
+        return model
+
+    training = replace(TRAINING, max_updates=7, ema=0.9)
+    uninterrupted = build(tmp_path / "whole", training=training, optimizer=optimizer, model=frozen())
+    uninterrupted.run()
+    assert torch.equal(uninterrupted.model.encoder.embedding.weight, frozen().encoder.embedding.weight)
+    stop_at(build(tmp_path / "cut", training=training, optimizer=optimizer, model=frozen()), 5).run()
+    resumed = build_resumed(tmp_path / "cut", training=training, optimizer=optimizer, model=frozen())
+    resumed.run()
+    assert_same_run(resumed, uninterrupted)
+
+
 def test_a_run_may_be_interrupted_many_times(tmp_path: Path, uninterrupted: Trainer) -> None:
     stop_at(build(tmp_path, training=ACCUMULATING), 1).run()
     for cut in (2, 6, 8):
