@@ -390,14 +390,45 @@ def test_an_archive_without_its_text_is_refused(publisher: Publisher, tmp_path: 
     assert not list((tmp_path / "data").glob("train*"))
 
 
+def offer_sigmorphon(publisher: Publisher, *langs: str) -> None:
+    for lang in langs:
+        for split in ("train", "dev", "test"):
+            path = f"/raw.githubusercontent.com/sigmorphon/2020/HEAD/task1/data/{split}/{lang}_{split}.tsv"
+            publisher.files[path] = f"ab\t{lang} {split}\n".encode()
+
+
+def test_sigmorphons_files_are_kept_as_published(publisher: Publisher, tmp_path: Path) -> None:
+    offer_sigmorphon(publisher, "fre", "kor")
+    run = fetch("fetch_sigmorphon2020", publisher, tmp_path / "data", "fre", "kor")
+    assert run.returncode == 0, run.stderr
+    placed = {path.name: path for path in (tmp_path / "data").iterdir()}
+    texts = {f"{lang}_{split}.tsv" for lang in ("fre", "kor") for split in ("train", "dev", "test")}
+    assert placed.keys() == texts | {f"{name}.sha256" for name in texts}
+    assert placed["fre_dev.tsv"].read_text() == "ab\tfre dev\n"
+    placed["kor_test.tsv"].write_text("changed")
+    run = fetch("fetch_sigmorphon2020", publisher, tmp_path / "data", "kor")
+    assert run.returncode == 1
+    assert "kor_test.tsv: sha256 must be" in run.stderr
+
+
+def test_an_unknown_language_is_refused_before_anything_is_fetched(publisher: Publisher, tmp_path: Path) -> None:
+    run = fetch("fetch_sigmorphon2020", publisher, tmp_path / "data", "fre", "eng")
+    assert run.returncode == 1
+    assert "unknown language 'eng': must be one of ady arm bul" in run.stderr
+    assert publisher.requests == []
+
+
 def test_the_table_of_checksums_names_files_that_are_fetched() -> None:
-    scripts = "".join((SCRIPTS / name).read_text(encoding="utf-8") for name in ("fetch_multi30k", "fetch_wmt14"))
+    fetched = {"multi30k": "multi30k", "wmt14-en-fr": "wmt14", "sigmorphon-2020-g2p": "sigmorphon2020"}
     keys = set()
     for line in (SCRIPTS / "checksums.txt").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
-            assert re.fullmatch(r"([0-9a-f]{64}|[0-9a-f]{32})  (multi30k|wmt14-en-fr)/[\w.-]+", line), line
+            assert re.fullmatch(r"([0-9a-f]{64}|[0-9a-f]{32})  [\w-]+/[\w.-]+", line), line
             digest, key = line.split("  ")
             assert (digest, key) not in keys
             keys.add((digest, key))
-            assert key.split("/")[1].split(".")[0] in scripts
-    assert len(keys) == 24
+            corpus, name = key.split("/")
+            script = (SCRIPTS / f"fetch_{fetched[corpus]}").read_text(encoding="utf-8")
+            stem = name.split(".")[0]
+            assert all(part in script for part in ([stem] if stem in script else stem.split("_")))
+    assert len(keys) == 24 + 15 * 3
