@@ -4,7 +4,7 @@ conf/ holds the values: a setting without a default here must be given by a YAML
 twice. Hydra checks every key and type against the dataclasses; below the CLI they are plain dataclasses.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
 
@@ -21,6 +21,10 @@ class SubwordKind(StrEnum):
     unigram = "unigram"
     char = "char"
     word = "word"
+    token = "token"
+
+
+WORD_KINDS = (SubwordKind.word, SubwordKind.token)  # subwords are whole words: a word is known or <unk>
 
 
 class Normalization(StrEnum):
@@ -95,6 +99,11 @@ class EnsembleAverage(StrEnum):
     log_prob = "log_prob"
 
 
+class InputFormat(StrEnum):
+    text = "text"
+    tsv = "tsv"
+
+
 class OutputFormat(StrEnum):
     text = "text"
     jsonl = "jsonl"
@@ -144,6 +153,7 @@ COUNT = Range(at_least=1)
 COUNT_OR_NONE = Range(at_least=0)
 MAX_VOCAB_SIZE = 10_000_000  # SentencePiece takes minutes for more, and crashes near 2^31
 VOCABULARY = Range(at_least=1, limit=MAX_VOCAB_SIZE)
+COVERAGE = Range(at_least=0.98, at_most=1)  # SentencePiece's own limits
 SHARE = Range(at_least=0, below=1)
 PROBABILITY = Range(at_least=0, at_most=1)
 SEED_32 = Range(at_least=0, below=2**31)
@@ -154,10 +164,15 @@ MAX_SAMPLES = 100_000  # sacreBLEU's defaults are 1,000 bootstrap samples and 10
 
 @dataclass
 class FilesConfig:
-    """Text files of one split; file k of `src` is aligned to file k of `tgt`. Relative paths start at `data.dir`."""
+    """Text files of one split: `src` and `tgt`, aligned file by file, or `tsv`. Relative paths start at `data.dir`."""
 
     src: list[str] = setting("source files, plain or compressed", is_path=True)
     tgt: list[str] = setting("target files; line n of file k translates line n of file k of src", is_path=True)
+    tsv: list[str] = setting(
+        "files of tab-separated columns, instead of src and tgt; data.columns says which are the sides",
+        default=[],
+        is_path=True,
+    )
 
 
 @dataclass
@@ -187,12 +202,43 @@ class DataConfig:
         "largest ratio of the lengths of a training pair; other pairs are left out; inf: no limit",
         Range(at_least=1, limit=inf),
     )
+    columns: list[int] = setting("tsv: numbers of the source and the target column, from 1", COUNT, default=[1, 2])
+    feature_columns: list[int] = setting(
+        "tsv: numbers of columns of features, which become symbols in front of the source", COUNT, default=[]
+    )
+
+
+@dataclass
+class SubwordSideConfig:
+    """Subwords of one side; a setting that is null is that of both sides."""
+
+    kind: SubwordKind | None = setting("method for this side; null: subword.kind", default=None)
+    vocab_size: int | None = setting(
+        "number of subwords of this side, if joint is false; null: subword.src_vocab_size or tgt_vocab_size",
+        VOCABULARY,
+        default=None,
+    )
+    normalization: Normalization | None = setting(
+        "normalization of this side; null: identity if the kind of this side is token, else that of subword",
+        default=None,
+    )
+    tokenizer: Tokenizer | None = setting("tokenizer of this side; null: subword.tokenizer", default=None)
+    byte_fallback: bool | None = setting(
+        "spell unknown characters of this side as bytes; null: subword.byte_fallback", default=None
+    )
+    character_coverage: float | None = setting(
+        "share of the characters of this side that its vocabulary covers; null: subword.character_coverage",
+        COVERAGE,
+        default=None,
+    )
 
 
 @dataclass
 class SubwordConfig:
     kind: SubwordKind = setting("method of splitting text into subwords")
-    vocab_size: int = setting("number of subwords, the four special ones included", VOCABULARY)
+    vocab_size: int = setting(
+        "number of subwords, the four special ones included; char, token: the largest number", VOCABULARY
+    )
     src_vocab_size: int = setting("number of source subwords, if joint is false", VOCABULARY)
     tgt_vocab_size: int = setting("number of target subwords, if joint is false", VOCABULARY)
     joint: bool = setting("one vocabulary for both sides, learned from both")
@@ -210,7 +256,7 @@ class SubwordConfig:
     tokenizer: Tokenizer = setting("tokenizer that first separates punctuation from words")
     character_coverage: float = setting(
         "share of the characters of the text that the vocabulary covers",
-        Range(at_least=0.98, at_most=1),  # SentencePiece
+        COVERAGE,
     )
     max_sentences: int = setting("largest number of lines to learn from, chosen at random", COUNT)
     seed: int = setting("random seed of the choice of these lines", SEED_32)
@@ -218,6 +264,8 @@ class SubwordConfig:
         "existing source model to use instead: a .subword file of nmt, or one of SentencePiece", is_path=True
     )
     tgt_model: str | None = setting("existing target model; give both or neither", is_path=True)
+    src: SubwordSideConfig = field(default_factory=SubwordSideConfig)
+    tgt: SubwordSideConfig = field(default_factory=SubwordSideConfig)
 
 
 @dataclass
@@ -389,6 +437,9 @@ class TrainCommand:
 class TranslateCommand:
     checkpoints: list[str] = setting("checkpoint, or several with one target vocabulary as an ensemble", is_path=True)
     input: str | None = setting("file to translate; null: stdin", is_path=True)
+    input_format: InputFormat = setting(
+        "input format; text: a sentence per line; tsv: columns as in the data of the checkpoint's run"
+    )
     output: str | None = setting(
         "file for the translations, compressed if it ends in .gz, .bz2 or .xz; null: stdout", is_path=True
     )

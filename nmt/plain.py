@@ -187,7 +187,7 @@ def describe_type(kind: Any) -> str:
     if origin in (Union, UnionType):
         return " or ".join(describe_type(one) for one in arguments)
     if origin is list:
-        return "a list such as [a,b]" if arguments == (str,) else "a list"
+        return {(str,): "a list such as [a,b]", (int,): "a list such as [1,2]"}.get(arguments, "a list")
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return f"one of {', '.join(kind)}"
     return _TYPE_NAMES.get(kind, "keys with values")

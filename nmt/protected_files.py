@@ -113,9 +113,9 @@ def _texts_of_runs(checkpoints: Sequence[str]) -> Iterator[Source]:
         with suppress(CheckpointError, AttributeError, KeyError, TypeError):  # loading it says what is wrong
             data = read_checkpoint(Path(checkpoint), read_config)["data"]
             for split in ("train", "dev", "test"):
-                for side in ("src", "tgt"):
-                    for name in (data.get(split) or {}).get(side) or ():
-                        label = f"data.{split}.{side} of the run of {checkpoint}"
+                for files in ("src", "tgt", "tsv"):
+                    for name in (data.get(split) or {}).get(files) or ():
+                        label = f"data.{split}.{files} of the run of {checkpoint}"
                         yield Source(label, Path(data["dir"], name))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from math import inf
-from typing import Any, NamedTuple, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from nmt.errors import ConfigError
 from nmt.plain import MISSING, describe_type, shown, without_none
@@ -62,7 +62,7 @@ class Setting(NamedTuple):
 
     kind: Any  # its type
     description: str
-    range: Range | None  # of a number
+    range: Range | None  # of a number, or of each number of a list
     is_path: bool  # names a file or folder, or is a list of such names
 
 
@@ -77,7 +77,10 @@ def setting(
 
     A setting added after version 0.1.0 has a default that means "as before", for earlier checkpoints and runs.
     """
-    return field(default=default, metadata={"description": description, "range": range, "is_path": is_path})
+    metadata = {"description": description, "range": range, "is_path": is_path}
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @cache
@@ -122,13 +125,15 @@ def setting_problems(config: object, *, prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{key} must be {describe_type(declared.kind)}, but is {shown(value)}"
         elif is_dataclass(inner):
             yield from setting_problems(value, prefix=f"{prefix}{key}.")
-        elif declared.range is not None and (wanted := declared.range.wanted(value)):
-            yield f"{prefix}{key} must be {wanted}, but is {shown(value)}"
+        elif declared.range is not None:
+            for number in value if isinstance(value, list) else [value]:
+                if wanted := declared.range.wanted(number):
+                    yield f"{prefix}{key} must be {wanted}, but is {shown(number)}"
 
 
 def _has_type(value: object, kind: Any) -> bool:
     if get_origin(kind) is list:
-        return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+        return isinstance(value, list) and all(_has_type(entry, get_args(kind)[0]) for entry in value)
     if kind in (int, float):
         return isinstance(value, int | kind) and not isinstance(value, bool)
     return isinstance(value, kind)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -107,6 +107,8 @@ def _must_be(setting: Setting) -> str:
         return kind
     limit = setting.range.limit
     at_most = "" if limit in (None, inf) else f" and at most {limit}"
+    if get_origin(setting.kind) is list:
+        return f"{kind}, each {setting.range}"
     number, _, null = kind.partition(" or ")
     text = f"{number} {setting.range}{at_most}{f', or {null}' if null else ''}"
     return re.sub(r"\d{5,}", lambda digits: f"{int(digits[0]):,}", text)

@@ -15,6 +15,7 @@ from nmt.config import BatchingConfig, BatchUnit, ModelConfig, Normalization, So
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.corpus.manifest import SplitReport
 from nmt.model.seq2seq import Seq2Seq, initialize
+from nmt.text.parallel import ParallelFiles, TextFiles
 from nmt.text.subword import EOS_ID, SubwordModel
 from nmt.text.subword_learning import SubwordSpec, learn_subword
 
@@ -64,6 +65,11 @@ def tiny_model(
     model = Seq2Seq(copy.copy(config), src_vocab_size=src_vocab_size, tgt_vocab_size=tgt_vocab_size)
     initialize(model, generator=torch.Generator().manual_seed(seed))
     return model.to(dtype)
+
+
+def aligned(src: Sequence[Path], tgt: Sequence[Path]) -> ParallelFiles:
+    """Name aligned files of plain text."""
+    return ParallelFiles(TextFiles(tuple(src)), TextFiles(tuple(tgt)))
 
 
 def normal(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:

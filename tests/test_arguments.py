@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         ("translate", "search=beam_3", "search must be one of beam_12, beam_2, beam_5, greedy, but is 'beam_3'"),
         ("translate", "search=null", "search must be one of beam_12, beam_2, beam_5, greedy, but is null"),
         ("translate", "search=3", "search must be one of beam_12, beam_2, beam_5, greedy, but is 3"),
-        ("train", "experiment=[quickstart,3]", "experiment must be one of multi30k_en_de, quickstart, "),
+        ("train", "experiment=[quickstart,3]", "experiment must be one of g2p, multi30k_en_de, quickstart, "),
         ("train", "experiment=[null]", "tatoeba_en_fr, but is [null]"),
         ("translate", "format=json", "format must be one of text, jsonl, but is json"),
         ("translate", "device=gpu", "device must be one of auto, cpu, cuda, but is gpu"),

@@ -57,6 +57,8 @@ MANDATORY = {  # what only the user knows
         "data.tgt_lang=en",
         *(f"data.{split}.{side}=[{split}.{side}]" for split in ("train", "dev") for side in ("src", "tgt")),
     ],
+    "data=tsv": ["data.src_lang=de", "data.tgt_lang=en", "data.train.tsv=[train.tsv]", "data.dev.tsv=[dev.tsv]"],
+    "experiment=g2p": ["data.train.tsv=[train.tsv]", "data.dev.tsv=[dev.tsv]"],
 }
 
 
@@ -119,8 +121,8 @@ def test_only_facts_that_the_user_knows_are_mandatory(command: str) -> None:
 
 def test_only_the_options_for_users_files_have_mandatory_keys() -> None:
     for name in names_in("data"):
-        file = OmegaConf.load(conf_dir() / "data" / f"{name}.yaml")
-        without_value = {f"data.{key}" for key in OmegaConf.missing_keys(file)}
+        files = [OmegaConf.load(conf_dir() / "data" / f"{option}.yaml") for option in ("files", name)]
+        without_value = {f"data.{key}" for key in OmegaConf.missing_keys(OmegaConf.merge(*files))}
         expected = {override.partition("=")[0] for override in MANDATORY.get(f"data={name}", [])}
         assert without_value == expected
 

@@ -191,7 +191,7 @@ def test_systems_are_compared_with_the_first(test: str) -> None:
             "short and ref must have equally many lines, but have 1 and 4",
         ),
         (["hypothesis=good", "source=short", "by_length=true"], "short and ref must have equally many lines"),
-        (["checkpoints=x", "source=short"], "ref and short must have equally many lines, but have 4 and 1"),
+        (["checkpoints=x", "source=short"], "short and ref must have equally many lines, but have 1 and 4"),
         (["hypothesis=latin1"], "latin1, line 2, byte 4: must be UTF-8, but is 0xe9"),
     ],
 )
@@ -258,8 +258,8 @@ def test_a_run_without_a_test_set_of_one_file_is_refused(
     path = own_test_set(src)
     line = error("evaluate", f"checkpoints={path}")
     assert line == (
-        f"nmt: the run of {path} was given no test set (data.test.src and data.test.tgt, one file each): "
-        "give source=FILE and reference=FILE"
+        f"nmt: the run of {path} was given no test set (data.test.src and data.test.tgt, one file each, or "
+        "data.test.tsv): give source=FILE and reference=FILE"
     )
 
 

@@ -12,8 +12,19 @@ from typing import Any
 import pytest
 
 from nmt.errors import DataError
-from nmt.text.parallel import ParallelFiles, SentencePair, decode_lines, fingerprint_files, read_lines, read_pairs
+from nmt.text.columns import Columns
+from nmt.text.parallel import (
+    ParallelFiles,
+    SentencePair,
+    TextFiles,
+    check_files_exist,
+    decode_lines,
+    fingerprint_files,
+    read_lines,
+    read_pairs,
+)
 from tests.disks import write_file
+from tests.models import aligned
 
 
 def _read(path: Path) -> list[str]:
@@ -117,7 +128,7 @@ def test_a_stream_that_fails_is_an_error_of_one_line() -> None:
 
 
 def test_pairs_come_from_all_files_in_order(tmp_path: Path) -> None:
-    files = ParallelFiles(
+    files = aligned(
         src=(write_file(tmp_path / "0.en", b"one\ntwo\n"), write_file(tmp_path / "1.en", gzip.compress(b"three"))),
         tgt=(write_file(tmp_path / "0.fr", b"un\n\n"), write_file(tmp_path / "1.fr", b"trois\n")),
     )
@@ -129,7 +140,7 @@ def test_pairs_come_from_all_files_in_order(tmp_path: Path) -> None:
 
 
 def test_no_files_give_no_pairs() -> None:
-    assert list(read_pairs(ParallelFiles((), ()))) == []
+    assert list(read_pairs(aligned((), ()))) == []
 
 
 @pytest.mark.parametrize(
@@ -146,13 +157,13 @@ def test_no_files_give_no_pairs() -> None:
     ],
 )
 def test_files_of_unequal_length_are_refused(tmp_path: Path, english: bytes, german: bytes, message: str) -> None:
-    files = ParallelFiles((write_file(tmp_path / "a.en", english),), (write_file(tmp_path / "a.de", german),))
+    files = aligned((write_file(tmp_path / "a.en", english),), (write_file(tmp_path / "a.de", german),))
     with pytest.raises(DataError, match=re.escape(f"{tmp_path}/{message}".replace("DIR", str(tmp_path)))):
         list(read_pairs(files))
 
 
 def test_every_file_needs_its_translation(tmp_path: Path) -> None:
-    files = ParallelFiles((tmp_path / "a.en", tmp_path / "b.en"), ())
+    files = aligned((tmp_path / "a.en", tmp_path / "b.en"), ())
     with pytest.raises(
         DataError, match=r"same number of files, but have 2 \(.*a\.en, .*b\.en\) and 0 \(none\): name for"
     ):
@@ -161,7 +172,7 @@ def test_every_file_needs_its_translation(tmp_path: Path) -> None:
 
 def test_an_error_on_one_side_closes_both_files(tmp_path: Path) -> None:
     # an open file would be a ResourceWarning, and warnings are errors here
-    files = ParallelFiles((write_file(tmp_path / "a", b"\xff\n"),), (write_file(tmp_path / "b", b"b\nb\n"),))
+    files = aligned((write_file(tmp_path / "a", b"\xff\n"),), (write_file(tmp_path / "b", b"b\nb\n"),))
     with pytest.raises(DataError, match="must be UTF-8"):
         list(read_pairs(files))
 
@@ -170,29 +181,29 @@ def test_the_fingerprint_is_of_the_contents_and_their_boundaries(tmp_path: Path)
     ab, cd, abcd = (write_file(tmp_path / name, name.encode()) for name in ("ab", "cd", "abcd"))
     empty, twin = write_file(tmp_path / "empty", b""), write_file(tmp_path / "twin", b"ab")
     different = [
-        ParallelFiles((ab,), (cd,)),
-        ParallelFiles((cd,), (ab,)),
-        ParallelFiles((ab, cd), ()),
-        ParallelFiles((), (ab, cd)),
-        ParallelFiles((abcd,), ()),
-        ParallelFiles((abcd,), (empty,)),
-        ParallelFiles((), ()),
+        aligned((ab,), (cd,)),
+        aligned((cd,), (ab,)),
+        aligned((ab, cd), ()),
+        aligned((), (ab, cd)),
+        aligned((abcd,), ()),
+        aligned((abcd,), (empty,)),
+        aligned((), ()),
     ]
     fingerprints = [fingerprint_files(files).sha256 for files in different]
     assert len(set(fingerprints)) == len(different)
     assert all(re.fullmatch("[0-9a-f]{64}", fingerprint) for fingerprint in fingerprints)
-    assert fingerprint_files(ParallelFiles((twin,), (cd,))).sha256 == fingerprints[0]
+    assert fingerprint_files(aligned((twin,), (cd,))).sha256 == fingerprints[0]
     with pytest.raises(DataError, match="gone does not exist"):
-        fingerprint_files(ParallelFiles((tmp_path / "gone",), ()))
+        fingerprint_files(aligned((tmp_path / "gone",), ()))
 
 
 def test_a_fingerprint_needs_files_that_can_be_read_again(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="/dev/null must be a file, since it is read more than once, but is a pipe or"):
-        fingerprint_files(ParallelFiles((Path("/dev/null"),), ()))
+        fingerprint_files(aligned((Path("/dev/null"),), ()))
     os.mkfifo(tmp_path / "pipe")
     writer = os.open(tmp_path / "pipe", os.O_RDWR)  # opening it for reading would wait for a writer
     with pytest.raises(DataError, match="pipe must be a file, since it is read more than once"):
-        fingerprint_files(ParallelFiles((tmp_path / "pipe",), ()))
+        fingerprint_files(aligned((tmp_path / "pipe",), ()))
     os.close(writer)
 
 
@@ -207,7 +218,7 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 def test_text_that_has_changed_since_its_fingerprint_is_noticed(tmp_path: Path, compress: Any, change: str) -> None:
     lines = b"".join(b"%d\n" % n for n in range(1000))
     src, tgt = write_file(tmp_path / "src", compress(lines)), write_file(tmp_path / "tgt", compress(lines))
-    files = ParallelFiles((src,), (tgt,))
+    files = aligned((src,), (tgt,))
     checksums = fingerprint_files(files).checksums
     assert len(list(read_pairs(files, checksums=checksums))) == 1000
     for path in (src, tgt):
@@ -229,14 +240,11 @@ def test_a_file_of_columns_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptur
     src = write_file(tmp_path / "src", b"1\ta\tA\n2\tb\n\n")
     tgt = write_file(tmp_path / "tgt", b"a\tb\nc\td\ne\nf\n")  # tabs in half of the lines: may be text
     short = write_file(tmp_path / "short", b"a\nb\nc\n")
-    for files in (ParallelFiles((src,), (short,)), ParallelFiles((tgt,), (tgt,))):
+    for files in (aligned((src,), (short,)), aligned((tgt,), (tgt,))):
         with caplog.at_level(logging.WARNING):
             list(read_pairs(files, checksums=fingerprint_files(files).checksums if checked else None))
     assert caplog.messages == (
-        [
-            f"{src}: 2 of 3 lines contain tabs, which are read as text: if these are columns, write each side to a "
-            f"separate file (cut -f1 {src} > FILE)"
-        ]
+        [f"{src}: 2 of 3 lines contain tabs, which are read as text: if these are columns, use data=tsv"]
         if checked
         else []
     )
@@ -246,7 +254,7 @@ def test_a_file_of_columns_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptur
 def test_lines_with_nul_bytes_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture, checked: bool) -> None:
     src = write_file(tmp_path / "src", b"a\nb\0c\nd\0\n\n\0\n")
     tgt = write_file(tmp_path / "tgt", gzip.compress(b"a\n\n\n\n\0\n"))
-    files = ParallelFiles((src,), (tgt,))
+    files = aligned((src,), (tgt,))
     with caplog.at_level(logging.WARNING):
         list(read_pairs(files, checksums=fingerprint_files(files).checksums if checked else None))
     of_text = "of text with NUL bytes, the first is line"
@@ -254,3 +262,61 @@ def test_lines_with_nul_bytes_are_warned_of(tmp_path: Path, caplog: pytest.LogCa
     assert caplog.messages == (
         [f"{src}: 3 lines {of_text} 2{end}", f"{tgt}: 1 line {of_text} 5{end}"] if checked else []
     )
+
+
+def _columns(*paths: Path, features: tuple[int, ...] = (), src: int = 1, tgt: int = 2) -> ParallelFiles:
+    return ParallelFiles(TextFiles(paths, Columns(src, features)), TextFiles(paths, Columns(tgt)))
+
+
+def test_both_sides_may_be_columns_of_the_same_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    plain = write_file(tmp_path / "a.tsv", b"run\tran\tV;PST\r\nhouse\thouses\tN;PL\r\n")
+    files = _columns(plain, write_file(tmp_path / "b.tsv", gzip.compress(b"ox\toxen\t\n")), features=(3,))
+    with caplog.at_level(logging.WARNING):
+        pairs = list(read_pairs(files, checksums=fingerprint_files(files).checksums))
+    assert pairs == [
+        SentencePair("<V> <PST> run", "ran"),
+        SentencePair("<N> <PL> house", "houses"),
+        SentencePair("ox", "oxen"),
+    ]
+    assert files.src.symbols({}) == ["<N>", "<PL>", "<PST>", "<V>"]
+    assert files.tgt.symbols({}) == []
+    assert list(files.tgt.lines({})) == ["ran", "houses", "oxen"]
+    assert caplog.messages == []  # of tabs
+
+
+def test_the_fingerprint_is_of_the_columns_too(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "a.tsv", b"a\tb\tc\n")
+    different = [
+        _columns(path),
+        _columns(path, src=2, tgt=1),
+        _columns(path, tgt=3),
+        _columns(path, features=(3,)),
+        _columns(path, path),
+        aligned((path,), (path,)),
+    ]
+    assert len({fingerprint_files(files).sha256 for files in different}) == len(different)
+    twin = write_file(tmp_path / "twin.tsv", b"a\tb\tc\n")
+    assert fingerprint_files(_columns(twin)).sha256 == fingerprint_files(_columns(path)).sha256
+
+
+def test_columns_that_have_changed_since_their_fingerprint_are_noticed(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "a.tsv", b"a\tb\tV\n")
+    files = _columns(path, features=(3,))
+    checksums = fingerprint_files(files).checksums
+    path.write_bytes(b"a\tb\tN\n")
+    for read in (
+        lambda: list(read_pairs(files, checksums=checksums)),
+        lambda: list(files.src.lines(checksums)),
+        lambda: files.src.symbols(checksums),
+    ):
+        with pytest.raises(DataError, match="a.tsv changed while it was being read"):
+            read()
+
+
+def test_a_line_without_the_target_column_is_named(tmp_path: Path) -> None:
+    # the file is closed: an open one would be a ResourceWarning, and warnings are errors here
+    path = write_file(tmp_path / "a.tsv", b"a\tb\n\n")
+    with pytest.raises(DataError, match=r"a\.tsv, line 2: must have at least 2 fields separated by tabs, but has 1"):
+        list(read_pairs(_columns(path)))
+    with pytest.raises(DataError, match=r"gone\.tsv does not exist"):
+        check_files_exist([_columns(tmp_path / "gone.tsv")])

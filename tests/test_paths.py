@@ -27,7 +27,7 @@ LISTS_OF_PATHS = {
     "checkpoints",
     "hypothesis",
     "reference",
-    *(f"data.{split}.{side}" for split in ("train", "dev", "test") for side in ("src", "tgt")),
+    *(f"data.{split}.{side}" for split in ("train", "dev", "test") for side in ("src", "tgt", "tsv")),
 }
 
 

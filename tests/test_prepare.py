@@ -17,12 +17,14 @@ from filelock import FileLock
 
 import nmt.corpus.binarizer as binarizer_module
 import nmt.corpus.prepare as prepare_module
+import nmt.corpus.subwords as subwords_module
 from nmt.commands.compose import compose_settings, to_settings
 from nmt.commands.paths import quote_paths
 from nmt.config import TrainCommand
 from nmt.corpus.binarizer import PairLimits, write_split
 from nmt.corpus.manifest import SplitReport
-from nmt.corpus.prepare import normalizations, prepare
+from nmt.corpus.prepare import prepare
+from nmt.corpus.subwords import subword_specs
 from nmt.errors import DataError, NmtError
 from nmt.text.subword_learning import learn_subword
 from nmt.text.subword_process import SubwordProcess
@@ -179,7 +181,7 @@ def test_all_missing_files_are_named_before_any_is_read(text: Path, command: str
     assert error(command, *settings) == f"nmt: {missing} do not exist: check the paths"
 
 
-@pytest.mark.parametrize("moment", ["learn_subword", "write_split"])
+@pytest.mark.parametrize("moment", ["learn_subwords", "write_split"])
 @pytest.mark.parametrize("lang", ["en", "fr"])
 def test_text_that_changes_during_preparation_is_noticed(
     text: Path, monkeypatch: pytest.MonkeyPatch, moment: str, lang: str
@@ -211,7 +213,7 @@ def test_text_that_changes_and_changes_back_is_noticed(text: Path, monkeypatch: 
         path.write_bytes(before)
         return write_split(*arguments, **options)
 
-    monkeypatch.setattr(prepare_module, "learn_subword", learn_from_other_text)
+    monkeypatch.setattr(subwords_module, "learn_subword", learn_from_other_text)
     monkeypatch.setattr(prepare_module, "write_split", write_as_it_was)
     with pytest.raises(DataError, match=r"train\.fr changed while it was being read"):
         _prepare(text)
@@ -391,7 +393,8 @@ def test_settings_of_an_earlier_version_find_its_corpora(text: Path, overrides: 
 def test_a_normalization_of_a_side_overrides_that_of_both(
     text: Path, overrides: list[str], rules: tuple[str, str]
 ) -> None:
-    assert normalizations(_settings([*data_settings(text), *overrides]).subword) == rules
+    src, tgt = subword_specs(_settings([*data_settings(text), *overrides]).subword)
+    assert (src.normalization, tgt.normalization) == rules
 
 
 def test_a_side_must_have_a_normalization(text: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import nmt.text.word_table as word_table_module
-from nmt.config import Normalization, SubwordKind, Tokenizer
+from nmt.config import WORD_KINDS, Normalization, SubwordKind, Tokenizer
 from nmt.errors import DataError
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID, UNK_ID, SubwordModel
 from nmt.text.subword_learning import learn_subword
@@ -41,7 +41,7 @@ TEXT = [
 ]
 KINDS = tuple(SubwordKind)
 # as large as TEXT allows, or less
-VOCAB_SIZE: dict[str, int] = {"bpe": 90, "unigram": 55, "char": 200, "word": 30}
+VOCAB_SIZE: dict[str, int] = {"bpe": 90, "unigram": 55, "char": 200, "word": 30, "token": 200}
 
 # Spaces of all kinds, characters like line ends, controls, a lone combining mark, ligatures, emoji, names of specials
 DIFFICULT_TEXTS = [
@@ -127,7 +127,7 @@ def test_a_decoded_text_is_one_line(models: dict[str, SubwordModel], name: str) 
     assert model.normalize("one\ntwo") == "one two"
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name != "word"])
+@pytest.mark.parametrize("name", [name for name in ALL if name not in WORD_KINDS])
 def test_words_looked_up_are_segmented_as_in_whole_texts(models: dict[str, SubwordModel], name: str) -> None:
     rng = random.Random(7)
     alphabet = "abeht  \u00a0\u3000\u2028\u200b\t\u0301▁ﬁ☃"

@@ -19,10 +19,10 @@ from nmt.corpus.batching import Position, TrainingBatches, plan_epoch
 from nmt.corpus.binarized import open_split
 from nmt.corpus.binarizer import write_split
 from nmt.corpus.manifest import write_manifest
-from nmt.text.parallel import ParallelFiles, SentencePair, fingerprint_files, read_lines, read_pairs
+from nmt.text.parallel import SentencePair, fingerprint_files, read_lines, read_pairs
 from nmt.text.subword import SubwordModel
 from nmt.text.subword_learning import learn_subword
-from tests.models import CHARACTERS, corpus_of
+from tests.models import CHARACTERS, aligned, corpus_of
 
 LAW = settings(derandomize=True, database=None, deadline=None, max_examples=100)
 SHORT_LAW = settings(LAW, max_examples=25)
@@ -94,7 +94,7 @@ def test_n_lines_in_n_lines_out(lines: list[str], end: str, ended: bool, compres
         path = Path(folder) / "text"
         path.write_bytes(gzip.compress(content) if compressed else content)
         assert list(read_lines(path)) == lines
-        files = ParallelFiles((path,), (path,))
+        files = aligned((path,), (path,))
         pairs = read_pairs(files, checksums=fingerprint_files(files).checksums)
         assert list(pairs) == [SentencePair(line, line) for line in lines]
         with_cr = list(read_lines(path, keep_cr=True))

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from nmt.commands.output import check_output, open_output, read_files
 from nmt.config import EvaluateCommand
 from nmt.evaluation.conflicts import check_conflicts
-from nmt.evaluation.groups import read_groups, read_lengths
+from nmt.evaluation.groups import length_labels, read_groups
 from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, MetricOptions
 from nmt.evaluation.plain_text import warn_of_blank_references, warn_of_blank_translations, warn_of_unsuitable_text
 from nmt.evaluation.report import as_json, as_text, build_report, printable
 from nmt.evaluation.string_metrics import STRING_METRICS
-from nmt.evaluation.texts import find_test_set, find_tgt_lang, read_sources, read_text
+from nmt.evaluation.texts import find_test_set, find_tgt_lang, read_text, read_texts
 from nmt.evaluation.tokenizer import AUTO, resolve_tokenizer
 
 log = logging.getLogger(__name__)
@@ -19,22 +19,29 @@ log = logging.getLogger(__name__)
 
 def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     check_conflicts(settings)
+    test_set = None
     if settings.checkpoints and settings.source is None:
-        settings.source, reference = find_test_set(settings.checkpoints)
+        test_set = find_test_set(settings.checkpoints)
+        settings.source, reference = (str(side.paths[0]) for side in (test_set.src, test_set.tgt))
         settings.reference = [reference]
-        log.info("test set: %s, %s", settings.source, reference)
+        log.info("test set: %s", ", ".join(dict.fromkeys([settings.source, reference])))
     _check_outputs(settings)
-    references = [read_text(name) for name in settings.reference]
-    groups, lengths = _read_labels(settings, num_sentences=len(references[0]))
-    if settings.checkpoints and settings.source is not None:
-        sources = read_sources(settings.source, references=references, reference_names=settings.reference)
+    texts = read_texts(settings, test_set)
+    named_references = dict(zip(settings.reference, texts.references, strict=True))
+    references = [*texts.references, *texts.further_answers]
+    settings.reference = [
+        *settings.reference,
+        *(f"{settings.reference[0]}, answer {n}" for n, _ in enumerate(texts.further_answers, start=2)),
+    ]
+    groups = _read_groups(settings, num_sentences=len(references[0]))
+    lengths = length_labels(texts.sources) if settings.by_length else []
+    if settings.checkpoints:
         options = _metric_options(settings)
-        systems = {"+".join(map(printable, settings.checkpoints)): _translate(settings, sources)}
+        systems = {"+".join(map(printable, settings.checkpoints)): _translate(settings, texts.sources)}
     else:
         options = _metric_options(settings)
         systems = {printable(name): read_text(name) for name in settings.hypothesis}
     report = build_report(systems, references, settings=settings, options=options, groups=groups, lengths=lengths)
-    named_references = dict(zip(settings.reference, references, strict=True))
     warn_of_blank_references(named_references)
     warn_of_blank_translations(systems)
     if groups or lengths or not STRING_METRICS.issuperset(settings.metrics):
@@ -53,15 +60,11 @@ def _check_outputs(settings: EvaluateCommand) -> None:
         check_output(output, read=read, checkpoints=settings.checkpoints)
 
 
-def _read_labels(settings: EvaluateCommand, *, num_sentences: int) -> tuple[list[list[str]], list[list[str]]]:
-    """Return the groups and the length bucket of each sentence; empty lists if not requested."""
-    first = settings.reference[0]
-    groups, lengths = [], []
-    if settings.groups is not None:
-        groups = read_groups(settings.groups, reference=first, num_sentences=num_sentences)
-    if settings.by_length and settings.source is not None:
-        lengths = read_lengths(settings.source, reference=first, num_sentences=num_sentences)
-    return groups, lengths
+def _read_groups(settings: EvaluateCommand, *, num_sentences: int) -> list[list[str]]:
+    """Return the groups of each sentence; an empty list if not requested."""
+    if settings.groups is None:
+        return []
+    return read_groups(settings.groups, reference=settings.reference[0], num_sentences=num_sentences)
 
 
 def _metric_options(settings: EvaluateCommand) -> MetricOptions:

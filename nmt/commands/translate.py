@@ -12,10 +12,11 @@ import torch
 from tqdm import tqdm
 
 from nmt.commands.output import check_output, open_output, read_files, read_stdin
-from nmt.config import OutputFormat, TranslateCommand
+from nmt.config import InputFormat, OutputFormat, TranslateCommand
 from nmt.device import resolve_device, resolve_search_precision
 from nmt.search.translator import Translation, Translator
 from nmt.text.parallel import decode_lines, read_lines
+from nmt.training.run_data import source_columns
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +32,7 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
         threads=settings.threads,
         implementation=settings.implementation,
     )
-    if settings.input is None:
-        lines: Iterable[str] = decode_lines(sys.stdin.buffer, name="stdin", keep_cr=True)
-    else:
-        lines = read_lines(Path(settings.input), keep_cr=True)
+    lines = _read_input(settings)
     total = None if settings.input is None else _count_lines(Path(settings.input))
     number, begin = 0, time.perf_counter()
     with open_output(settings.output) as stream, progress_bar(total) as bar:
@@ -52,6 +50,17 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
         computed_in(settings),
     )
     return 0
+
+
+def _read_input(settings: TranslateCommand) -> Iterable[str]:
+    """Yield the lines to translate: of text, as they are; of columns, the source with its features in front."""
+    columns = source_columns(settings.checkpoints) if settings.input_format == InputFormat.tsv else None
+    keep_cr = columns is None  # of columns, a "\\r" ends the last one, which may be another
+    if settings.input is None:
+        lines: Iterable[str] = decode_lines(sys.stdin.buffer, name="stdin", keep_cr=keep_cr)
+    else:
+        lines = read_lines(Path(settings.input), keep_cr=keep_cr)
+    return lines if columns is None else columns.texts(lines, name=settings.input or "stdin")
 
 
 def computed_in(settings: TranslateCommand) -> str:

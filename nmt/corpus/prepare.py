@@ -6,28 +6,33 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from tqdm import tqdm
 
-from nmt.config import DataConfig, FilesConfig, Normalization, SubwordConfig
+from nmt.config import DataConfig, FilesConfig, SubwordConfig, Tokenizer
 from nmt.corpus.binarized import BinarizedCorpus, open_split
 from nmt.corpus.binarizer import NumProcesses, PairLimits, write_split
 from nmt.corpus.manifest import SRC_SUBWORD, TGT_SUBWORD, SplitReport, read_manifest, write_manifest
+from nmt.corpus.subwords import (
+    Subwords,
+    fingerprinted,
+    given_subwords,
+    learn_subwords,
+    subword_problems,
+    subword_specs,
+)
 from nmt.errors import ConfigError, DataError
 from nmt.files import atomic_folder, is_file_name, remove_temporaries
 from nmt.locks import sole_writer
 from nmt.phrasebook.files import write_phrasebook
-from nmt.text.parallel import ParallelFiles, check_files_exist, fingerprint_files, read_lines, read_pairs
+from nmt.text.columns import Columns
+from nmt.text.parallel import ParallelFiles, TextFiles, check_files_exist, fingerprint_files, read_pairs
 from nmt.text.subword import SubwordModel
-from nmt.text.subword_learning import SubwordSpec, learn_joint_subwords, learn_subword
 
 log = logging.getLogger(__name__)
-
-Subwords: TypeAlias = tuple[SubwordModel, SubwordModel]  # of the source and of the target
 
 _FINGERPRINT_VERSION = 1  # a new one would change the names of all prepared corpora
 
@@ -49,7 +54,7 @@ class PreparedCorpus:
             DataError: if they are not those that encoded the corpus.
         """
         manifest = read_manifest(self.directory)
-        return (
+        return Subwords(
             SubwordModel.load(self.directory / SRC_SUBWORD, fingerprint=manifest.src_subword_fingerprint),
             SubwordModel.load(self.directory / TGT_SUBWORD, fingerprint=manifest.tgt_subword_fingerprint),
         )
@@ -85,9 +90,9 @@ def prepare(data: DataConfig, subword: SubwordConfig, *, needs_test: bool = True
     check_files_exist([*splits.values(), *([split_files(data, data.test)] if needs_test else [])])
     found = {split: fingerprint_files(files) for split, files in splits.items()}
     text = _Text(splits, {split: of_split.checksums for split, of_split in found.items()})
-    given = _given_subwords(subword)
+    given = given_subwords(subword)
     fingerprint = _fingerprint(data, subword, given, {split: of_split.sha256 for split, of_split in found.items()})
-    directory = Path(data.prepared_dir) / f"{data.name}-{subword.kind}-{fingerprint[:12]}"
+    directory = Path(data.prepared_dir) / f"{data.name}-{subword_specs(subword).kinds}-{fingerprint[:12]}"
     corpus = PreparedCorpus(directory, fingerprint)
     outcome = f"{directory} is up to date"
     if not _is_up_to_date(corpus):  # checked before locking, since a folder prepared by others may be read-only
@@ -104,8 +109,13 @@ def prepare(data: DataConfig, subword: SubwordConfig, *, needs_test: bool = True
 
 def split_files(data: DataConfig, files: FilesConfig) -> ParallelFiles:
     """Find the files of a split; relative paths start at `data.dir`."""
-    root = Path(data.dir)
-    return ParallelFiles(tuple(root / name for name in files.src), tuple(root / name for name in files.tgt))
+    src, tgt, tsv = (tuple(Path(data.dir, name) for name in names) for names in (files.src, files.tgt, files.tsv))
+    if not tsv:
+        return ParallelFiles(TextFiles(src), TextFiles(tgt))
+    src_column, tgt_column = data.columns
+    return ParallelFiles(
+        TextFiles(tsv, Columns(src_column, tuple(data.feature_columns))), TextFiles(tsv, Columns(tgt_column))
+    )
 
 
 def data_problems(data: DataConfig, subword: SubwordConfig) -> list[str]:
@@ -115,38 +125,31 @@ def data_problems(data: DataConfig, subword: SubwordConfig) -> list[str]:
         for key in ("name", "src_lang", "tgt_lang")
         if not is_file_name(getattr(data, key))
     ]
-    if (subword.src_model is None) != (subword.tgt_model is None):
-        problems.append("subword.src_model and subword.tgt_model must be given both or neither")
-    if subword.normalization is None and None in (subword.src_normalization, subword.tgt_normalization):
-        problems.append("subword.normalization must be set if subword.src_normalization or tgt_normalization is null")
+    problems += subword_problems(subword)
     for split in ("train", "dev", "test"):
-        files: FilesConfig = getattr(data, split)
-        if split == "test" and not files.src and not files.tgt:
-            continue
-        if not files.src or not files.tgt:
-            without = ", or both none" if split == "test" else ""
-            problems.append(f"data.{split}.src and data.{split}.tgt must each name at least one file{without}")
-        elif len(files.src) != len(files.tgt):
-            problems.append(
-                f"data.{split}.src and data.{split}.tgt must name equally many files, but name {len(files.src)} and "
-                f"{len(files.tgt)}"
-            )
+        problems += _problems_of_files(split, getattr(data, split), has_features=bool(data.feature_columns))
+    if len(data.columns) != 2:
+        problems.append(f"data.columns must be the numbers of two columns, source and target, but is {data.columns}")
+    if data.feature_columns and (subword.src.tokenizer or subword.tokenizer) == Tokenizer.moses:
+        problems.append("data.feature_columns needs subword.src.tokenizer=none: Moses would split <V> into < V >")
     return problems
 
 
-def normalizations(config: SubwordConfig) -> tuple[Normalization, Normalization]:
-    """Return the rule of the source and that of the target."""
-    src, tgt = config.src_normalization or config.normalization, config.tgt_normalization or config.normalization
-    assert src is not None, "see data_problems"
-    assert tgt is not None, "see data_problems"
-    return src, tgt
-
-
-def _given_subwords(config: SubwordConfig) -> Subwords | None:
-    """Load the subword models that the settings name."""
-    if config.src_model is None or config.tgt_model is None:
-        return None
-    return SubwordModel.load(Path(config.src_model)), SubwordModel.load(Path(config.tgt_model))
+def _problems_of_files(split: str, files: FilesConfig, *, has_features: bool) -> list[str]:
+    """Return what is wrong with the files of a split."""
+    src, tgt, tsv = (f"data.{split}.{name}" for name in ("src", "tgt", "tsv"))
+    if files.tsv:
+        return [f"{tsv} replaces {src} and {tgt}: give one or the other"] if files.src or files.tgt else []
+    if split == "test" and not files.src and not files.tgt:
+        return []
+    if has_features:
+        return [f"data.feature_columns needs text in columns: give {tsv} instead of {src} and {tgt}"]
+    if not files.src or not files.tgt:
+        without = ", or both none" if split == "test" else ""
+        return [f"{src} and {tgt} must each name at least one file{without}"]
+    if len(files.src) != len(files.tgt):
+        return [f"{src} and {tgt} must name equally many files, but name {len(files.src)} and {len(files.tgt)}"]
+    return []
 
 
 def _fingerprint(data: DataConfig, subword: SubwordConfig, given: Subwords | None, text: Mapping[str, str]) -> str:
@@ -154,17 +157,11 @@ def _fingerprint(data: DataConfig, subword: SubwordConfig, given: Subwords | Non
 
     Settings of nmt 0.1.0 have the same fingerprints as in that version.
     """
-    settings = asdict(subword)
-    del settings["src_normalization"], settings["tgt_normalization"]
-    src_rule, tgt_rule = normalizations(subword)
-    settings["normalization"] = src_rule if src_rule == tgt_rule else [src_rule, tgt_rule]
-    if given is not None:
-        settings["src_model"], settings["tgt_model"] = (model.fingerprint for model in given)
     content = {
         "format": _FINGERPRINT_VERSION,
         "languages": [data.src_lang, data.tgt_lang],
         "limits": [data.max_len_subwords, data.max_len_ratio],
-        "subword": settings,
+        "subword": fingerprinted(subword, given),
         "text": text,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -181,7 +178,9 @@ def _write(
     corpus: PreparedCorpus, data: DataConfig, subword: SubwordConfig, given: Subwords | None, text: _Text
 ) -> None:
     with atomic_folder(corpus.directory) as temporary:
-        src_subword, tgt_subword = given or _learn_subwords(data, subword, text)
+        src_subword, tgt_subword = given or learn_subwords(
+            data, subword, text.splits["train"], checksums=text.checksums["train"]
+        )
         reports = {}
         for split, files in text.splits.items():
             limits = _limits(data) if split == "train" else None
@@ -235,43 +234,3 @@ def _log_report(split: str, report: SplitReport, limits: PairLimits) -> None:
             report.reasons,
             limits.advice(report),
         )
-
-
-def _learn_subwords(data: DataConfig, config: SubwordConfig, text: _Text) -> Subwords:
-    """Learn the subword models of both sides from the training text."""
-    log.info("subwords: learning %s %s", "joint" if config.joint else "separate", config.kind)
-    train, (src_rule, tgt_rule) = text.splits["train"], normalizations(config)
-    src_lines, tgt_lines = _lines(train.src, text), _lines(train.tgt, text)
-    if config.joint:
-        texts = [(data.src_lang, src_lines), (data.tgt_lang, tgt_lines)]
-        spec = _subword_spec(config, "vocab_size", src_rule)
-        src, tgt = learn_joint_subwords(texts, spec, normalizations=[src_rule, tgt_rule])
-        return src, tgt
-    return (
-        learn_subword(src_lines, _subword_spec(config, "src_vocab_size", src_rule), lang=data.src_lang),
-        learn_subword(tgt_lines, _subword_spec(config, "tgt_vocab_size", tgt_rule), lang=data.tgt_lang),
-    )
-
-
-def _subword_spec(
-    config: SubwordConfig,
-    size_setting: Literal["vocab_size", "src_vocab_size", "tgt_vocab_size"],
-    normalization: Normalization,
-) -> SubwordSpec:
-    """Return how a subword model is learned with these settings."""
-    return SubwordSpec(
-        kind=config.kind,
-        vocab_size=getattr(config, size_setting),
-        byte_fallback=config.byte_fallback,
-        normalization=normalization,
-        tokenizer=config.tokenizer,
-        character_coverage=config.character_coverage,
-        max_sentences=config.max_sentences,
-        seed=config.seed,
-        size_setting=f"subword.{size_setting}",
-    )
-
-
-def _lines(paths: tuple[Path, ...], text: _Text) -> Iterator[str]:
-    for path in paths:
-        yield from read_lines(path, checksum=text.checksums["train"][path])

@@ -99,8 +99,6 @@ def read_groups(name: str, *, reference: str, num_sentences: int) -> list[list[s
     return groups
 
 
-def read_lengths(name: str, *, reference: str, num_sentences: int) -> list[list[str]]:
-    """Read the length bucket of each source sentence; see `read_groups`."""
-    lengths = [[length_bucket(len(line.split()))] for line in read_lines(Path(name))]
-    check_num_lines(name, len(lengths), reference=reference, expected=num_sentences)
-    return lengths
+def length_labels(sources: Sequence[str]) -> list[list[str]]:
+    """Return the length bucket of each source sentence, as `read_groups` returns labels."""
+    return [[length_bucket(len(source.split()))] for source in sources]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from nmt.errors import ConfigError
 from nmt.evaluation.metrics import check_num_lines
@@ -11,7 +12,25 @@ from nmt.evaluation.plain_text import refuse_markup
 from nmt.text.parallel import read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from nmt.config import EvaluateCommand
+    from nmt.text.parallel import ParallelFiles
+
+
+class EvaluatedTexts(NamedTuple):
+    """The texts that translations are made from and compared with.
+
+    Attributes:
+        sources: empty if they are not needed.
+        references: of each file.
+        further_answers: more references, of a test set in columns that has a source on several lines: what is right on
+            one of them is right on all. Blank if a sentence has no more.
+    """
+
+    sources: list[str]
+    references: list[list[str]]
+    further_answers: list[list[str]]
 
 
 def read_text(name: str) -> list[str]:
@@ -25,35 +44,59 @@ def read_text(name: str) -> list[str]:
     return lines
 
 
-def read_sources(name: str, *, references: Sequence[Sequence[str]], reference_names: Sequence[str]) -> list[str]:
-    """Read the sentences to translate, and compare their number with the references before translation starts.
+def read_texts(settings: EvaluateCommand, test_set: ParallelFiles | None) -> EvaluatedTexts:
+    """Read references and, if they are needed, sources, and compare their numbers before translation starts.
+
+    Args:
+        test_set: that of the run of the checkpoints, which `settings` name as source and reference; None: plain files.
 
     Raises:
-        DataError: if the file cannot be read, or the numbers differ.
+        DataError: if a file cannot be read or is markup, or the numbers differ.
     """
-    sources = read_text(name)
-    for reference_name, reference in zip(reference_names, references, strict=True):
-        check_num_lines(reference_name, len(reference), reference=name, expected=len(sources))
-    return sources
+    if test_set is not None and test_set.src.columns is not None:
+        sources, targets = ([*side.lines({})] for side in (test_set.src, test_set.tgt))
+        return EvaluatedTexts(sources, [targets], _further_answers(sources, targets))
+    references, sources = [read_text(name) for name in settings.reference], []
+    if settings.source is not None and (settings.checkpoints or settings.by_length):
+        sources = read_text(settings.source)
+        for name, reference in zip(settings.reference, references, strict=True):
+            check_num_lines(settings.source, len(sources), reference=name, expected=len(reference))
+    return EvaluatedTexts(sources, references, [])
 
 
-def find_test_set(checkpoints: Sequence[str]) -> tuple[str, str]:
-    """Return the source and the reference file of `data.test` of the run that wrote the checkpoints.
+def _further_answers(sources: Sequence[str], targets: Sequence[str]) -> list[list[str]]:
+    """Return what other lines with the same source have as target: reference by reference, blank if there is none."""
+    answers: dict[str, dict[str, None]] = {}
+    for source, target in zip(sources, targets, strict=True):
+        answers.setdefault(source, {})[target] = None
+    others = [
+        [answer for answer in answers[source] if answer != target]
+        for source, target in zip(sources, targets, strict=True)
+    ]
+    return [list(reference) for reference in zip_longest(*others, fillvalue="")]
+
+
+def find_test_set(checkpoints: Sequence[str]) -> ParallelFiles:
+    """Return the files of `data.test` of the run that wrote the checkpoints: one for each side, or one of columns.
 
     Raises:
-        ConfigError: if the run has no test set with one file per side, or the runs have different ones.
+        ConfigError: if the run has no such test set, or the runs have different ones.
         CheckpointError: if a checkpoint cannot be read.
     """
+    # imported here since scoring files needs no torch
+    from nmt.corpus.prepare import split_files
+    from nmt.training.run_data import data_of_run
+
     test_sets = set()
     for path in map(Path, checkpoints):
-        data = _data_of_run(path)
-        sides = [(data.get("test") or {}).get(side) or [] for side in ("src", "tgt")]
-        if [len(files) for files in sides] != [1, 1]:
+        data = data_of_run(path)
+        files = split_files(data, data.test) if data is not None else None
+        if files is None or [len(side.paths) for side in (files.src, files.tgt)] != [1, 1]:
             raise ConfigError(
-                f"the run of {path} was given no test set (data.test.src and data.test.tgt, one file each): "
-                "give source=FILE and reference=FILE"
+                f"the run of {path} was given no test set (data.test.src and data.test.tgt, one file each, or "
+                "data.test.tsv): give source=FILE and reference=FILE"
             )
-        test_sets.add((str(Path(data["dir"], sides[0][0])), str(Path(data["dir"], sides[1][0]))))
+        test_sets.add(files)
     if len(test_sets) > 1:
         raise ConfigError("the runs of the checkpoints name different test sets: give source=FILE and reference=FILE")
     return test_sets.pop()
@@ -67,14 +110,7 @@ def find_tgt_lang(checkpoints: Sequence[str]) -> str | None:
     """
     if not checkpoints:
         return None
-    lang = _data_of_run(Path(checkpoints[0])).get("tgt_lang")
-    return lang if isinstance(lang, str) else None
+    from nmt.training.run_data import data_of_run
 
-
-def _data_of_run(checkpoint: Path) -> Mapping[str, Any]:
-    """Return the `data` settings of the run that wrote a checkpoint."""
-    # imported here since scoring files needs no torch
-    from nmt.training.checkpoint import read_config
-    from nmt.training.checkpoint_links import read_checkpoint
-
-    return read_checkpoint(checkpoint, read_config).get("data") or {}
+    data = data_of_run(Path(checkpoints[0]))
+    return data.tgt_lang if data is not None else None

@@ -1,7 +1,8 @@
-"""From aligned text files to sentence pairs, with checks.
+"""From aligned text files, or files of tab-separated columns, to sentence pairs, with checks.
 
-Line n of a source file and line n of its target file are translations of each other. Only "\\n" or "\\r\\n" ends a
-line: U+2028, vertical tabs and other carriage returns are part of a line, so that lines are counted as by `wc -l`.
+Line n of a source file and line n of its target file are translations of each other; of a file of columns, both sides
+are read from one file. Only "\\n" or "\\r\\n" ends a line: U+2028, vertical tabs and other carriage returns are part
+of a line, so that lines are counted as by `wc -l`.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 from xxhash import xxh3_128
 
 from nmt.errors import DataError
+from nmt.text.columns import Columns
 from nmt.text.compression import DAMAGED, NUM_MAGIC_BYTES, decompressed
 
 if TYPE_CHECKING:
@@ -41,11 +43,46 @@ class SentencePair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ParallelFiles:
-    """Source and target files; file k of `src` is aligned to file k of `tgt`."""
+class TextFiles:
+    """The files of one side; `columns` says which of tab-separated columns they are, and is None for plain text."""
 
-    src: tuple[Path, ...]
-    tgt: tuple[Path, ...]
+    paths: tuple[Path, ...]
+    columns: Columns | None = None
+
+    def lines(self, checksums: Mapping[Path, str]) -> Iterator[str]:
+        """Yield the lines of all files, in order, as `read_lines` does for each.
+
+        Raises:
+            DataError: if a file cannot be read or has changed, or a line has too few fields.
+        """
+        for path in self.paths:
+            yield from self.lines_of(path, checksum=checksums.get(path))
+
+    def lines_of(self, path: Path, *, checksum: str | None) -> Generator[str]:
+        """Yield the lines of one of the files."""
+        # closing: after an error, the file must not stay open
+        with closing(read_lines(path, checksum=checksum)) as lines:
+            yield from lines if self.columns is None else self.columns.texts(lines, name=str(path))
+
+    def symbols(self, checksums: Mapping[Path, str]) -> list[str]:
+        """Return the symbols of the features of all lines, sorted.
+
+        Raises:
+            DataError: as for `lines`.
+        """
+        found: set[str] = set()
+        for path in self.paths if self.columns is not None and self.columns.features else ():
+            with closing(read_lines(path, checksum=checksums.get(path))) as lines:
+                found |= self.columns.symbols(lines, name=str(path))
+        return sorted(found)
+
+
+@dataclass(frozen=True)
+class ParallelFiles:
+    """Source and target files; file k of `src` is aligned to file k of `tgt`, or the same file of columns."""
+
+    src: TextFiles
+    tgt: TextFiles
 
 
 class TextFingerprint(NamedTuple):
@@ -126,14 +163,15 @@ def read_pairs(files: ParallelFiles, *, checksums: Mapping[Path, str] | None = N
     Raises:
         DataError: if the numbers of files or of lines differ, or a file cannot be read or has changed.
     """
-    if len(files.src) != len(files.tgt):
+    src_paths, tgt_paths = files.src.paths, files.tgt.paths
+    if len(src_paths) != len(tgt_paths):
         raise DataError(
             "source and target must have the same number of files, but have "
-            f"{len(files.src)} ({_names(files.src)}) and {len(files.tgt)} ({_names(files.tgt)}): "
+            f"{len(src_paths)} ({_names(src_paths)}) and {len(tgt_paths)} ({_names(tgt_paths)}): "
             "name for each source file the file that translates it"
         )
-    for src_path, tgt_path in zip(files.src, files.tgt, strict=True):
-        yield from _read_file_pair(src_path, tgt_path, checksums or {})
+    for src_path, tgt_path in zip(src_paths, tgt_paths, strict=True):
+        yield from _read_file_pair(files, src_path, tgt_path, checksums or {})
 
 
 def check_files_exist(splits: Iterable[ParallelFiles]) -> None:
@@ -142,7 +180,7 @@ def check_files_exist(splits: Iterable[ParallelFiles]) -> None:
     Raises:
         DataError: if a file does not exist.
     """
-    paths = dict.fromkeys(path for files in splits for path in (*files.src, *files.tgt))
+    paths = dict.fromkeys(path for files in splits for path in (*files.src.paths, *files.tgt.paths))
     missing = [path for path in paths if _is_missing(path)]
     if len(missing) == 1:
         raise _does_not_exist(missing[0])
@@ -151,7 +189,7 @@ def check_files_exist(splits: Iterable[ParallelFiles]) -> None:
 
 
 def fingerprint_files(files: ParallelFiles) -> TextFingerprint:
-    """Hash the bytes of all files.
+    """Hash the bytes of all files, and which columns are read.
 
     Raises:
         DataError: if a file cannot be read, or cannot be read twice.
@@ -159,8 +197,10 @@ def fingerprint_files(files: ParallelFiles) -> TextFingerprint:
     whole = hashlib.sha256()
     checksums: dict[Path, str] = {}
     for side in (files.src, files.tgt):
-        whole.update(len(side).to_bytes(8, "little"))
-        for path in side:
+        whole.update(len(side.paths).to_bytes(8, "little"))
+        if side.columns is not None:
+            whole.update(repr((side.columns.text, side.columns.features)).encode())
+        for path in side.paths:
             sha256, checksum = _hash(path)
             if checksums.setdefault(path, checksum) != checksum:  # a file may be named twice
                 raise has_changed(path)
@@ -238,21 +278,21 @@ class _LineCounter:
             )
         if 2 * self.num_with_tab > self.num_lines:
             log.warning(
-                "%s: %s of %s lines contain tabs, which are read as text: if these are columns, write each side to a "
-                "separate file (cut -f1 %s > FILE)",
+                "%s: %s of %s lines contain tabs, which are read as text: if these are columns, use data=tsv",
                 self.path,
                 f"{self.num_with_tab:,}",
                 f"{self.num_lines:,}",
-                self.path,
             )
 
 
-def _read_file_pair(src_path: Path, tgt_path: Path, checksums: Mapping[Path, str]) -> Iterator[SentencePair]:
+def _read_file_pair(
+    files: ParallelFiles, src_path: Path, tgt_path: Path, checksums: Mapping[Path, str]
+) -> Iterator[SentencePair]:
     src_counter, tgt_counter = _LineCounter(src_path), _LineCounter(tgt_path)
     # closing: after an error on one side, the file of the other side must not stay open
     with (
-        closing(read_lines(src_path, checksum=checksums.get(src_path))) as src_lines,
-        closing(read_lines(tgt_path, checksum=checksums.get(tgt_path))) as tgt_lines,
+        closing(files.src.lines_of(src_path, checksum=checksums.get(src_path))) as src_lines,
+        closing(files.tgt.lines_of(tgt_path, checksum=checksums.get(tgt_path))) as tgt_lines,
     ):
         for src in src_lines:
             tgt = next(tgt_lines, None)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nmt.config import Normalization, SubwordKind, Tokenizer
+from nmt.config import WORD_KINDS, Normalization, Tokenizer
 from nmt.errors import DataError
 from nmt.files import atomic_write
 from nmt.text.moses import Moses
@@ -53,7 +53,7 @@ class SubwordModel:
         # Pieces of models learned elsewhere may include a space: their texts are segmented as a whole.
         self._words = None if header.kind is None else WordTable(self._encode_words)
         self._vocabulary: dict[str, int] = {}
-        if header.kind == SubwordKind.word:
+        if header.kind in WORD_KINDS:
             self._vocabulary = {
                 self._sp.id_to_piece(i): ours for i, ours in enumerate(self._ours_of_sp) if ours > EOS_ID
             }
@@ -151,7 +151,7 @@ class SubwordModel:
     def _encode_words(self, words: list[str]) -> list[list[int]]:
         if self._header.normalization == Normalization.nfc:
             words = [nfc(word) for word in words]
-        if self._header.kind == SubwordKind.word:
+        if self._header.kind in WORD_KINDS:
             return [self._known_words(word) for word in words]
         # An empty word, between two spaces or at an end, is one more "▁" unless SentencePiece removes extra spaces.
         rows = self._sp.encode([word or " " for word in words], num_threads=1)

@@ -6,8 +6,9 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from nmt.config import MAX_VOCAB_SIZE, Normalization, SubwordKind, Tokenizer
+from nmt.config import MAX_VOCAB_SIZE, WORD_KINDS, Normalization, SubwordKind, Tokenizer
 from nmt.errors import ConfigError, DataError
 from nmt.text.moses import Moses
 from nmt.text.normalization import StandaloneNormalizer, nfc, report_normalization, rule_name
@@ -30,12 +31,14 @@ class SubwordSpec:
     """How a subword model is learned.
 
     Attributes:
-        kind: `word` keeps the most frequent words (Sutskever et al. 2014, §3.1) and preserves no spaces: its words are
-            separated by single ones, with `identity`, too.
-        vocab_size: including the four specials. It is met exactly, except by `char`, for which it is a limit.
+        kind: `word` keeps the most frequent words (Sutskever et al. 2014, §3.1), `token` all of them. Both preserve no
+            spaces: their words are separated by single ones, with `identity`, too.
+        vocab_size: including the four specials. It is met exactly, except by `char` and `token`, for which it is a
+            limit.
         normalization: of `learn_subword`, and of each side of `learn_joint_subwords` unless that is given others.
         max_sentences: the largest number of lines to learn from; they are sampled with `seed`.
         size_setting: the setting that `vocab_size` comes from, for messages.
+        symbols: words such as `<V>` that become one subword each, whatever the kind and however rare they are.
     """
 
     kind: SubwordKind
@@ -47,6 +50,7 @@ class SubwordSpec:
     max_sentences: int
     seed: int
     size_setting: str = "subword.vocab_size"
+    symbols: tuple[str, ...] = ()
 
 
 def learn_subword(lines: Iterable[str], spec: SubwordSpec, *, lang: str) -> SubwordModel:
@@ -88,19 +92,21 @@ def learn_joint_subwords(
         moses = [Moses(lang, knows_curly=rule == Normalization.nfc) for lang, rule in zip(langs, rules, strict=True)]
         sample = [(side, moses[side].tokenize(line)) for side, line in sample]
     protos = _train_sides(sample, spec, rules, langs=langs)
+    symbols = frozenset(spec.symbols)
     models = []
     for side, (lang, rule, proto) in enumerate(zip(langs, rules, protos, strict=True)):
         header = SubwordHeader(spec.kind, spec.tokenizer, lang, rule if rule == Normalization.nfc else None)
         models.append(SubwordModel(proto, header))
-        _report(models[-1], [line for of_side, line in sample if of_side == side], rule, spec, lang=lang)
+        lines = [_without(symbols, line) for of_side, line in sample if of_side == side]
+        _report(models[-1], lines, rule, spec, lang=lang)
     return models
 
 
 def _check(spec: SubwordSpec) -> None:
     problems = []
-    smallest = NUM_SPECIALS + 1 + (_NUM_BYTE_PIECES if spec.byte_fallback else 0)
-    if spec.byte_fallback and spec.kind == SubwordKind.word:
-        problems.append("subword.byte_fallback must be false for subword=word, whose unknown words are <unk>")
+    smallest = NUM_SPECIALS + len(spec.symbols) + 1 + (_NUM_BYTE_PIECES if spec.byte_fallback else 0)
+    if spec.byte_fallback and spec.kind in WORD_KINDS:
+        problems.append(f"subword.byte_fallback must be false for subword={spec.kind}, whose unknown words are <unk>")
     elif not smallest <= spec.vocab_size <= MAX_VOCAB_SIZE:
         problems.append(
             f"{spec.size_setting} must be at least {smallest} and at most {MAX_VOCAB_SIZE:,}, but is {spec.vocab_size}"
@@ -130,27 +136,35 @@ def _train_sides(
 ) -> list[bytes]:
     """Return a serialized SentencePiece model for each side, all with one vocabulary."""
     lang = " and ".join(langs)
+    normalizers = [StandaloneNormalizer(rule, one_space=_has_single_spaces(rule, spec)) for rule in rules]
+    symbols = dict.fromkeys(f"▁{normalizers[0](symbol)}" for symbol in spec.symbols)  # of the first side only
     if len(set(rules)) == 1:
         lines = [nfc(line) if rules[0] == Normalization.nfc else line for _, line in sample]
-        return [_train(lines, spec, rules[0], lang=lang)] * len(rules)
+        return [_train(lines, spec, rules[0], lang=lang, symbols=list(symbols))] * len(rules)
     # the vocabulary holds the characters of both sides, each normalized by its own rule
-    normalizers = [StandaloneNormalizer(rule, one_space=_has_single_spaces(rule, spec)) for rule in rules]
     lines = [normalizers[side](line) for side, line in sample]
-    proto = _train(lines, spec, Normalization.identity, lang=lang)
+    proto = _train(lines, spec, Normalization.identity, lang=lang, symbols=list(symbols))
     return [normalizer.put_into(proto) for normalizer in normalizers]
 
 
-def _train(sample: list[str], spec: SubwordSpec, normalization: Normalization, *, lang: str) -> bytes:
+def _train(
+    sample: list[str], spec: SubwordSpec, normalization: Normalization, *, lang: str, symbols: list[str]
+) -> bytes:
     from sentencepiece import SentencePieceTrainer
 
     if not sample:
         raise _no_words(lang)
     model = io.BytesIO()
+    options: dict[str, Any] = {}  # SentencePiece's defaults, if given, would change the bytes of a model
+    if symbols:
+        options["user_defined_symbols"] = symbols
+    if spec.kind == SubwordKind.token:
+        options["hard_vocab_limit"] = False
     try:
         SentencePieceTrainer.train(
             sentence_iterator=iter(sample),
             model_writer=model,
-            model_type=str(spec.kind),
+            model_type=str(SubwordKind.word if spec.kind == SubwordKind.token else spec.kind),
             vocab_size=spec.vocab_size,
             character_coverage=spec.character_coverage,
             byte_fallback=spec.byte_fallback,
@@ -160,10 +174,11 @@ def _train(sample: list[str], spec: SubwordSpec, normalization: Normalization, *
             unk_id=UNK_ID,
             bos_id=BOS_ID,
             eos_id=EOS_ID,
-            unk_surface=f" {_UNK_SURFACE}" if spec.kind == SubwordKind.word else _UNK_SURFACE,
+            unk_surface=f" {_UNK_SURFACE}" if spec.kind in WORD_KINDS else _UNK_SURFACE,
             max_sentence_length=_MAX_LINE_BYTES,
             num_threads=_NUM_LEARNING_THREADS,
             minloglevel=2,
+            **options,
         )
     except RuntimeError as error:
         raise _explained(error, spec, lang=lang) from None
@@ -171,7 +186,7 @@ def _train(sample: list[str], spec: SubwordSpec, normalization: Normalization, *
 
 
 def _has_single_spaces(normalization: Normalization, spec: SubwordSpec) -> bool:
-    return normalization != Normalization.identity or spec.kind == SubwordKind.word
+    return normalization != Normalization.identity or spec.kind in WORD_KINDS
 
 
 def _explained(error: RuntimeError, spec: SubwordSpec, *, lang: str) -> DataError:
@@ -196,6 +211,11 @@ def _no_words(lang: str) -> DataError:
     return DataError(f"the {lang} text to learn subwords from has no words: give training text")
 
 
+def _without(symbols: frozenset[str], line: str) -> str:
+    """Leave out the symbols, whose characters need not be known."""
+    return " ".join(word for word in line.split(" ") if word not in symbols) if symbols else line
+
+
 def _report(model: SubwordModel, lines: Sequence[str], rule: Normalization, spec: SubwordSpec, *, lang: str) -> None:
     """Log how normalization and vocabulary change the characters of the lines that a model was learned from.
 
@@ -211,7 +231,7 @@ def _report(model: SubwordModel, lines: Sequence[str], rule: Normalization, spec
             lang,
             100 * found.num_changed / found.num_characters,
         )
-    if spec.kind == SubwordKind.word or spec.character_coverage < 1:  # unknown characters are intended
+    if spec.kind in WORD_KINDS or spec.character_coverage < 1:  # unknown characters are intended
         return
     characters = sorted(found.characters)
     unknown = [text for text, ids in zip(characters, model.encode_batch(characters), strict=True) if UNK_ID in ids]

@@ -1,0 +1,54 @@
+"""Columns of tab-separated text: one that is a side of the sentence pairs, and features in front of it.
+
+One tab separates two fields; quotes are characters like any other. Features, such as `V;PST` of UniMorph, are split at
+spaces and semicolons, and put in front of the text in angle brackets: `<V> <PST> run`. A subword model keeps such
+symbols whole (`SubwordSpec.symbols`).
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from nmt.errors import DataError
+
+_BETWEEN_FEATURES = re.compile("[ ;]+")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The numbers, from 1, of the column of the text and of the columns of its features."""
+
+    text: int
+    features: tuple[int, ...] = ()
+
+    def texts(self, lines: Iterable[str], *, name: str) -> Iterator[str]:
+        """Yield the text of each line, its features in front; `name` is for messages.
+
+        Raises:
+            DataError: if a line has too few fields.
+        """
+        for fields in self._fields(lines, name):
+            yield " ".join(filter(None, [*self._symbols(fields), fields[self.text - 1]]))
+
+    def symbols(self, lines: Iterable[str], *, name: str) -> set[str]:
+        """Return the symbols of all features, each once.
+
+        Raises:
+            DataError: as for `texts`.
+        """
+        return {symbol for fields in self._fields(lines, name) for symbol in self._symbols(fields)}
+
+    def _fields(self, lines: Iterable[str], name: str) -> Iterator[list[str]]:
+        needed = max((self.text, *self.features))
+        for line_number, line in enumerate(lines, start=1):
+            fields = line.split("\t")
+            if len(fields) < needed:
+                raise DataError(
+                    f"{name}, line {line_number}: must have at least {needed} fields separated by tabs, but has "
+                    f"{len(fields)}: complete it (data.columns and data.feature_columns say which fields are read)"
+                )
+            yield fields
+
+    def _symbols(self, fields: list[str]) -> list[str]:
+        texts = [fields[column - 1] for column in self.features]
+        return [f"<{symbol}>" for text in texts for symbol in _BETWEEN_FEATURES.split(text) if symbol]
