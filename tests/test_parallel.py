@@ -309,7 +309,7 @@ def test_columns_that_have_changed_since_their_fingerprint_are_noticed(tmp_path:
         lambda: list(files.src.lines(checksums)),
         lambda: files.src.symbols(checksums),
     ):
-        with pytest.raises(DataError, match="a.tsv changed while it was being read"):
+        with pytest.raises(DataError, match=r"a\.tsv changed while it was being read"):
             read()
 
 

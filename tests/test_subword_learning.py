@@ -1,5 +1,6 @@
 """Learning of subword models: vocabularies, their sizes, and texts that are too small or too large for them."""
 
+import logging
 import random
 import re
 from collections import Counter
@@ -11,7 +12,7 @@ import pytest
 import nmt.text.subword_learning as learning_module
 from nmt.config import Normalization, SubwordKind, Tokenizer
 from nmt.errors import ConfigError, DataError
-from nmt.text.subword import UNK_ID
+from nmt.text.subword import UNK_ID, SubwordModel
 from nmt.text.subword_learning import learn_joint_subwords, learn_subword
 from tests.models import pieces
 from tests.test_subword import KINDS, SPEC, TEXT, VOCAB_SIZE, _learn
@@ -89,6 +90,7 @@ def test_a_vocabulary_smaller_than_the_text_needs_is_explained(kind: SubwordKind
         ),
         ({"vocab_size": 10_000_001}, "subword.vocab_size must be at least 5 and at most 10,000,000, but is 10000001"),
         ({"kind": SubwordKind.word, "byte_fallback": True}, "subword.byte_fallback must be false for subword=word"),
+        ({"kind": SubwordKind.token, "byte_fallback": True}, "subword.byte_fallback must be false for subword=token"),
         ({"character_coverage": 0.97}, "subword.character_coverage must be from 0.98 to 1, but is 0.97"),
         ({"character_coverage": 1.5}, "subword.character_coverage must be from 0.98 to 1, but is 1.5"),
         ({"character_coverage": float("nan")}, "subword.character_coverage must be from 0.98 to 1, but is nan"),
@@ -142,6 +144,70 @@ def test_learning_samples_lines_of_the_whole_text() -> None:
     assert sample != learning_module._sample(iter(lines), 100, seed=6)
     places = [int(line.split()[1]) for _, line in sample]
     assert 3500 < sum(places) / 100 < 6500  # from the whole text: 5000 ± 5 standard errors of 289
+
+
+PHONES = ["b ɔ̃ ʒ u ʁ", "d͡z a\u00a0b ﬁ", "² ² <x> e\u0301 é ⁇"]
+
+
+def _learn_tokens(**changes: Any) -> SubwordModel:
+    spec = replace(SPEC, kind=SubwordKind.token, normalization=Normalization.identity, vocab_size=1000)
+    return learn_subword(PHONES, replace(spec, **changes), lang="ipa")
+
+
+def test_tokens_are_all_words_between_spaces_as_they_are_written() -> None:
+    model = _learn_tokens()
+    words = {word for line in PHONES for word in line.split(" ")}
+    assert {piece.removeprefix("▁") for piece in pieces(model, range(4, model.vocab_size))} == words
+    for line in PHONES:
+        assert len(model.encode(line)) == len(line.split(" "))
+        assert model.decode(model.encode(line)) == model.normalize(line) == line
+    assert model.encode("b x u") == [*model.encode("b"), UNK_ID, *model.encode("u")]
+    assert model.decode(model.encode("b x u")) == "b ⁇ u"
+
+
+def test_of_tokens_the_most_frequent_ones_are_kept() -> None:
+    model = _learn_tokens(vocab_size=5)
+    assert pieces(model, [4]) == ["▁²"]
+    assert model.vocab_size == 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rule", Normalization)
+def test_symbols_are_one_subword_each(kind: SubwordKind, rule: Normalization) -> None:
+    symbols = ("<V>", "<PST>", "<rare>", "<²>")  # one of them is changed by nmt_nfkc
+    text = [f"<V> <PST> <²> {line}" for line in TEXT]
+    spec = replace(SPEC, kind=kind, vocab_size=VOCAB_SIZE[kind], normalization=rule, symbols=symbols)
+    model = learn_subword(text, spec, lang="en")
+    plain = model.encode("the village")
+    for symbol in symbols:
+        [first, *rest] = model.encode(f"{symbol} the village")
+        assert (first == UNK_ID, rest) == (False, plain)
+        assert model.decode([first, *rest]) == model.normalize(f"{symbol} the village")
+    assert len({tuple(model.encode(symbol)) for symbol in symbols}) == len(symbols)
+    # letters are letters, also between angle brackets elsewhere
+    assert not set(model.encode("the village V")) & {i for symbol in symbols for i in model.encode(symbol)}
+
+
+def test_symbols_share_no_characters_with_the_text(caplog: pytest.LogCaptureFixture) -> None:
+    text = ["<V> <XY> aba", "<V> ab"]
+    with caplog.at_level(logging.WARNING):
+        model = learn_subword(text, replace(SPEC, kind=SubwordKind.char, symbols=("<V>", "<XY>")), lang="en")
+    assert sorted(pieces(model, range(4, model.vocab_size))) == ["a", "b", "▁", "▁<V>", "▁<XY>"]
+    assert caplog.messages == []  # of unknown characters
+    assert model.vocab_size == 9
+
+
+def test_joint_subwords_may_have_symbols_and_a_rule_for_each_side() -> None:
+    spec = replace(SPEC, kind=SubwordKind.char, vocab_size=200, symbols=("<ﬁ>",))
+    rules = [Normalization.nmt_nfkc, Normalization.nfc]
+    src, tgt = learn_joint_subwords([("en", ["<ﬁ> ab"]), ("fr", ["ﬁ"])], spec, normalizations=rules)
+    assert pieces(src, src.encode("<ﬁ> ab")) == ["▁<fi>", "▁", "a", "b"]
+    assert pieces(tgt, tgt.encode("ﬁ")) == ["▁", "ﬁ"]
+
+
+def test_symbols_are_counted_in_the_size_of_the_vocabulary() -> None:
+    with pytest.raises(ConfigError, match=r"subword\.vocab_size must be at least 7 and at most .*, but is 6"):
+        _learn(kind=SubwordKind.char, vocab_size=6, symbols=("<a>", "<b>"))
 
 
 def test_a_very_long_line_is_harmless() -> None:

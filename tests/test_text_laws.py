@@ -20,7 +20,7 @@ from nmt.corpus.binarized import open_split
 from nmt.corpus.binarizer import write_split
 from nmt.corpus.manifest import write_manifest
 from nmt.text.parallel import SentencePair, fingerprint_files, read_lines, read_pairs
-from nmt.text.subword import SubwordModel
+from nmt.text.subword import UNK_ID, SubwordModel
 from nmt.text.subword_learning import learn_subword
 from tests.models import CHARACTERS, aligned, corpus_of
 
@@ -32,6 +32,8 @@ ODD = "ab eé\u0301\u0323 \u00a0\u3000\u2028\u200b\u200d\x85\x0b\x0c\t\r\0▁⁇
 TEXT = st.text(st.sampled_from(ODD), max_size=12) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=12
 )
+# without spaces, and without what SentencePiece reserves: NUL, "▁", "▅" and names such as <s>
+TOKEN_CHARACTERS = "".join(sorted(set(ODD) - set(" \0▁<")))
 LENGTHS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=40)
 BATCHING = st.builds(
     BatchingConfig,
@@ -99,6 +101,16 @@ def test_n_lines_in_n_lines_out(lines: list[str], end: str, ended: bool, compres
         assert list(pairs) == [SentencePair(line, line) for line in lines]
         with_cr = list(read_lines(path, keep_cr=True))
         assert [line.removesuffix("\r") for line in with_cr] == lines
+
+
+@SHORT_LAW
+@given(st.data(), st.lists(st.text(st.sampled_from(TOKEN_CHARACTERS), min_size=1, max_size=4), min_size=1, max_size=8))
+def test_known_tokens_come_back_as_they_were(data: st.DataObject, tokens: list[str]) -> None:
+    spec = replace(CHARACTERS, kind=SubwordKind.token, normalization=Normalization.identity)
+    subword = learn_subword([" ".join(tokens), "a"], spec, lang="ipa")
+    text = " ".join(data.draw(st.lists(st.sampled_from(tokens), max_size=6)))
+    assert subword.decode(subword.encode(text)) == text
+    assert UNK_ID not in subword.encode(text)
 
 
 @SHORT_LAW

@@ -31,8 +31,9 @@ class SubwordSpec:
     """How a subword model is learned.
 
     Attributes:
-        kind: `word` keeps the most frequent words (Sutskever et al. 2014, §3.1), `token` all of them. Both preserve no
-            spaces: their words are separated by single ones, with `identity`, too.
+        kind: `word` keeps the most frequent words (Sutskever et al. 2014, §3.1), `token` all of them, except for what
+            SentencePiece reserves: words with NUL, "▁" or "▅", and names such as <s>. Both preserve no spaces: their
+            words are separated by single ones, with `identity`, too.
         vocab_size: including the four specials. It is met exactly, except by `char` and `token`, for which it is a
             limit.
         normalization: of `learn_subword`, and of each side of `learn_joint_subwords` unless that is given others.
