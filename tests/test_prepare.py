@@ -549,8 +549,8 @@ def test_invalid_settings_are_reported_together(text: Path) -> None:
     )
     assert line == (
         "nmt: subword.src_model and subword.tgt_model must be given both or neither; "
-        "data.dev.src and data.dev.tgt must each name at least one file; "
-        "data.test.src and data.test.tgt must each name at least one file, or both none"
+        "data.dev.src and data.dev.tgt must each name at least one file (or data.dev.tsv); "
+        "data.test.src and data.test.tgt must each name at least one file (or data.test.tsv), or both none"
     )
 
 

@@ -36,6 +36,7 @@ class Outer:
     count: int = setting("a count", Range(at_least=1, limit=10), default=1)
     colour: Colour = setting("a colour", default=Colour.red)
     names: list[str] = setting("names")
+    columns: list[int] = setting("columns", Range(at_least=1), default=[1, 2])
     limit: int | None = setting("a limit", Range(at_least=1), default=None)
     flag: bool = setting("a flag", default=False)
     text: str = setting("a text", default="")
@@ -72,7 +73,8 @@ def test_inf_is_within_only_two_ranges() -> None:
 
 
 def test_settings_come_with_their_groups() -> None:
-    assert list(settings_of(Outer)) == ["count", "colour", "names", "limit", "flag", "text", "inner", "inner.share"]
+    keys = ["count", "colour", "names", "columns", "limit", "flag", "text", "inner", "inner.share"]
+    assert list(settings_of(Outer)) == keys
     assert settings_of(Outer)["inner.share"].description == "a share"
 
 
@@ -160,3 +162,19 @@ def test_a_plain_dataclass_without_descriptions_can_be_checked() -> None:
     assert [field.name for field in fields(SearchConfig)] == [
         key for key in settings_of(SearchConfig) if "." not in key
     ]
+
+
+def test_each_number_of_a_list_has_a_type_and_a_range() -> None:
+    assert problems(columns=[3, 1]) == problems(columns=[]) == []
+    assert problems(columns=[0, 2, -1]) == [f"columns must be at least 1, but is {number}" for number in (0, -1)]
+        "columns must be at least 1, but is 0",
+        "columns must be at least 1, but is -1",
+    ]
+    for wrong in (["a"], [1.5], [True], 1):
+        [problem] = problems(columns=wrong)
+        assert problem.startswith("columns must be a list such as [1,2], but is ")
+
+
+def test_a_list_that_is_a_default_is_not_shared() -> None:
+    Outer(names=[]).columns.append(3)
+    assert Outer(names=[]).columns == [1, 2]

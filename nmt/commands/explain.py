@@ -39,7 +39,7 @@ def explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
     found = next((cause for cause in reversed(causes) if getattr(cause, "full_key", None)), None)
     if found is None:
         return problem
-    key = str(found.full_key)  # type: ignore[attr-defined]  # of an OmegaConfBaseException
+    key = str(found.full_key).partition("[")[0]  # type: ignore[attr-defined]  # of an OmegaConfBaseException
     if isinstance(found, _UNKNOWN_KEY):
         return unknown_key(command, key)
     values = [value for name, _, value in (word.partition("=") for word in arguments) if name.lstrip("+") == key]

@@ -4,7 +4,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from nmt.commands.output import check_output, open_output, read_files, read_stdi
 from nmt.config import InputFormat, OutputFormat, TranslateCommand
 from nmt.device import resolve_device, resolve_search_precision
 from nmt.search.translator import Translation, Translator
+from nmt.text.columns import Columns
 from nmt.text.parallel import decode_lines, read_lines
 from nmt.training.run_data import source_columns
 
@@ -25,6 +27,7 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     """Translate the input and log the speed; returns the exit status."""
     read = [read_stdin()] if settings.input is None else read_files(input=settings.input)
     check_output(settings.output, read=read, checkpoints=settings.checkpoints)
+    columns = source_columns(settings.checkpoints) if settings.input_format == InputFormat.tsv else None
     translator = Translator.load(
         settings.checkpoints,
         search=settings.search,
@@ -32,7 +35,7 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
         threads=settings.threads,
         implementation=settings.implementation,
     )
-    lines = _read_input(settings)
+    lines = _read_input(settings, columns)
     total = None if settings.input is None else _count_lines(Path(settings.input))
     number, begin = 0, time.perf_counter()
     with open_output(settings.output) as stream, progress_bar(total) as bar:
@@ -52,15 +55,15 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     return 0
 
 
-def _read_input(settings: TranslateCommand) -> Iterable[str]:
+def _read_input(settings: TranslateCommand, columns: Columns | None) -> Iterator[str]:
     """Yield the lines to translate: of text, as they are; of columns, the source with its features in front."""
-    columns = source_columns(settings.checkpoints) if settings.input_format == InputFormat.tsv else None
-    keep_cr = columns is None  # of columns, a "\\r" ends the last one, which may be another
+    keep_cr = columns is None  # of columns, a "\r" would belong to the last one
     if settings.input is None:
-        lines: Iterable[str] = decode_lines(sys.stdin.buffer, name="stdin", keep_cr=keep_cr)
+        lines = decode_lines(sys.stdin.buffer, name="stdin", keep_cr=keep_cr)
     else:
         lines = read_lines(Path(settings.input), keep_cr=keep_cr)
-    return lines if columns is None else columns.texts(lines, name=settings.input or "stdin")
+    with closing(lines):
+        yield from lines if columns is None else columns.texts(lines, name=settings.input or "stdin")
 
 
 def computed_in(settings: TranslateCommand) -> str:

@@ -146,7 +146,7 @@ def _problems_of_files(split: str, files: FilesConfig, *, has_features: bool) ->
         return [f"data.feature_columns needs text in columns: give {tsv} instead of {src} and {tgt}"]
     if not files.src or not files.tgt:
         without = ", or both none" if split == "test" else ""
-        return [f"{src} and {tgt} must each name at least one file{without}"]
+        return [f"{src} and {tgt} must each name at least one file (or {tsv}){without}"]
     if len(files.src) != len(files.tgt):
         return [f"{src} and {tgt} must name equally many files, but name {len(files.src)} and {len(files.tgt)}"]
     return []

@@ -71,7 +71,9 @@ class TextFiles:
             DataError: as for `lines`.
         """
         found: set[str] = set()
-        for path in self.paths if self.columns is not None and self.columns.features else ():
+        if self.columns is None or not self.columns.features:
+            return []
+        for path in self.paths:
             with closing(read_lines(path, checksum=checksums.get(path))) as lines:
                 found |= self.columns.symbols(lines, name=str(path))
         return sorted(found)
@@ -121,7 +123,7 @@ def read_lines(path: Path, *, keep_cr: bool = False, checksum: str | None = None
             raise has_changed(path)
 
 
-def decode_lines(stream: BinaryIO, *, name: str, keep_cr: bool = False) -> Iterator[str]:
+def decode_lines(stream: BinaryIO, *, name: str, keep_cr: bool = False) -> Generator[str]:
     """Yield the lines of an open binary stream (such as stdin) as `read_lines` does; `name` is for messages.
 
     Raises:
