@@ -167,9 +167,6 @@ def test_a_plain_dataclass_without_descriptions_can_be_checked() -> None:
 def test_each_number_of_a_list_has_a_type_and_a_range() -> None:
     assert problems(columns=[3, 1]) == problems(columns=[]) == []
     assert problems(columns=[0, 2, -1]) == [f"columns must be at least 1, but is {number}" for number in (0, -1)]
-        "columns must be at least 1, but is 0",
-        "columns must be at least 1, but is -1",
-    ]
     for wrong in (["a"], [1.5], [True], 1):
         [problem] = problems(columns=wrong)
         assert problem.startswith("columns must be a list such as [1,2], but is ")
