@@ -314,9 +314,18 @@ def test_columns_that_have_changed_since_their_fingerprint_are_noticed(tmp_path:
 
 
 def test_a_line_without_the_target_column_is_named(tmp_path: Path) -> None:
-    # the file is closed: an open one would be a ResourceWarning, and warnings are errors here
     path = write_file(tmp_path / "a.tsv", b"a\tb\n\n")
     with pytest.raises(DataError, match=r"a\.tsv, line 2: must have at least 2 fields separated by tabs, but has 1"):
         list(read_pairs(_columns(path)))
     with pytest.raises(DataError, match=r"gone\.tsv does not exist"):
         check_files_exist([_columns(tmp_path / "gone.tsv")])
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="a list of the open files")
+def test_a_file_with_too_few_fields_is_closed_at_once(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "a.tsv", b"a\n")
+    files = _columns(path, features=(3,))
+    for read in (lambda: list(files.src.lines({})), lambda: files.src.symbols({})):
+        with pytest.raises(DataError) as raised:  # whose traceback keeps the frames that read
+            read()
+        assert path not in [link.resolve() for link in Path("/proc/self/fd").iterdir()], raised
