@@ -325,7 +325,8 @@ def test_a_line_without_the_target_column_is_named(tmp_path: Path) -> None:
 def test_a_file_with_too_few_fields_is_closed_at_once(tmp_path: Path) -> None:
     path = write_file(tmp_path / "a.tsv", b"a\n")
     files = _columns(path, features=(3,))
-    for read in (lambda: list(files.src.lines({})), lambda: files.src.symbols({})):
+    reads: list[Callable[[], object]] = [lambda: list(files.src.lines({})), lambda: files.src.symbols({})]
+    for read in reads:
         with pytest.raises(DataError) as raised:  # whose traceback keeps the frames that read
             read()
         assert path not in [link.resolve() for link in Path("/proc/self/fd").iterdir()], raised

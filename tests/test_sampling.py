@@ -189,13 +189,18 @@ def test_settings_for_which_there_is_one_segmentation_are_refused() -> None:
     both, src = training(src=0.1, tgt=0.2), training(src=0.1, tgt=0.0)
     for kind in (SubwordKind.bpe, SubwordKind.unigram):
         assert sampling_problems(replace(bpe, kind=kind), both) == []
-    for kind in (SubwordKind.char, SubwordKind.word):
+    for kind in (SubwordKind.char, SubwordKind.word, SubwordKind.token):
         assert sampling_problems(replace(bpe, kind=kind), src) == [
             f"training.src_subword_alpha must be 0 for subword={kind}, which has only one segmentation of a text, "
             "but is 0.1: leave it out, or use BPE or unigram subwords"
         ]
         assert len(sampling_problems(replace(bpe, kind=kind), both)) == 2
         assert sampling_problems(replace(bpe, kind=kind), training(src=0, tgt=0)) == []
+    mixed = replace(bpe, tgt=replace(bpe.tgt, kind=SubwordKind.token))
+    assert sampling_problems(mixed, src) == []
+    assert [problem.partition(",")[0] for problem in sampling_problems(mixed, both)] == [
+        "training.tgt_subword_alpha must be 0 for subword=token"
+    ]
     word = replace(bpe, kind=SubwordKind.word)
     assert sampling_problems(replace(word, src_model="a", tgt_model="b"), both) == []  # of a kind not yet known
     assert sampling_problems(word, replace(both, init_from="runs/first/checkpoints/best")) == []

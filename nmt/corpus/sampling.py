@@ -106,9 +106,12 @@ def sampling_problems(subword: SubwordConfig, training: TrainingConfig) -> list[
     """Return what is wrong with the settings, before subwords are learned; `build_sampler` checks given models."""
     if subword.src_model is not None or training.init_from is not None:
         return []
-    if subword.kind in (SubwordKind.bpe, SubwordKind.unigram):
-        return []
-    return [_problem(side, alpha, f"subword={subword.kind}") for side, alpha in _alphas(training).items()]
+    kinds = {side: getattr(subword, side).kind or subword.kind for side in SIDES}
+    return [
+        _problem(side, alpha, f"subword={kinds[side]}")
+        for side, alpha in _alphas(training).items()
+        if kinds[side] not in (SubwordKind.bpe, SubwordKind.unigram)
+    ]
 
 
 def _alphas(training: TrainingConfig) -> dict[str, float]:
