@@ -43,6 +43,86 @@ class SourceOrder(StrEnum):
     forward = "forward"
 
 
+class CellKind(StrEnum):
+    lstm = "lstm"
+    gru = "gru"
+    rnn_tanh = "rnn_tanh"
+    rnn_relu = "rnn_relu"
+    lstm_no_forget = "lstm_no_forget"
+    lstm_peephole = "lstm_peephole"
+    lstm_layer_norm = "lstm_layer_norm"
+    gru_layer_norm = "gru_layer_norm"
+
+
+class Bidirectional(StrEnum):
+    none = "none"
+    first = "first"
+    all = "all"
+
+
+class Connection(StrEnum):
+    plain = "plain"
+    residual = "residual"
+    highway = "highway"
+
+
+class Bridge(StrEnum):
+    copy = "copy"
+    dense = "dense"
+    mean = "mean"
+    zero = "zero"
+    learned = "learned"
+
+
+class AttentionScore(StrEnum):
+    none = "none"
+    additive = "additive"
+    dot = "dot"
+    general = "general"
+    concat = "concat"
+    scaled_dot = "scaled_dot"
+
+
+class AttentionPlacement(StrEnum):
+    before = "before"
+    between = "between"
+    after = "after"
+
+
+class ReadoutKind(StrEnum):
+    linear = "linear"
+    tanh = "tanh"
+    maxout = "maxout"
+
+
+class ReadoutInput(StrEnum):
+    state = "state"
+    state_context = "state_context"
+    state_context_embedding = "state_context_embedding"
+
+
+class TiedEmbeddings(StrEnum):
+    none = "none"
+    tgt = "tgt"
+    both = "both"
+
+
+class DropoutMask(StrEnum):
+    value = "value"
+    sentence = "sentence"
+
+
+class Initializer(StrEnum):
+    uniform = "uniform"
+    xavier = "xavier"
+    gaussian = "gaussian"
+
+
+class RecurrentInitializer(StrEnum):
+    same = "same"
+    orthogonal = "orthogonal"
+
+
 class OptimizerKind(StrEnum):
     sgd = "sgd"
     adam = "adam"
@@ -57,6 +137,13 @@ class ScheduleKind(StrEnum):
     halving = "halving"
     inverse_sqrt = "inverse_sqrt"
     plateau = "plateau"
+
+
+class SamplingSchedule(StrEnum):
+    none = "none"
+    linear = "linear"
+    exponential = "exponential"
+    inverse_sigmoid = "inverse_sigmoid"
 
 
 class BatchUnit(StrEnum):
@@ -89,6 +176,28 @@ class BestBy(StrEnum):
     exact = "exact"
 
 
+class Side(StrEnum):
+    src = "src"
+    tgt = "tgt"
+
+
+class FrozenEmbeddings(StrEnum):
+    none = "none"
+    src = "src"
+    tgt = "tgt"
+    both = "both"
+
+
+class VectorMethod(StrEnum):
+    skip_gram = "skip_gram"
+    cbow = "cbow"
+
+
+class VectorFormat(StrEnum):
+    text = "text"
+    binary = "binary"
+
+
 class LengthPenaltyKind(StrEnum):
     none = "none"
     wu2016 = "wu2016"
@@ -104,9 +213,18 @@ class InputFormat(StrEnum):
     tsv = "tsv"
 
 
+class ReplaceUnk(StrEnum):
+    none = "none"
+    source = "source"
+    dictionary = "dictionary"
+
+
 class OutputFormat(StrEnum):
     text = "text"
     jsonl = "jsonl"
+    pharaoh = "pharaoh"
+    pharaoh_subwords = "pharaoh_subwords"
+    jsonl_attention = "jsonl_attention"
 
 
 class Device(StrEnum):
@@ -159,6 +277,7 @@ PROBABILITY = Range(at_least=0, at_most=1)
 SEED_32 = Range(at_least=0, below=2**31)
 SEED_64 = Range(at_least=0, below=2**64)
 POSITIVE = Range(above=0, below=inf)
+SIZE = Range(at_least=1, limit=100_000)  # of a layer or an embedding
 MAX_SAMPLES = 100_000  # sacreBLEU's defaults are 1,000 bootstrap samples and 10,000 randomizations
 
 
@@ -268,12 +387,16 @@ class SubwordConfig:
     tgt: SubwordSideConfig = field(default_factory=SubwordSideConfig)
 
 
+# Sizes of parts of a model, which a null leaves to a common setting.
+LAYERS = Range(at_least=1, limit=1_000)
+
+
 @dataclass
 class ModelConfig:
     name: str = setting("name of the model, part of the name of the run")
-    embedding_dim: int = setting("size of an embedding", Range(at_least=1, limit=100_000))
-    hidden_dim: int = setting("number of LSTM cells of a layer", Range(at_least=1, limit=100_000))
-    num_layers: int = setting("number of layers of the encoder, and of the decoder", Range(at_least=1, limit=1_000))
+    embedding_dim: int = setting("size of an embedding", SIZE)
+    hidden_dim: int = setting("number of units of a layer", SIZE)
+    num_layers: int = setting("number of layers of the encoder, and of the decoder", LAYERS)
     dropout: float = setting("share of the values between layers set to 0 in training", SHARE)
     source_order: SourceOrder = setting("order in which the encoder reads the source")
     init_range: float = setting(
@@ -282,6 +405,88 @@ class ModelConfig:
     )
     forget_bias: float = setting(
         "initial value added to the bias of the forget gates", Range(at_least=-1_000, limit=1_000)
+    )
+    # The settings below came after version 0.1.0: their defaults are the paper's model.
+    cell: CellKind = setting("kind of recurrent cell", default=CellKind.lstm)
+    src_embedding_dim: int | None = setting("size of a source embedding; null: embedding_dim", SIZE, default=None)
+    tgt_embedding_dim: int | None = setting("size of a target embedding; null: embedding_dim", SIZE, default=None)
+    encoder_dim: int | None = setting(
+        "number of units of a layer of the encoder, in each direction; null: hidden_dim", SIZE, default=None
+    )
+    decoder_dim: int | None = setting("number of units of a layer of the decoder; null: hidden_dim", SIZE, default=None)
+    encoder_layers: int | None = setting("number of layers of the encoder; null: num_layers", LAYERS, default=None)
+    decoder_layers: int | None = setting("number of layers of the decoder; null: num_layers", LAYERS, default=None)
+    bidirectional: Bidirectional = setting(
+        "layers of the encoder that read in both directions: none, the first, or all", default=Bidirectional.none
+    )
+    connection: Connection = setting(
+        "how the input of a layer joins its output: residual adds it, highway mixes it in by a gate",
+        default=Connection.plain,
+    )
+    connection_from: int = setting(
+        "number of the first layer with this connection", Range(at_least=2, limit=1_000), default=2
+    )
+    input_skip: bool = setting("the input of the lowest layer is also an input of every other layer", default=False)
+    bridge: Bridge = setting(
+        "first state of the decoder: copy of the encoder's last states, dense layer over them, dense layer over the "
+        "mean of the encoder's outputs, zero, or learned",
+        default=Bridge.copy,
+    )
+    source_vector: bool = setting(
+        "the decoder reads a vector of the whole source at every step (Cho et al. 2014)", default=False
+    )
+    attention: AttentionScore = setting("score of attention; none: no attention", default=AttentionScore.none)
+    attention_placement: AttentionPlacement = setting(
+        "attention is computed before the decoder's layers, between the first and the others, or after them",
+        default=AttentionPlacement.after,
+    )
+    attention_dim: int | None = setting(
+        "number of units of the score, of additive, concat and scaled_dot; null: decoder_dim", SIZE, default=None
+    )
+    attention_heads: int = setting("number of attention heads", Range(at_least=1, limit=1_000), default=1)
+    input_feeding: bool = setting("the decoder reads its last readout at every step (Luong et al. 2015)", default=False)
+    readout: ReadoutKind = setting(
+        "layer before the output layer; linear without readout_dim: none", default=ReadoutKind.linear
+    )
+    readout_dim: int | None = setting(
+        "number of units of the readout; null: that of its input (linear), decoder_dim (tanh) or half of it (maxout)",
+        SIZE,
+        default=None,
+    )
+    readout_input: ReadoutInput = setting(
+        "what the readout reads: the top layer's state, also the context, also the previous target embedding",
+        default=ReadoutInput.state,
+    )
+    output_bottleneck: int | None = setting(
+        "size of a linear layer between readout and output layer; null: no such layer", SIZE, default=None
+    )
+    tied_embeddings: TiedEmbeddings = setting(
+        "tgt: the output layer has the weights of the target embedding; both: the source embedding, too",
+        default=TiedEmbeddings.none,
+    )
+    dropout_src_embedding: float | None = setting("of source embeddings; null: model.dropout", SHARE, default=None)
+    dropout_tgt_embedding: float | None = setting("of target embeddings; null: model.dropout", SHARE, default=None)
+    dropout_layers: float | None = setting("between layers; null: model.dropout", SHARE, default=None)
+    dropout_encoder_output: float = setting("of the encoder's outputs, which attention reads", SHARE, default=0.0)
+    dropout_readout: float | None = setting("before the output layer; null: model.dropout", SHARE, default=None)
+    dropout_recurrent: float = setting(
+        "of the hidden state that a layer reads at every step; needs dropout_mask=sentence", SHARE, default=0.0
+    )
+    dropout_src_word: float = setting("of whole source words", SHARE, default=0.0)
+    dropout_tgt_word: float = setting("of whole words of the previous target", SHARE, default=0.0)
+    dropout_mask: DropoutMask = setting(
+        "value: a random choice for each value; sentence: one choice for all positions of a sentence (Gal & "
+        "Ghahramani 2016)",
+        default=DropoutMask.value,
+    )
+    init: Initializer = setting("distribution of the initial parameters", default=Initializer.uniform)
+    init_std: float = setting(
+        "gaussian: standard deviation of the initial parameters",
+        Range(at_least=0, below=inf, limit=1_000_000),
+        default=0.01,
+    )
+    init_recurrent: RecurrentInitializer = setting(
+        "orthogonal: recurrent weights are orthogonal matrices, one for each gate", default=RecurrentInitializer.same
     )
 
 
@@ -374,6 +579,28 @@ class TrainingConfig:
     tgt_subword_alpha: float = setting(
         "random segmentation of the target: see src_subword_alpha", PROBABILITY, default=0.0
     )
+    scheduled_sampling: SamplingSchedule = setting(
+        "how the probability falls with which the decoder reads the true token, not one that it predicts (Bengio et "
+        "al. 2015); needs a loop over steps",
+        default=SamplingSchedule.none,
+    )
+    sampling_k: float = setting(
+        "k of the schedule: linear: probability at the start; exponential: factor of each update; inverse_sigmoid: "
+        "updates until it begins to fall, about",
+        Range(above=0, below=inf, limit=10**9),
+        default=1.0,
+    )
+    sampling_slope: float = setting("linear: fall of the probability in each update", PROBABILITY, default=0.0)
+    sampling_floor: float = setting("smallest probability of the true token", PROBABILITY, default=0.0)
+    src_embeddings: str | None = setting(
+        "file of word vectors, of word2vec or GloVe, from which the source embeddings start; null: random values",
+        default=None,
+        is_path=True,
+    )
+    tgt_embeddings: str | None = setting("the same for the target embeddings", default=None, is_path=True)
+    freeze_embeddings: FrozenEmbeddings = setting(
+        "embeddings that training does not change", default=FrozenEmbeddings.none
+    )
 
 
 @dataclass
@@ -407,6 +634,22 @@ class SearchConfig:
     window_lines: int = setting("number of lines read ahead and sorted by length", COUNT)
     precision: SearchPrecision = setting(
         "number format; auto: bf16 if the hardware computes it fast, else fp32, never int8"
+    )
+    # These need a model with attention.
+    coverage_penalty: float = setting(
+        "weight of the coverage penalty (Wu et al. 2016, §7), which favours translations of the whole source; 0: none",
+        Range(at_least=0, below=inf, limit=100),
+        default=0.0,
+    )
+    replace_unk: ReplaceUnk = setting(
+        "what replaces an unknown word of a translation: none, the aligned source word, or its entry in "
+        "search.dictionary if it has one",
+        default=ReplaceUnk.none,
+    )
+    dictionary: str | None = setting(
+        "replace_unk=dictionary: file with a source word, a tab and its translation in each line",
+        default=None,
+        is_path=True,
     )
 
 
@@ -444,7 +687,11 @@ class TranslateCommand:
         "file for the translations, compressed if it ends in .gz, .bz2 or .xz; null: stdout", is_path=True
     )
     format: OutputFormat = setting(
-        "output format; text: search.n_best lines per sentence; jsonl: an object with scores"
+        "output format; text: search.n_best lines per sentence; jsonl: an object with scores; pharaoh, "
+        "pharaoh_subwords: text and alignment of words or subwords; jsonl_attention: with attention weights"
+    )
+    alignments: str | None = setting(
+        "folder for pictures of the attention, an SVG file for each line; null: none", is_path=True
     )
     search: SearchConfig = MISSING
     device: Device = setting(ABOUT_DEVICE)
@@ -485,3 +732,29 @@ class EvaluateCommand:
     device: Device = setting(ABOUT_DEVICE)
     threads: int | None = setting(ABOUT_THREADS, THREADS)
     implementation: Implementation = setting(ABOUT_IMPLEMENTATION, default=Implementation.fast)
+
+
+@dataclass
+class EmbeddingsCommand:
+    checkpoint: str | None = setting("checkpoint whose embeddings to take", is_path=True)
+    corpus: str | None = setting(
+        "folder of a prepared corpus, as nmt prepare prints it, to learn vectors of its subwords", is_path=True
+    )
+    vectors: str | None = setting("file of word vectors, of word2vec or GloVe, to read", is_path=True)
+    side: Side = setting("side of the checkpoint or the corpus")
+    neighbours: list[str] = setting(
+        "words whose nearest neighbours to print",
+        is_path=True,  # taken as typed, as paths are
+    )
+    analogies: list[str] = setting(
+        "analogies to complete, as in man:king::woman (man is to king as woman is to what?)", is_path=True
+    )
+    k: int = setting("number of neighbours, or answers to an analogy", COUNT)
+    output: str | None = setting("file for the vectors, compressed if it ends in .gz, .bz2 or .xz", is_path=True)
+    format: VectorFormat = setting("which of word2vec's forms the output has: text or binary")
+    method: VectorMethod = setting("corpus: how vectors are learned: skip_gram or cbow")
+    dim: int = setting("corpus: size of a vector, which must be model.embedding_dim for training", SIZE)
+    window: int = setting("corpus: largest distance of two subwords of one context", Range(at_least=1, limit=1_000))
+    epochs: int = setting("corpus: number of passes over the corpus", Range(at_least=1, limit=10_000))
+    seed: int = setting("corpus: random seed", SEED_32)
+    threads: int = setting("corpus: number of CPU threads; several learn faster, but are not repeatable", THREADS)

@@ -24,12 +24,12 @@ GROUPS_ARE_WITH = {  # the command whose default option gives the values shown
     **dict.fromkeys(("data", "subword", "model", "optimizer", "batching", "training"), "train"),
     "search": "translate",
 }
-COMMANDS = ("train", "translate", "evaluate")  # nmt prepare takes the settings of nmt train
+COMMANDS = ("train", "translate", "evaluate", "embeddings")  # nmt prepare takes the settings of nmt train
 INTRODUCTION = """\
 # Settings
 
-Everything that can be set as KEY=VALUE on the command line of `nmt prepare`, `train`, `translate`
-and `evaluate`. `nmt COMMAND --help` shows the same with the values of a command line.
+Everything that can be set as KEY=VALUE on the command line of `nmt prepare`, `train`, `translate`,
+`evaluate` and `embeddings`. `nmt COMMAND --help` shows the same with the values of a command line.
 
 A group is a folder of `conf/`: GROUP=OPTION takes the values of a file in it, and GROUP.KEY=VALUE
 changes one of them. The values below are those of the default options; `null` means none.
@@ -65,7 +65,8 @@ def _command(command: str, settings: Mapping[str, Setting], composed: DictConfig
     own = {key: setting for key, setting in settings.items() if key.partition(".")[0] not in groups}
     about = [line.removeprefix(f"nmt {command}: ") for line in first_comment(conf_dir() / f"{command}.yaml")]
     text = "\n".join([about[0][0].upper() + about[0][1:], *about[1:]])
-    return f"## {title}\n\n{text}\n\nGroups and their default options:\n{defaults}\n\n{_table(own, composed)}"
+    about_groups = f"Groups and their default options:\n{defaults}\n\n" if groups else ""
+    return f"## {title}\n\n{text}\n\n{about_groups}{_table(own, composed)}"
 
 
 def _group(group: str, settings: Mapping[str, Setting], composed: DictConfig) -> str:

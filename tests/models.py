@@ -14,9 +14,11 @@ from torch import Tensor
 from nmt.config import BatchingConfig, BatchUnit, ModelConfig, Normalization, SourceOrder, SubwordKind, Tokenizer
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.corpus.manifest import SplitReport
-from nmt.model.seq2seq import Seq2Seq, initialize
+from nmt.model.initialization import initialize
+from nmt.model.recurrent import RecurrentState
+from nmt.model.seq2seq import Seq2Seq
 from nmt.text.parallel import ParallelFiles, TextFiles
-from nmt.text.subword import EOS_ID, SubwordModel
+from nmt.text.subword import SubwordModel
 from nmt.text.subword_learning import SubwordSpec, learn_subword
 
 Ids = list[int]
@@ -76,6 +78,20 @@ def normal(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Te
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
+def hidden_states(state: RecurrentState) -> Tensor:
+    """Stack the hidden states of all layers, which are equally large."""
+    return torch.stack([layer[0] for layer in state.layers])
+
+
+def cell_states(state: RecurrentState) -> Tensor:
+    """Stack the cell states of all layers of LSTMs."""
+    return torch.stack([layer[1] for layer in state.layers])
+
+
+def lstm_state(h_LNH: Tensor, c_LNH: Tensor) -> RecurrentState:
+    return RecurrentState(tuple(zip(h_LNH, c_LNH, strict=True)))
+
+
 def corpus_of(pairs: Sequence[Pair]) -> BinarizedCorpus:
     """Make a corpus in memory from ids without BOS and EOS."""
     src_ids, tgt_ids = (np.array([token for pair in pairs for token in pair[side]], np.uint16) for side in (0, 1))
@@ -120,5 +136,5 @@ def tiny_subword(lines: tuple[str, ...] = tuple(DIGITS), *, lang: str = "en") ->
 
 def pieces(model: SubwordModel, ids: Iterable[int]) -> list[str]:
     """Return the subwords of ids; "▁" marks the beginning of a word."""
-    specials = ("<pad>", "<unk>", "<s>", "</s>")
-    return [specials[i] if i <= EOS_ID else model._sp.id_to_piece(model._sp_of_ours[i]) for i in map(int, ids)]
+    all_pieces = model.pieces
+    return [all_pieces[i] for i in map(int, ids)]

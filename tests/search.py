@@ -1,9 +1,15 @@
-"""A search config, and the ids of hypotheses."""
+"""A search config, the ids of hypotheses, and what teacher forcing says of them."""
 
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
+
 from nmt.config import EnsembleAverage, LengthPenaltyConfig, LengthPenaltyKind, SearchConfig, SearchPrecision
+from nmt.corpus.batching import collate
+from nmt.model.seq2seq import Seq2Seq
 from nmt.search.hypothesis import Hypothesis
+from nmt.text.subword import EOS_ID
 
 
 def search_config(
@@ -27,3 +33,14 @@ def search_config(
 
 def ids_of(results: Sequence[Sequence[Hypothesis]]) -> list[list[tuple[int, ...]]]:
     return [[hypothesis.ids for hypothesis in n_best] for n_best in results]
+
+
+@torch.no_grad()
+def forced_log_probs(model: Seq2Seq, src: Sequence[int], tgt: Sequence[int]) -> Tensor:
+    """Read one sentence with teacher forcing; returns log p of the token after each prefix, `(T, V)`."""
+    return torch.log_softmax(model.decoder.output(model(collate([src], [tgt]))), dim=1)
+
+
+def log_prob_of(hypothesis: Hypothesis, log_prob_TV: Tensor) -> float:
+    tokens = [*hypothesis.ids, EOS_ID][: len(hypothesis.ids) + hypothesis.finished]
+    return sum(float(log_prob_V[token]) for token, log_prob_V in zip(tokens, log_prob_TV, strict=False))

@@ -2,8 +2,10 @@
 
 import itertools
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nmt.config import LengthPenaltyConfig, LengthPenaltyKind, SearchConfig
+from nmt.config import LengthPenaltyConfig, LengthPenaltyKind, ReplaceUnk, SearchConfig
 from nmt.errors import ConfigError
 from nmt.search import beam
 from nmt.search.beam import beam_search, check_search_config, max_len_subwords, search
 from nmt.search.hypothesis import Floats, Hypothesis, length_penalty
-from nmt.search.scorer import Candidates, EncodedSource
+from nmt.search.scorer import Candidates, EncodedSource, ModelScorer
 from nmt.search.source_queue import SourceQueue
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID
 from tests.search import search_config
@@ -29,6 +31,8 @@ History = tuple[int, ...]  # a sentence's source subword, then what is generated
 
 class ToyScorer:
     """Makes up a random distribution for every history; its state is the list of histories."""
+
+    members: tuple[ModelScorer, ...] = ()
 
     def __init__(self, tgt_vocab_size: int = 6, *, eos_bias: float = 0.0) -> None:
         self.tgt_vocab_size = tgt_vocab_size
@@ -64,7 +68,15 @@ class ToyScorer:
         ]
         log_prob_NV = torch.from_numpy(np.stack([self.log_probs(history) for history in grown]))
         log_prob_NC, token_NC = log_prob_NV.topk(min(num_candidates, self.tgt_vocab_size))
-        return Candidates(log_prob_NC, token_NC, grown)
+        log_coverage_N = torch.tensor([self.log_coverage(history) for history in grown], dtype=torch.float64)
+        return Candidates(log_prob_NC, token_NC, grown, log_coverage_N)
+
+    def log_coverage(self, history: History) -> float:
+        """Sum up attention to three made-up source positions, in all steps so far."""
+        steps = [history[:end] for end in range(1, len(history) + 1)]
+        rngs = [np.random.Generator(np.random.PCG64([*step, 7])) for step in steps]
+        sums = np.sum([rng.dirichlet([0.3] * 3) for rng in rngs], axis=0)
+        return float(np.log(np.minimum(sums, 1.0).clip(1e-9)).sum())
 
     def select(self, state: list[History], rows_N: Tensor) -> list[History]:
         self.num_selects += 1
@@ -119,6 +131,12 @@ def forced_log_prob(scorer: ToyScorer, source: int, ids: Sequence[int], *, finis
     return float(sum(scorer.log_probs((source, *tokens[:position]))[token] for position, token in enumerate(tokens)))
 
 
+def score_of(scorer: ToyScorer, source: int, ids: Sequence[int], config: SearchConfig) -> float:
+    """Score a finished hypothesis."""
+    length_normalized = forced_log_prob(scorer, source, ids) / float(length_penalty(len(ids) + 1, config))
+    return length_normalized + config.coverage_penalty * scorer.log_coverage((source, *ids))
+
+
 def exhaustive(scorer: ToyScorer, source: int, config: SearchConfig, *, max_len: int) -> list[Hypothesis]:
     """Score every finished sequence of at most `max_len` subwords, best first."""
     words = [token for token in range(scorer.tgt_vocab_size) if token not in (PAD_ID, BOS_ID, EOS_ID)]
@@ -126,7 +144,7 @@ def exhaustive(scorer: ToyScorer, source: int, config: SearchConfig, *, max_len:
     for num in range(max_len + 1):
         for ids in itertools.product(words, repeat=num):
             log_prob = forced_log_prob(scorer, source, ids)
-            found.append(Hypothesis(ids, log_prob, log_prob / float(length_penalty(num + 1, config)), True))
+            found.append(Hypothesis(ids, log_prob, score_of(scorer, source, ids, config), True))
     return sorted(found, key=lambda hypothesis: -hypothesis.score)
 
 
@@ -145,8 +163,7 @@ def by_definition(scorer: ToyScorer, source: int, config: SearchConfig) -> list[
         grown.sort(key=lambda hypothesis: -hypothesis[1])
         for (*ids, token), log_prob in grown[: config.beam_size]:
             if token == EOS_ID:
-                score = log_prob / float(length_penalty(length + 1, config))
-                finished.append(Hypothesis(tuple(ids), log_prob, score, True))
+                finished.append(Hypothesis(tuple(ids), log_prob, score_of(scorer, source, ids, config), True))
         if length == max_len or (config.beam_size == 1 and finished):
             break
         live = [hypothesis for hypothesis in grown if hypothesis[0][-1] != EOS_ID][: config.beam_size]
@@ -174,10 +191,11 @@ def test_beam_of_one_is_greedy(alpha: float) -> None:
         assert hypothesis.finished == (token == EOS_ID)
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.3, 3.0])
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])
-def test_a_beam_as_wide_as_the_space_is_exhaustive(alpha: float) -> None:
+def test_a_beam_as_wide_as_the_space_is_exhaustive(alpha: float, beta: float) -> None:
     scorer = ToyScorer()
-    config = search_config(3**4, n_best=10, alpha=alpha, max_len=3)
+    config = replace(search_config(3**4, n_best=10, alpha=alpha, max_len=3), coverage_penalty=beta)
     for source in range(10):
         (found,) = beam_search(scorer, sources(source), config)
         assert_same(found, exhaustive(scorer, source, config, max_len=3)[:10])
@@ -192,6 +210,7 @@ def test_search_follows_its_definition(data: st.DataObject) -> None:
     config = replace(
         search_config(beam_size, n_best=n_best, alpha=alpha, max_len=data.draw(st.integers(0, 6), "maximum length")),
         min_len=data.draw(st.integers(0, 3), "minimum length"),
+        coverage_penalty=data.draw(st.sampled_from([0.0, 0.3, 2.0]), "coverage penalty"),
         batch_rows=data.draw(st.integers(beam_size, 6 * beam_size), "rows"),
     )
     scorer = ToyScorer(
@@ -272,10 +291,13 @@ def test_scores_are_those_of_forced_decoding() -> None:
             assert hypothesis.score == pytest.approx(forced / ((5 + num_tokens) / 6) ** 0.6, abs=1e-12)
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.3])
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.5])
 @pytest.mark.parametrize("n_best", [1, 2, 5])
-def test_stopping_early_changes_nothing(alpha: float, n_best: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = search_config(5, n_best=n_best, alpha=alpha, max_len=9)
+def test_stopping_early_changes_nothing(
+    alpha: float, beta: float, n_best: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(search_config(5, n_best=n_best, alpha=alpha, max_len=9), coverage_penalty=beta)
     early, late = ToyScorer(tgt_vocab_size=12), ToyScorer(tgt_vocab_size=12)
     found = beam_search(early, sources(*range(40)), config)
     monkeypatch.setattr(beam, "is_hopeless", never)
@@ -503,5 +525,17 @@ def test_all_problems_of_a_config_are_reported_at_once() -> None:
         "search.n_best must be at most search.beam_size (3), but is 4",
         "search.batch_rows must be at least search.beam_size (3), but is 2",
     ]
+    dictionary = {"dictionary": "nothing.tsv"}
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"replace_unk": ReplaceUnk.dictionary}, "search.replace_unk=dictionary needs search.dictionary=FILE"),
+        (dictionary, "search.dictionary needs search.replace_unk=dictionary, but it is none"),
+        (
+            {"replace_unk": ReplaceUnk.dictionary, **dictionary},
+            "search.dictionary must be a file, but nothing.tsv does not exist",
+        ),
+    ]
+    for changes, message in cases:
+        with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+            check_search_config(replace(search_config(), **changes))
     with pytest.raises(ConfigError, match=r"search\.beam_size must be at least 1, but is 0"):
         beam_search(ToyScorer(), sources(0), search_config(0, max_len=3))

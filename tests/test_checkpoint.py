@@ -4,7 +4,7 @@ import math
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from nmt.config import SourceOrder
 from nmt.errors import CheckpointError, DamagedCheckpointError
+from nmt.plain import to_plain
 from nmt.training import checkpoint as checkpoint_module
 from nmt.training import checkpoint_format as format_module
 from nmt.training.checkpoint import (
@@ -116,7 +117,7 @@ def test_any_checkpoint_survives_saving_and_loading(
     model = model_of_both(seed=seed).state_dict()
     content = replace(
         content_of(info, seed=seed, snapshot=TrainingSnapshot(optimizer, random, state, parameters)),
-        config_yaml=yaml.safe_dump({"model": {**asdict(MODEL), "name": name, "source_order": "forward"}}),
+        config_yaml=yaml.safe_dump({"model": {**to_plain(MODEL), "name": name, "source_order": "forward"}}),
     )
     path = save_checkpoint(tmp_path_factory.mktemp("any"), content)
     loaded, snapshot = load_checkpoint(path), load_snapshot(path)

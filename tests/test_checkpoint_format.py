@@ -17,19 +17,19 @@ from nmt.training.checkpoint import (
     read_new_settings,
     record_scores,
 )
-from nmt.training.checkpoint_format import FORMAT_VERSION, MIGRATIONS, Description
+from nmt.training.checkpoint_format import FORMAT_VERSION, MIGRATIONS, Description, Migration
 from tests.checkpoints import edit_config, edit_json, info_of, rehash, save
 from tests.models import MODEL
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
-@pytest.mark.parametrize(("version", "said"), [(0, "0"), (3, "3"), ("1.0", "'1.0'"), (True, "true"), (None, "null")])
+@pytest.mark.parametrize(("version", "said"), [(0, "0"), (4, "4"), ("1.0", "'1.0'"), (True, "true"), (None, "null")])
 def test_another_format_version_is_refused(saved: Path, version: object, said: str) -> None:
     edit_json(saved / "checkpoint.json", lambda values: values.update(format_version=version))
     with pytest.raises(
         CheckpointError,
-        match=rf"update_000007 has checkpoint format {said}, but this nmt reads formats 1 to 2: install a newer nmt",
+        match=rf"update_000007 has checkpoint format {said}, but this nmt reads formats 1 to 3: install a newer nmt",
     ):
         load_checkpoint(saved)
 
@@ -132,7 +132,7 @@ def test_a_missing_or_damaged_config_is_refused(saved: Path, content: str | None
 
 @dataclass
 class NewerModel(ModelConfig):
-    attention: str = "none"
+    shade: str = "none"
 
 
 @dataclass
@@ -151,24 +151,24 @@ def test_a_newer_setting_has_its_default(saved: Path, monkeypatch: pytest.Monkey
         "implementation": "fast",
         "colour": "grey",
         "extra": [],
-        "model": {**asdict(MODEL), "attention": "none"},
+        "model": {**asdict(MODEL), "shade": "none"},
     }
     assert isinstance(checkpoint.model_config, NewerModel)
-    assert checkpoint.model_config.attention == "none"
-    new = {"implementation": "fast", "colour": "grey", "extra": [], "model.attention": "none"}
+    assert checkpoint.model_config.shade == "none"
+    new = {"implementation": "fast", "colour": "grey", "extra": [], "model.shade": "none"}
     assert read_new_settings(saved) == new
 
 
 def test_a_renamed_setting_is_migrated(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edit_config(saved, lambda config: config["model"].update(cells=config["model"].pop("hidden_dim")))
 
-    def from_2(description: Description) -> None:
+    def from_3(description: Description) -> None:
         model = description.config["model"]
         model["hidden_dim"] = model.pop("cells")
         description.info["epochs"] += 1
 
-    monkeypatch.setattr(format_module, "MIGRATIONS", {**MIGRATIONS, 2: from_2})
-    monkeypatch.setattr(format_module, "FORMAT_VERSION", 3)
+    monkeypatch.setattr(format_module, "MIGRATIONS", {**MIGRATIONS, 3: Migration(from_3)})
+    monkeypatch.setattr(format_module, "FORMAT_VERSION", 4)
     checkpoint = load_checkpoint(saved)
     assert checkpoint.model_config == MODEL
     assert checkpoint.info.epochs == info_of(7).epochs + 1
@@ -178,11 +178,11 @@ def test_recording_scores_keeps_the_format_of_a_checkpoint(saved: Path, monkeypa
     """Its config.yaml is not migrated, and must be read in its own format."""
     edit_config(saved, lambda config: config["model"].update(cells=config["model"].pop("hidden_dim")))
 
-    def from_2(description: Description) -> None:
+    def from_3(description: Description) -> None:
         description.config["model"]["hidden_dim"] = description.config["model"].pop("cells")
 
-    monkeypatch.setattr(format_module, "MIGRATIONS", {**MIGRATIONS, 2: from_2})
-    monkeypatch.setattr(format_module, "FORMAT_VERSION", 3)
+    monkeypatch.setattr(format_module, "MIGRATIONS", {**MIGRATIONS, 3: Migration(from_3)})
+    monkeypatch.setattr(format_module, "FORMAT_VERSION", 4)
     for score in (2.0, 1.0):
         record_scores(saved, {"nats_per_token": score}, wall_s=score)
         checkpoint = load_checkpoint(saved)

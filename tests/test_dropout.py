@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from nmt.model.dropout import dropout
+from nmt.config import DropoutMask
+from nmt.model.dropout import Noise, drop_words, dropout
 
 ONES = torch.ones(1000, 403, dtype=torch.float64)  # not a multiple of the four values that share a random number
 
@@ -77,3 +78,52 @@ def test_four_values_share_64_random_bits_and_none_are_wasted() -> None:
     dropout(torch.ones(7), 0.0, training=True)
     dropout(torch.ones(7), 0.5, training=False)
     assert torch.equal(torch.get_rng_state(), expected)
+
+
+# --- the dropout of a pass ---
+
+
+def test_each_value_of_a_pass_is_chosen_by_itself() -> None:
+    torch.manual_seed(1)
+    noise = Noise(DropoutMask.value)
+    first, second = noise.drop("place", ONES, 0.5), noise.drop("place", ONES, 0.5)
+    torch.manual_seed(1)
+    assert torch.equal(first, dropout(ONES, 0.5, training=True))
+    assert not torch.equal(first, second)
+
+
+def test_a_sentence_of_a_pass_has_one_mask_at_all_positions_of_a_place() -> None:
+    torch.manual_seed(1)
+    noise = Noise(DropoutMask.sentence)
+    ones_TBH = torch.ones(7, 3, 200)
+    dropped_TBH = noise.drop("place", ones_TBH, 0.5)
+    assert set(dropped_TBH.flatten().tolist()) == {0.0, 2.0}
+    assert torch.equal(dropped_TBH, dropped_TBH[:1].expand(7, 3, 200))
+    assert not torch.equal(dropped_TBH[0, 0], dropped_TBH[0, 1])
+    # single steps and packed positions get it, too
+    assert torch.equal(noise.drop("place", ones_TBH[3], 0.5), dropped_TBH[0])
+    sentence_P = torch.tensor([0, 1, 2, 0, 2, 2])
+    packed_PH = noise.drop("place", torch.ones(6, 200), 0.5, sentence_P=sentence_P)
+    assert torch.equal(packed_PH, dropped_TBH[0, sentence_P])
+    # other places and other passes have their own
+    assert not torch.equal(noise.drop("other", ones_TBH, 0.5), dropped_TBH)
+    assert not torch.equal(Noise(DropoutMask.sentence).drop("place", ones_TBH, 0.5), dropped_TBH)
+
+
+@pytest.mark.parametrize("kind", list(DropoutMask))
+def test_a_rate_of_zero_drops_nothing_and_takes_no_random_numbers(kind: DropoutMask) -> None:
+    before = torch.get_rng_state()
+    assert Noise(kind).drop("place", ONES, 0.0) is ONES
+    assert drop_words(ONES, 0.0) is ONES
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_words_are_dropped_whole() -> None:
+    torch.manual_seed(1)
+    dropped_TBE = drop_words(torch.ones(50, 40, 6), 0.25)
+    assert torch.equal(dropped_TBE, dropped_TBE[:, :, :1].expand(50, 40, 6))
+    assert float((dropped_TBE[:, :, 0] == 0).double().mean()) == pytest.approx(0.25, abs=0.03)
+    assert sorted(set(dropped_TBE.flatten().tolist())) == pytest.approx([0.0, 4 / 3], rel=1e-4)
+    # each position of each sentence by itself
+    assert not torch.equal(dropped_TBE[0], dropped_TBE[1])
+    assert not torch.equal(dropped_TBE[:, 0], dropped_TBE[:, 1])

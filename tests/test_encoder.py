@@ -10,7 +10,7 @@ from nmt.config import SourceOrder
 from nmt.corpus.batching import pad_source
 from nmt.model.encoder import reverse_source
 from nmt.text.subword import EOS_ID, PAD_ID
-from tests.models import MODEL, PAIRS, tiny_model
+from tests.models import MODEL, PAIRS, cell_states, hidden_states, tiny_model
 
 SOURCES = [src for src, _ in PAIRS]
 
@@ -38,11 +38,11 @@ def test_reversed_order_is_forward_order_of_reversed_sentences(sources: list[lis
     forward = tiny_model(replace(MODEL, source_order=SourceOrder.forward)).encoder
     encoding = reversing(*pad_source(sources))
     expected = forward(*pad_source([src[::-1] for src in sources]))
-    assert torch.equal(encoding.final.h_LNH, expected.final.h_LNH)
-    assert torch.equal(encoding.final.c_LNH, expected.final.c_LNH)
+    assert torch.equal(hidden_states(encoding.final), hidden_states(expected.final))
+    assert torch.equal(cell_states(encoding.final), cell_states(expected.final))
     assert torch.equal(encoding.output_SBH, expected.output_SBH)
     unreversed = forward(*pad_source(sources))
-    assert not torch.allclose(unreversed.final.h_LNH, expected.final.h_LNH)
+    assert not torch.allclose(hidden_states(unreversed.final), hidden_states(expected.final))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=["f64", "f32"])
@@ -57,8 +57,8 @@ def test_padding_and_other_sentences_change_no_result(dtype: torch.dtype, tolera
 
     for row, src in enumerate(SOURCES):
         alone = encoder(*pad_source([src]))
-        assert_close(together.final.h_LNH[:, row], alone.final.h_LNH[:, 0])
-        assert_close(together.final.c_LNH[:, row], alone.final.c_LNH[:, 0])
+        assert_close(hidden_states(together.final)[:, row], hidden_states(alone.final)[:, 0])
+        assert_close(cell_states(together.final)[:, row], cell_states(alone.final)[:, 0])
         assert_close(together.output_SBH[: len(src) + 1, row], alone.output_SBH[:, 0])
 
 
@@ -68,7 +68,7 @@ def test_the_last_output_is_the_top_layers_final_hidden_state() -> None:
     assert encoding.lengths_B.tolist() == [5, 2, 7, 3, 1]
     for row, length in enumerate(encoding.lengths_B.tolist()):
         torch.testing.assert_close(
-            encoding.output_SBH[length - 1, row], encoding.final.h_LNH[-1, row], rtol=0, atol=1e-12
+            encoding.output_SBH[length - 1, row], hidden_states(encoding.final)[-1, row], rtol=0, atol=1e-12
         )
         assert not encoding.output_SBH[length:, row].any()
 

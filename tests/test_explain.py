@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         ),
         ("model: {hidden_dim: many}", "model.hidden_dim: Value 'many' of type 'str' could not be converted to Integer"),
         ("seed: ${nothing}", "seed: Interpolation key 'nothing' not found"),
-        ("defaults: [{override /model: x}]", "model must be one of lstm_2x256, .*, but is 'x'"),
+        ("defaults: [{override /model: x}]", "model must be one of attention_2x512, .*, but is 'x'"),
         ("model: {hidden_dim: [3}", "while parsing a flow sequence in .*mine.yaml., line 2, column 21 expected"),
     ],
 )

@@ -1,8 +1,6 @@
 """Search with the default implementation, float32 laid out for speed, against the equations.
 
 The equations are computed in float64, sentence by sentence and step by step, with only the parameters of the model.
-
-Shapes: T positions, E embedding, H units, L layers, V target vocabulary.
 """
 
 import copy
@@ -27,7 +25,7 @@ from nmt.search.translator import Translator
 from nmt.text.subword import BOS_ID, EOS_ID
 from tests.hardware import needs_bf16, needs_int8
 from tests.models import MODEL, tiny_model, tiny_subword
-from tests.search import ids_of, search_config
+from tests.search import ids_of, log_prob_of, search_config
 from tests.test_recurrent import by_the_equations
 
 CPU = torch.device("cpu")
@@ -82,14 +80,9 @@ def by_equations(model: Seq2Seq, src: Ids, tgt: Ids) -> Tensor:
     words = [*src[::-1]] if model.config.source_order == SourceOrder.reversed else [*src]
     zeros_LH = torch.zeros(model.config.num_layers, model.config.hidden_dim, dtype=torch.float64)
     src_TE, tgt_TE = model.encoder.embedding.weight[[*words, EOS_ID]], model.decoder.embedding.weight[[BOS_ID, *tgt]]
-    _, h_LH, c_LH = by_the_equations(model.encoder.rnn.lstm, src_TE, zeros_LH, zeros_LH)
-    hidden_TH, _, _ = by_the_equations(model.decoder.rnn.lstm, tgt_TE, h_LH, c_LH)
+    _, h_LH, c_LH = by_the_equations(model.encoder.rnn.directions(), src_TE, zeros_LH, zeros_LH)
+    hidden_TH, _, _ = by_the_equations(model.decoder.rnn.directions(), tgt_TE, h_LH, c_LH)
     return torch.log_softmax(hidden_TH @ model.decoder.output.weight.t() + model.decoder.output.bias, dim=1)
-
-
-def log_prob_of(hypothesis: Hypothesis, log_prob_TV: Tensor) -> float:
-    tokens = [*hypothesis.ids, EOS_ID][: len(hypothesis.ids) + hypothesis.finished]
-    return sum(float(log_prob_V[token]) for token, log_prob_V in zip(tokens, log_prob_TV, strict=False))
 
 
 def assert_same(found: Results, expected: Results, *, tolerance: float) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import SearchPrecision, TrainingPrecision
+from nmt.config import DropoutMask, SearchPrecision, TrainingPrecision
 from nmt.corpus.batching import collate
 from nmt.device import bf16_failure, choose_tf32, resolve_training_precision
 from nmt.search.scorer import ModelScorer
@@ -18,6 +18,7 @@ from nmt.search.translator import Translation, Translator
 from nmt.training.loss import token_loss
 from nmt.training.optimizer import clip_gradients
 from tests.commands import Done, nmt, train_settings
+from tests.family import FAMILY
 from tests.models import MODEL, PAIRS, tiny_model, tiny_subword
 from tests.search import search_config
 
@@ -79,6 +80,29 @@ def test_loss_and_gradients_are_those_of_the_cpu() -> None:
     assert gpu_gradients.keys() == gradients.keys() == dict(tiny_model().named_parameters()).keys()
     for name, gradient in gradients.items():
         torch.testing.assert_close(gpu_gradients[name], gradient, rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+@torch.no_grad()
+def test_every_wiring_computes_and_steps_as_on_the_cpu(name: str) -> None:
+    logits = []
+    for device in (CPU, GPU):
+        model = tiny_model(FAMILY[name], src_vocab_size=12, dtype=torch.float32).to(device).eval()
+        batch = collate([src for src, _ in PAIRS], [tgt for _, tgt in PAIRS]).to(device)
+        state = model.decoder.start(model.encode(batch.src_BS, batch.src_len_B))
+        state = state.select(torch.tensor([3, 0, 0], device=device)).concat(state)
+        step_NV, _ = model.decoder.step(torch.full((8,), 5, device=device), state)
+        logits.append((model.decoder.output(model(batch)).cpu(), step_NV.cpu()))
+    torch.testing.assert_close(logits[1], logits[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_every_wiring_trains_with_one_mask_a_sentence(name: str) -> None:
+    config = replace(FAMILY[name], dropout=0.3, dropout_recurrent=0.3, dropout_mask=DropoutMask.sentence)
+    model = tiny_model(config, src_vocab_size=12, dtype=torch.float32).to(GPU).train()
+    batch = collate([src for src, _ in PAIRS], [tgt for _, tgt in PAIRS]).to(GPU)
+    model.decoder.output(model(batch)).square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("max_norm", [0.5, 1000.0], ids=["clipped", "untouched"])

@@ -68,7 +68,7 @@ def test_help_shows_the_values_of_this_command_line() -> None:
 
 
 def test_help_with_a_mistake_is_one_line() -> None:
-    assert error("train", "model=x", "--help").startswith("nmt: model must be one of lstm_2x256,")
+    assert error("train", "model=x", "--help").startswith("nmt: model must be one of attention_2x512,")
 
 
 def test_cfg_shows_the_settings_in_any_position() -> None:

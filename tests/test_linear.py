@@ -1,5 +1,8 @@
 """Linear maps for inference: each is its matmul, up to its precision."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +12,7 @@ from nmt.model.fast.linear import (
     Int8Linear,
     PackedLinear,
     PlainLinear,
+    SumMap,
     TokenMap,
     dense_linear,
     onednn_packs,
@@ -79,6 +83,52 @@ def test_int8_adds_to_a_sum_that_is_a_part_of_a_larger_tensor() -> None:
 
 
 @needs_int8
+@pytest.mark.parametrize("limit", [0.5, 3.0])
+@BIAS
+def test_int8_rounds_to_127ths_of_the_limit(with_bias: bool, limit: float) -> None:
+    input_NI, weight_OI, bias_O = case(5, with_bias=with_bias)
+    input_NI = input_NI * limit
+    scale_O1 = weight_OI.abs().amax(1, keepdim=True) / 127
+    rounded_NI = (input_NI / limit * 127).round() / 127 * limit
+    expected_NO = matmul(rounded_NI, (weight_OI / scale_O1).round() * scale_O1, bias_O)
+    found_NO = Int8Linear(weight_OI, bias_O, limit=limit)(input_NI)
+    torch.testing.assert_close(found_NO.double(), expected_NO, rtol=0, atol=3e-5)
+
+
+@needs_int8
+@ROWS
+@BIAS
+def test_int8_scales_each_row_of_an_unknown_range(with_bias: bool, num_rows: int) -> None:
+    input_NI, weight_OI, bias_O = case(num_rows, with_bias=with_bias)
+    input_NI = input_NI * 10 ** torch.linspace(-3, 3, num_rows).unsqueeze(1)
+    linear, plain = Int8Linear(weight_OI, bias_O, limit=None), Int8Linear(weight_OI, None)
+    scale_N1 = input_NI.abs().amax(1, keepdim=True)
+    expected_NO = plain(input_NI / scale_N1) * scale_N1 + (0 if bias_O is None else bias_O)
+    torch.testing.assert_close(linear(input_NI), expected_NO, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(linear.add_to(torch.full((num_rows, 70), 3.0), input_NI), expected_NO + 3)
+    zeros_NI = torch.zeros(num_rows, 48)
+    expected_O = torch.zeros(70) if bias_O is None else bias_O
+    torch.testing.assert_close(linear(zeros_NI), expected_O.expand(num_rows, 70), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(PlainLinear, dtype=torch.float32),
+        partial(dense_linear, dtype=torch.float32),
+        pytest.param(Int8Linear, marks=needs_int8),
+        pytest.param(partial(Int8Linear, limit=None), marks=needs_int8),
+    ],
+    ids=["plain", "dense", "int8", "int8 of an unknown range"],
+)
+def test_a_map_takes_rows_in_several_dimensions(make: Callable[[Tensor, Tensor | None], FastLinear]) -> None:
+    input_NI, weight_OI, bias_O = case(6, with_bias=True)
+    linear = make(weight_OI, bias_O)
+    grid_23O = linear(input_NI.view(2, 3, 48))
+    torch.testing.assert_close(grid_23O, linear(input_NI).view(2, 3, 70), rtol=1e-5, atol=1e-5)
+
+
+@needs_int8
 @pytest.mark.parametrize("num_inputs", [16, 512, 1500])
 def test_int8_does_not_overflow(num_inputs: int) -> None:
     for sign in (1.0, -1.0):
@@ -108,3 +158,15 @@ def test_a_token_map_is_the_map_of_its_embedding(table_bytes: int, monkeypatch: 
     expected_NO = matmul(embedding_VE[token_N], weight_OE, bias_O)
     result_NO = TokenMap(embedding_VE, weight_OE, bias_O)(token_N)
     torch.testing.assert_close(result_NO.double(), expected_NO, rtol=0, atol=1e-5)
+
+
+def test_a_sum_of_maps_is_the_map_of_all_inputs_side_by_side() -> None:
+    input_NI, weight_OI, bias_O = case(5, with_bias=True)
+    first_NI, rest_NI = input_NI[:, :18], input_NI[:, 18:]
+    first, rest = (
+        PlainLinear(weight_OI[:, :18], bias_O, torch.float32),
+        PlainLinear(weight_OI[:, 18:], None, torch.bfloat16),
+    )
+    found_NO = SumMap([(first, 1), (rest, 2)])(first_NI, rest_NI[:, :10], rest_NI[:, 10:])
+    assert found_NO.dtype == torch.float32
+    torch.testing.assert_close(found_NO.double(), matmul(input_NI, weight_OI, bias_O), rtol=0, atol=0.15)

@@ -45,6 +45,15 @@ def test_what_is_held_before_the_first_update_is_counted_once(monkeypatch: pytes
     )
 
 
+def test_frozen_parameters_have_no_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "peak_resident_bytes", lambda: 0)
+    model = nn.Linear(2000, 1000)
+    model.weight.requires_grad_(False)
+    optimizer = torch.optim.SGD(model.parameters())
+    account = memory.MemoryAccount(model, optimizer, ParameterAverage(model, 0.0), device=torch.device("cpu"))
+    assert "parameters 8 MB, gradients 0 MB" in account.describe()
+
+
 def test_an_earlier_peak_hides_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "peak_resident_bytes", lambda: 900_000_000)  # of earlier
     model = nn.Linear(2000, 1000, bias=False)

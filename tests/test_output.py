@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nmt.commands.output import check_output, open_output, read_files, read_stdin
+from nmt.commands.output import check_folder, check_output, open_folder, open_output, read_files, read_stdin
 from nmt.errors import ConfigError
 from tests.commands import error, nmt
 
@@ -266,3 +266,37 @@ def test_unusual_streams_work_or_are_named(
         assert (tmp_path / "out").read_text("utf-8").count("\n") == 2
     else:
         assert (tmp_path / "report").read_text("utf-8").startswith("é\n  chrF2 100.0\n")
+
+
+def test_a_folder_for_output_must_be_new_or_empty(tmp_path: Path) -> None:
+    full, empty, file = tmp_path / "full", tmp_path / "empty", tmp_path / "file"
+    empty.mkdir()
+    full.mkdir()
+    for path in (file, full / "a"):
+        path.write_text("x")
+    for name in ("", str(full), str(file)):
+        with pytest.raises(ConfigError, match=f"^maps={name} must be a new or an empty folder: name another one"):
+            check_folder(name, setting="maps", checkpoints=[])
+    for accepted in (None, str(empty), str(tmp_path / "new")):
+        check_folder(accepted, setting="maps", checkpoints=[])
+    with pytest.raises(ConfigError, match=r"^maps=.*/no/x is in a folder that does not exist: make it first"):
+        check_folder(str(tmp_path / "no" / "x"), setting="maps", checkpoints=[])
+
+
+def test_a_folder_for_output_is_not_in_a_checkpoint(checkpoint: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^maps=.* belongs to the checkpoint .*, which it would damage"):
+        check_folder(str(checkpoint / "maps"), setting="maps", checkpoints=[str(checkpoint)])
+
+
+def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "maps"
+    with open_folder(str(target)) as folder:
+        assert folder is not None
+        (folder / "a").write_text("x")
+        assert not target.exists()
+    assert (target / "a").read_text() == "x"
+    with suppress(KeyError), open_folder(str(tmp_path / "other")):
+        raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == ["maps"]
+    with open_folder(None) as folder:
+        assert folder is None

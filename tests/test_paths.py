@@ -22,11 +22,20 @@ PATHS = {
     "subword.src_model",
     "subword.tgt_model",
     "training.init_from",
+    "training.src_embeddings",
+    "training.tgt_embeddings",
+    "checkpoint",
+    "corpus",
+    "vectors",
+    "alignments",
+    "search.dictionary",
 }
 LISTS_OF_PATHS = {
     "checkpoints",
     "hypothesis",
     "reference",
+    "neighbours",
+    "analogies",
     *(f"data.{split}.{side}" for split in ("train", "dev", "test") for side in ("src", "tgt", "tsv")),
 }
 
@@ -85,7 +94,7 @@ def test_paths_in_lists_work_as_typed(path: str) -> None:
 
 
 def test_every_path_setting_accepts_unusual_paths() -> None:
-    for command in ("train", "translate", "evaluate"):
+    for command in SCHEMAS:
         keys = (PATHS | LISTS_OF_PATHS) & setting_types(command).keys()
         config = _composed(command, *(f"{key}=a (b)=${{c}} {{#1}}, é" for key in keys))
         for key in keys:

@@ -1,17 +1,26 @@
-"""The stacked LSTM: the equations, padding, dropout, and the rows of its state."""
+"""Layers over time: the equations, padding, dropout, and the rows of a state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from nmt.config import Implementation
-from nmt.model.cell import CellState, LSTMCell
+from nmt.config import CellKind, DropoutMask, Implementation
+from nmt.model.cell import Cell, CellState, LSTMCell
+from nmt.model.dropout import Noise
 from nmt.model.fast import lstm_layer
-from nmt.model.recurrent import CellStack, RecurrentState, StackedLSTM
+from nmt.model.recurrent import (
+    DirectedLayer,
+    Dropouts,
+    LayerStack,
+    RecurrentState,
+    StackShape,
+    run_over_time,
+)
 from tests.hardware import needs_bf16
-from tests.models import normal
+from tests.models import cell_states, hidden_states, lstm_state, normal
 
 PARTS = (torch.sigmoid, torch.sigmoid, torch.tanh, torch.sigmoid)
 Choose = Callable[[str], None]
@@ -24,7 +33,7 @@ def choose_layer(monkeypatch: pytest.MonkeyPatch) -> Choose:
 
     def choose(name: str) -> None:
         implementation = Implementation.reference if name == "reference" else Implementation.fast
-        monkeypatch.setattr(StackedLSTM, "implementation", implementation)
+        monkeypatch.setattr(DirectedLayer, "implementation", implementation)
         monkeypatch.setattr("nmt.model.recurrent.own_layer_pays", lambda *_args, **_kwargs: name == "own layer")
 
     return choose
@@ -32,8 +41,9 @@ def choose_layer(monkeypatch: pytest.MonkeyPatch) -> Choose:
 
 def stacked(
     *, num_layers: int = 2, dropout: float = 0.0, dtype: torch.dtype = torch.float64, hidden_dim: int = 5
-) -> StackedLSTM:
-    rnn = StackedLSTM(4, hidden_dim, num_layers=num_layers, dropout=dropout).to(dtype)
+) -> LayerStack:
+    shape = StackShape(CellKind.lstm, 4, hidden_dim, num_layers)
+    rnn = LayerStack(shape, name="encoder", dropouts=Dropouts(dropout, 0.0)).to(dtype)
     with torch.no_grad():
         for number, parameter in enumerate(rnn.parameters()):
             parameter.copy_(0.7 * normal(*parameter.shape, seed=number, dtype=dtype))
@@ -42,30 +52,40 @@ def stacked(
 
 def state_of(num_rows: int, *, num_layers: int = 2, hidden_dim: int = 5) -> RecurrentState:
     size = (num_layers, num_rows, hidden_dim)
-    return RecurrentState.unstack(normal(*size, seed=98), normal(*size, seed=99))
+    return lstm_state(normal(*size, seed=98), normal(*size, seed=99))
 
 
-def by_the_equations(lstm: nn.LSTM, input_TE: Tensor, h_LH: Tensor, c_LH: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def use_cell(rnn: LayerStack, cell_class: type[Cell]) -> None:
+    for layer in rnn.directions():
+        layer.cell_class = cell_class
+
+
+def implementation_of(rnn: LayerStack) -> Implementation:
+    [implementation] = {layer.implementation for layer in rnn.directions()}
+    return implementation
+
+
+def by_the_equations(
+    layers: Sequence[DirectedLayer], input_TE: Tensor, h_LH: Tensor, c_LH: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Run one sentence: i, f, o = σ(Wx + b + Uh + b'), g = tanh(…), c ← f·c + i·g, h ← o·tanh(c), layer by layer."""
-    H = lstm.hidden_size
+    H = layers[0].hidden_dim
     h, c = list(h_LH), list(c_LH)
     outputs = []
     for x in input_TE:
-        for layer in range(lstm.num_layers):
-            W, U, b, b2 = (
-                getattr(lstm, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            )
+        for number, layer in enumerate(layers):
+            W, U, b, b2, _ = layer.cell_weights
             i, f, g, o = (
                 W[k * H : (k + 1) * H] @ x
                 + b[k * H : (k + 1) * H]
-                + U[k * H : (k + 1) * H] @ h[layer]
+                + U[k * H : (k + 1) * H] @ h[number]
                 + b2[k * H : (k + 1) * H]
                 for k in range(4)
             )
             sigma = [1 / (1 + torch.exp(-z)) for z in (i, f, o)]
-            c[layer] = sigma[1] * c[layer] + sigma[0] * torch.tanh(g)
-            h[layer] = sigma[2] * torch.tanh(c[layer])
-            x = h[layer]
+            c[number] = sigma[1] * c[number] + sigma[0] * torch.tanh(g)
+            h[number] = sigma[2] * torch.tanh(c[number])
+            x = h[number]
         outputs.append(h[-1])
     return torch.stack(outputs), torch.stack(h), torch.stack(c)
 
@@ -80,11 +100,11 @@ def test_lstm_is_its_equations(implementation: str, lengths: list[int], choose_l
     output_TBH, last = rnn(input_TBE, state, lengths_B=lengths_B)
     for row, length in enumerate(lengths):
         expected_TH, h_LH, c_LH = by_the_equations(
-            rnn.lstm, input_TBE[:length, row], state.h_LNH[:, row], state.c_LNH[:, row]
+            rnn.directions(), input_TBE[:length, row], hidden_states(state)[:, row], cell_states(state)[:, row]
         )
         torch.testing.assert_close(output_TBH[:length, row], expected_TH, rtol=1e-12, atol=1e-12)
-        torch.testing.assert_close(last.h_LNH[:, row], h_LH, rtol=1e-12, atol=1e-12)
-        torch.testing.assert_close(last.c_LNH[:, row], c_LH, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(hidden_states(last)[:, row], h_LH, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(cell_states(last)[:, row], c_LH, rtol=1e-12, atol=1e-12)
 
 
 @IMPLEMENTATIONS
@@ -93,7 +113,7 @@ def test_no_state_means_zeros(implementation: str, choose_layer: Choose) -> None
     rnn, input_TBE = stacked(), normal(3, 2, 4)
     zeros = torch.zeros(2, 2, 5, dtype=torch.float64)
     for lengths_B in (None, torch.tensor([1, 3])):
-        expected, _ = rnn(input_TBE, RecurrentState.unstack(zeros, zeros), lengths_B=lengths_B)
+        expected, _ = rnn(input_TBE, lstm_state(zeros, zeros), lengths_B=lengths_B)
         torch.testing.assert_close(rnn(input_TBE, lengths_B=lengths_B)[0], expected, rtol=0, atol=1e-14)
 
 
@@ -109,7 +129,7 @@ def test_output_is_zero_at_padding_and_padding_is_not_read(implementation: str, 
         input_TBE[length:, row] = torch.nan
     again_TBH, last_again = rnn(input_TBE, lengths_B=lengths_B)
     assert torch.equal(output_TBH, again_TBH)
-    assert torch.equal(last.c_LNH, last_again.c_LNH)
+    assert torch.equal(cell_states(last), cell_states(last_again))
 
 
 @pytest.mark.parametrize("lengths", [[6, 6, 6], [2, 6, 3]], ids=["equal", "mixed"])
@@ -122,8 +142,8 @@ def test_implementations_agree_in_results_and_gradients(lengths: list[int], choo
         input_TBE, state = normal(6, 3, 4).requires_grad_(), state_of(3, num_layers=3)
         starts = [part.requires_grad_() for layer in state.layers for part in layer]
         output_TBH, last = rnn(input_TBE, state, lengths_B=lengths_B)
-        loss = (output_TBH * normal(6, 3, 5, seed=7)).sum() + (last.h_LNH * last.c_LNH).sum()
-        results.append((output_TBH, last.h_LNH, last.c_LNH))
+        loss = (output_TBH * normal(6, 3, 5, seed=7)).sum() + (hidden_states(last) * cell_states(last)).sum()
+        results.append((output_TBH, hidden_states(last), cell_states(last)))
         all_gradients.append(torch.autograd.grad(loss, [input_TBE, *starts, *rnn.parameters()]))
     for other in (1, 2):
         torch.testing.assert_close(results[other], results[0], rtol=1e-12, atol=1e-12)
@@ -138,37 +158,36 @@ def test_dropout_acts_between_layers_and_never_on_the_recurrent_path(
     choose_layer(implementation)
     lengths_B = None if lengths is None else torch.tensor(lengths)
     input_TBE, state = normal(6, 3, 4), state_of(3)
-    dropping, plain = stacked(dropout=1.0).train(), stacked()  # everything that is passed to the next layer is dropped
-    output_TBH, last = dropping(input_TBE, state, lengths_B=lengths_B)
+    dropping, plain = stacked(dropout=1.0), stacked()  # everything that is passed to the next layer is dropped
+    output_TBH, last = dropping(input_TBE, state, lengths_B=lengths_B, noise=Noise(DropoutMask.value))
     _, plain_last = plain(input_TBE, state, lengths_B=lengths_B)
-    torch.testing.assert_close(last.h_LNH[0], plain_last.h_LNH[0], rtol=0, atol=1e-14)
-    torch.testing.assert_close(last.c_LNH[0], plain_last.c_LNH[0], rtol=0, atol=1e-14)
-    upper = StackedLSTM(5, 5, num_layers=1, dropout=0.0).double()
-    upper.lstm.load_state_dict(
-        {name.replace("_l1", "_l0"): value for name, value in plain.lstm.state_dict().items() if name.endswith("_l1")}
-    )
-    upper_state = RecurrentState(state.layers[1:])
-    expected_TBH, _ = upper(torch.zeros(6, 3, 5, dtype=torch.float64), upper_state, lengths_B=lengths_B)
-    torch.testing.assert_close(output_TBH, expected_TBH, rtol=0, atol=1e-14)
+    torch.testing.assert_close(hidden_states(last)[0], hidden_states(plain_last)[0], rtol=0, atol=1e-14)
+    torch.testing.assert_close(cell_states(last)[0], cell_states(plain_last)[0], rtol=0, atol=1e-14)
+    zeros_TBH = torch.zeros(6, 3, 5, dtype=torch.float64)
+    for row, length in enumerate(lengths or [6, 6, 6]):
+        expected_TH, _, _ = by_the_equations(
+            plain.directions()[1:], zeros_TBH[:length, row], hidden_states(state)[1:, row], cell_states(state)[1:, row]
+        )
+        torch.testing.assert_close(output_TBH[:length, row], expected_TH, rtol=0, atol=1e-14)
 
 
 @IMPLEMENTATIONS
-def test_dropout_changes_training_but_not_evaluation(implementation: str, choose_layer: Choose) -> None:
+def test_dropout_needs_noise(implementation: str, choose_layer: Choose) -> None:
     choose_layer(implementation)
     input_TBE = normal(6, 3, 4)
     rnn, plain = stacked(dropout=0.5), stacked()
     torch.manual_seed(1)
     expected_TBH = plain(input_TBE)[0]
-    assert not torch.allclose(rnn.train()(input_TBE)[0], expected_TBH)
-    assert torch.equal(rnn.eval()(input_TBE)[0], expected_TBH)
+    assert not torch.allclose(rnn(input_TBE, noise=Noise(DropoutMask.value))[0], expected_TBH)
+    assert torch.equal(rnn(input_TBE)[0], expected_TBH)
 
 
 @IMPLEMENTATIONS
 def test_a_single_layer_has_no_dropout(implementation: str, choose_layer: Choose) -> None:
     choose_layer(implementation)
     input_TBE = normal(6, 3, 4)
-    with_dropout, without = stacked(num_layers=1, dropout=0.5).train(), stacked(num_layers=1)
-    assert torch.equal(with_dropout(input_TBE)[0], without(input_TBE)[0])
+    with_dropout, without = stacked(num_layers=1, dropout=0.5), stacked(num_layers=1)
+    assert torch.equal(with_dropout(input_TBE, noise=Noise(DropoutMask.value))[0], without(input_TBE)[0])
 
 
 @needs_bf16
@@ -197,43 +216,46 @@ def test_our_layer_runs_if_it_is_faster(
     num_steps: int, is_packed: bool, with_grad: bool, on_intel: bool, own: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lstm_layer, "is_intel_cpu", lambda: on_intel)
-    input_TBE = normal(num_steps, 2, 4, dtype=torch.float32)
+    input_PE = normal(num_steps * 2, 4, dtype=torch.float32)
+    pays = partial(lstm_layer.own_layer_pays, is_packed=is_packed, num_steps=num_steps)
     with torch.set_grad_enabled(with_grad):
-        assert lstm_layer.own_layer_pays(input_TBE, is_packed=is_packed) == own
+        assert pays(input_PE) == own
         # bf16 and other devices always use torch's layer
-        assert not lstm_layer.own_layer_pays(input_TBE.bfloat16(), is_packed=is_packed)
-        assert not lstm_layer.own_layer_pays(input_TBE.to("meta"), is_packed=is_packed)
+        assert not pays(input_PE.bfloat16())
+        assert not pays(input_PE.to("meta"))
         with torch.autocast("cpu", torch.bfloat16):
-            assert not lstm_layer.own_layer_pays(input_TBE, is_packed=is_packed)
+            assert not pays(input_PE)
 
 
-def test_the_layer_is_chosen_by_whether_sentences_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bool] = []
+def test_the_layer_is_chosen_by_the_number_of_steps_and_by_whether_sentences_are_packed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[bool, int]] = []
 
-    def pays(_input_TBE: Tensor, *, is_packed: bool) -> bool:
-        asked.append(is_packed)
+    def pays(_input_PE: Tensor, *, is_packed: bool, num_steps: int) -> bool:
+        asked.append((is_packed, num_steps))
         return True
 
     monkeypatch.setattr("nmt.model.recurrent.own_layer_pays", pays)
-    rnn, input_TBE = stacked(), normal(3, 2, 4)
+    rnn, input_TBE = stacked(num_layers=1), normal(3, 2, 4)
     rnn(input_TBE)
     rnn(input_TBE, lengths_B=torch.tensor([3, 2]))
-    assert asked == [False, True]
+    assert asked == [(False, 3), (True, 3)]
 
 
 def test_rows_of_a_state_are_taken_in_any_order_and_more_than_once() -> None:
     state = state_of(4)
     taken = state.select(torch.tensor([3, 0, 3]))
     for row, origin in enumerate([3, 0, 3]):
-        assert torch.equal(taken.h_LNH[:, row], state.h_LNH[:, origin])
-        assert torch.equal(taken.c_LNH[:, row], state.c_LNH[:, origin])
+        assert torch.equal(hidden_states(taken)[:, row], hidden_states(state)[:, origin])
+        assert torch.equal(cell_states(taken)[:, row], cell_states(state)[:, origin])
 
 
 def test_concat_appends_rows() -> None:
     state, other = state_of(2), state_of(3)
     joined = state.concat(other)
-    assert torch.equal(joined.select(torch.tensor([0, 1])).c_LNH, state.c_LNH)
-    assert torch.equal(joined.select(torch.tensor([2, 3, 4])).h_LNH, other.h_LNH)
+    assert torch.equal(cell_states(joined.select(torch.tensor([0, 1]))), cell_states(state))
+    assert torch.equal(hidden_states(joined.select(torch.tensor([2, 3, 4]))), hidden_states(other))
 
 
 @IMPLEMENTATIONS
@@ -243,7 +265,7 @@ def test_steps_are_the_whole_sequence(implementation: str, choose_layer: Choose)
     rnn, input_TBE, state = stacked(), normal(6, 3, 4), state_of(3)
     expected_TBH, expected_last = rnn(input_TBE, state)
     for input_BE, expected_BH in zip(input_TBE, expected_TBH, strict=True):
-        output_BH, state = rnn.step(input_BE, state)
+        output_BH, state = rnn.stepping().step((input_BE,), state)
         torch.testing.assert_close(output_BH, expected_BH, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(state, expected_last, rtol=1e-12, atol=1e-12)
 
@@ -255,7 +277,7 @@ def test_reference_runs_the_cell(monkeypatch: pytest.MonkeyPatch, choose_layer: 
     expected_TBH, state = stacked()(input_TBE, lengths_B=lengths_B)
     monkeypatch.setattr("nmt.model.cell.torch.tanh", torch.relu)
     assert not torch.allclose(stacked()(input_TBE, lengths_B=lengths_B)[0], expected_TBH)
-    assert not torch.allclose(stacked().step(input_TBE[0], state)[0], expected_TBH[0])
+    assert not torch.allclose(stacked().stepping().step((input_TBE[0],), state)[0], expected_TBH[0])
 
 
 def test_a_changed_cell_runs_plainly(caplog: pytest.LogCaptureFixture) -> None:
@@ -272,14 +294,16 @@ def test_a_changed_cell_runs_plainly(caplog: pytest.LogCaptureFixture) -> None:
 
     rnn, input_TBE = stacked(), normal(4, 2, 4)
     unchanged_TBH, _ = rnn(input_TBE)
-    before = rnn.implementation
-    rnn.cell_class = Coupled
-    assert (before, rnn.implementation) == (Implementation.fast, Implementation.reference)
+    before = implementation_of(rnn)
+    use_cell(rnn, Coupled)
+    assert (before, implementation_of(rnn)) == (Implementation.fast, Implementation.reference)
     assert "Coupled computes other equations than torch's LSTM: the plain modules run" in caplog.text
     output_TBH, _ = rnn(input_TBE)
     assert not torch.allclose(output_TBH, unchanged_TBH)
-    expected_TBH, _ = CellStack(rnn.cells())(input_TBE)
-    torch.testing.assert_close(output_TBH, expected_TBH, rtol=0, atol=0)
+    expected_PH = input_TBE.flatten(0, 1)
+    for layer in rnn.directions():
+        expected_PH, _ = run_over_time(layer.cell(), expected_PH, None, [2] * 4)
+    torch.testing.assert_close(output_TBH.flatten(0, 1), expected_PH, rtol=0, atol=0)
 
 
 def test_a_cell_that_differs_only_in_its_output_runs_plainly() -> None:
@@ -289,8 +313,8 @@ def test_a_cell_that_differs_only_in_its_output_runs_plainly() -> None:
             return torch.tanh(c_NH), c_NH
 
     rnn = stacked()
-    rnn.cell_class = WithoutOutputGate
-    assert rnn.implementation == Implementation.reference
+    use_cell(rnn, WithoutOutputGate)
+    assert implementation_of(rnn) == Implementation.reference
 
 
 def test_equations_written_in_another_way_are_the_same_cell() -> None:
@@ -302,5 +326,5 @@ def test_equations_written_in_another_way_are_the_same_cell() -> None:
             return o * torch.tanh(c_NH), c_NH
 
     rnn = stacked()
-    rnn.cell_class = Rewritten
-    assert rnn.implementation == Implementation.fast
+    use_cell(rnn, Rewritten)
+    assert implementation_of(rnn) == Implementation.fast

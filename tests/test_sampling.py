@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import random
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import asdict, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +26,7 @@ from nmt.text.subword import SubwordModel
 from nmt.text.subword_learning import learn_subword
 from tests.models import CHARACTERS, corpus_of, tiny_subword
 
+ROOT = Path(__file__).parents[1]
 WORDS = ["baker", "bridge", "candle", "garden", "harbour", "ladder", "lantern", "mountain", "pillow", "teapot"]
 TEXTS = [" ".join(random.Random(number).choices(WORDS, k=1 + number % 7)) for number in range(60)]
 BATCHING = BatchingConfig(unit=BatchUnit.tokens, size=100, min_sentences=2)
@@ -92,13 +98,32 @@ def test_seed_and_side_change_the_segmentations() -> None:
     assert sum(src != tgt for src, tgt in rows_of(twins)) > 30
 
 
-def test_a_segmentation_does_not_depend_on_other_pairs() -> None:
+def test_chunks_are_segmented_independently(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmt.corpus.sampling._NUM_SENTENCES_AT_ONCE", 20)
     usual = rows_of(corpus())
     all_pairs = rows_of(sampler().sample(corpus(), epoch=4))
-    assert rows_of(sampler().sample(corpus_of(usual[:20]), epoch=4)) == all_pairs[:20]
     others = [(src[:1], tgt[:1]) for src, tgt in usual]
-    others[11] = usual[11]
-    assert rows_of(sampler().sample(corpus_of(others), epoch=4))[11] == all_pairs[11]
+    part = rows_of(sampler().sample(corpus_of([*others[:20], *usual[20:40], *others[40:]]), epoch=4))
+    assert part[20:40] == all_pairs[20:40]
+    alike = rows_of(sampler().sample(corpus_of(usual[:20] * 2), epoch=4))
+    assert alike[:20] == all_pairs[:20] != alike[20:]
+
+
+_IN_ANOTHER_PROCESS = """
+import json
+from tests.test_sampling import corpus, rows_of, sampler
+print(json.dumps(rows_of(sampler().sample(corpus(), epoch=2))))
+"""
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_segmentations_are_the_same_in_another_process(hash_seed: str) -> None:
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(
+        [sys.executable, "-c", _IN_ANOTHER_PROCESS], capture_output=True, check=True, env=environment, cwd=ROOT
+    )
+    rows = [(src, tgt) for src, tgt in json.loads(done.stdout)]
+    assert rows == rows_of(sampler().sample(corpus(), epoch=2))
 
 
 def test_the_arrays_of_an_epoch_are_those_of_a_corpus() -> None:
@@ -177,8 +202,8 @@ def test_models_with_one_segmentation_are_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         build_sampler(training(src=0.1, tgt=0.2), subword(), tiny_subword(), max_len=9, seed=1)
     assert str(caught.value) == (
-        "training.tgt_subword_alpha must be 0 for this model of the target, which has only one segmentation of a text, "
-        "but is 0.2: leave it out, or use BPE or unigram subwords"
+        "training.tgt_subword_alpha must be 0 for this model of the target, whose subwords are neither BPE nor "
+        "unigram, or may span several words, but is 0.2: leave it out, or use BPE or unigram subwords"
     )
     with pytest.raises(ConfigError, match=r"src_subword_alpha .* model of the source, .*; .*tgt_subword_alpha"):
         build_sampler(training(src=0.1, tgt=0.2), tiny_subword(), tiny_subword(), max_len=9, seed=1)

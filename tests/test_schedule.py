@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from nmt.config import BestBy, OptimizerConfig, ScheduleKind
-from nmt.training.schedule import PlateauState, learning_rate
+from nmt.config import BestBy, OptimizerConfig, SamplingSchedule, ScheduleKind
+from nmt.errors import ConfigError
+from nmt.training.schedule import PlateauState, check_sampling, learning_rate, sampling_probability
 from tests.test_optimizer import SCHEDULE, SGD
+from tests.test_trainer import TRAINING
 
 
 def rate(config: OptimizerConfig, *, update: int = 1, epochs: float = 0.0, num_reductions: int = 0) -> float:
@@ -111,3 +113,42 @@ def test_a_plateau_of_another_measure_starts_again_after_its_reductions() -> Non
     plateau = PlateauState(num_reductions=3, best=1.5, num_bad_validations=1)
     plateau.observe({"nats_per_token": 1.4, "exact": 0.5}, replace(SCHEDULE, plateau_by=BestBy.exact))
     assert plateau == PlateauState(3, 0.5, 0, BestBy.exact)
+
+
+def sampled(schedule: SamplingSchedule, k: float, update: int, *, slope: float = 0.0, floor: float = 0.0) -> float:
+    config = replace(TRAINING, scheduled_sampling=schedule, sampling_k=k, sampling_slope=slope, sampling_floor=floor)
+    return sampling_probability(config, update=update)
+
+
+def test_scheduled_sampling_by_hand() -> None:
+    assert sampled(SamplingSchedule.none, 1.0, 10**6) == 0.0
+    assert sampled(SamplingSchedule.linear, 0.9, 1, slope=0.01) == pytest.approx(0.1)
+    assert sampled(SamplingSchedule.linear, 0.9, 31, slope=0.01) == pytest.approx(0.4)
+    assert sampled(SamplingSchedule.linear, 0.9, 10**6, slope=0.01) == 1.0
+    assert sampled(SamplingSchedule.exponential, 0.5, 1) == 0.0
+    assert sampled(SamplingSchedule.exponential, 0.5, 4) == pytest.approx(1 - 0.125)
+    assert sampled(SamplingSchedule.inverse_sigmoid, 2.0, 1) == pytest.approx(1 - 2 / 3)
+    assert sampled(SamplingSchedule.inverse_sigmoid, 2.0, 5) == pytest.approx(1 - 2 / (2 + 7.38905609893065))
+    assert sampled(SamplingSchedule.inverse_sigmoid, 1.0, 10**6) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("schedule", [one for one in SamplingSchedule if one != SamplingSchedule.none])
+def test_the_floor_keeps_some_true_tokens(schedule: SamplingSchedule) -> None:
+    assert sampled(
+        schedule, 0.5 if schedule == SamplingSchedule.exponential else 1.0, 10**6, slope=1.0, floor=0.25
+    ) == (0.75)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "k", "wanted"),
+    [
+        (SamplingSchedule.linear, 1.5, "at most 1"),
+        (SamplingSchedule.exponential, 1.0, "below 1"),
+        (SamplingSchedule.inverse_sigmoid, 0.5, "at least 1"),
+    ],
+)
+def test_a_k_outside_its_schedule_is_refused(schedule: SamplingSchedule, k: float, wanted: str) -> None:
+    config = replace(TRAINING, scheduled_sampling=schedule, sampling_k=k)
+    with pytest.raises(ConfigError, match=rf"^training\.sampling_k must be {wanted} for .*={schedule}, but is {k}$"):
+        check_sampling(config)
+    check_sampling(replace(config, scheduled_sampling=SamplingSchedule.none))

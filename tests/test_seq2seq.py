@@ -1,4 +1,4 @@
-"""The whole model: sentences are independent of each other, and parameters are initialized correctly."""
+"""The whole model: sentences are independent of each other, and every parameter learns."""
 
 import math
 from collections.abc import Sequence
@@ -9,10 +9,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from nmt.config import SourceOrder
+from nmt.config import ModelConfig, SourceOrder
 from nmt.corpus.batching import Batch, collate
-from nmt.model.seq2seq import Seq2Seq, initialize
+from nmt.model.seq2seq import Seq2Seq
+from tests.family import FAMILY
+from tests.hardware import needs_bf16
 from tests.models import MODEL, PAIRS, Pair, tiny_model
+
+MODELS = pytest.mark.parametrize("config", [MODEL, *FAMILY.values()], ids=["paper", *FAMILY])
 
 
 def batch_of(pairs: Sequence[Pair]) -> Batch:
@@ -27,9 +31,12 @@ def by_sentence(values_M: Tensor, batch: Batch) -> list[Tensor]:
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=["f64", "f32"])
 @pytest.mark.parametrize("order", list(SourceOrder))
+@MODELS
 @torch.no_grad()
-def test_padding_and_other_sentences_change_no_result(dtype: torch.dtype, tolerance: float, order: SourceOrder) -> None:
-    model = tiny_model(replace(MODEL, source_order=order), dtype=dtype)
+def test_padding_and_other_sentences_change_no_result(
+    config: ModelConfig, dtype: torch.dtype, tolerance: float, order: SourceOrder
+) -> None:
+    model = tiny_model(replace(config, source_order=order), src_vocab_size=12, dtype=dtype)
     batch = batch_of(PAIRS)
     logits = by_sentence(model.decoder.output(model(batch)), batch)
     log_probs = by_sentence(model.log_probs(batch), batch)
@@ -40,11 +47,12 @@ def test_padding_and_other_sentences_change_no_result(dtype: torch.dtype, tolera
         torch.testing.assert_close(log_probs[row], model.log_probs(alone), rtol=0, atol=1e-5)  # computed in fp32
 
 
-def test_padding_and_other_sentences_change_no_gradient() -> None:
+@MODELS
+def test_padding_and_other_sentences_change_no_gradient(config: ModelConfig) -> None:
     def gradients(model: Seq2Seq) -> list[Tensor]:
         return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
 
-    together, alone = tiny_model(), tiny_model()
+    together, alone = (tiny_model(config, src_vocab_size=12) for _ in range(2))
     together(batch_of(PAIRS)).sum().backward()  # type: ignore[no-untyped-call]
     for pair in PAIRS:
         alone(batch_of([pair])).sum().backward()  # type: ignore[no-untyped-call]
@@ -52,9 +60,10 @@ def test_padding_and_other_sentences_change_no_gradient() -> None:
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
 
 
+@MODELS
 @torch.no_grad()
-def test_the_contents_of_padding_are_never_read() -> None:
-    model = tiny_model()
+def test_the_contents_of_padding_are_never_read(config: ModelConfig) -> None:
+    model = tiny_model(config, src_vocab_size=12)
     batch = batch_of(PAIRS)
     src_BS, tgt_in_BT = batch.src_BS.clone(), batch.tgt_in_BT.clone()
     for row, (src, tgt) in enumerate(PAIRS):
@@ -96,49 +105,32 @@ def test_a_uniform_model_gives_each_token_minus_log_v() -> None:
     torch.testing.assert_close(log_prob_M, torch.full_like(log_prob_M, -math.log(12)))
 
 
-def test_every_parameter_learns_from_the_target() -> None:
-    model = tiny_model()
+@MODELS
+def test_every_parameter_learns_from_the_target(config: ModelConfig) -> None:
+    model = tiny_model(config, src_vocab_size=12)
     model.decoder.output(model(batch_of(PAIRS))).square().sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.any(), name
 
 
+@needs_bf16
+@MODELS
+def test_bf16_stays_within_its_precision_and_gradients_are_float32(config: ModelConfig) -> None:
+    model, batch = tiny_model(config, src_vocab_size=12, dtype=torch.float32), batch_of(PAIRS)
+    expected_MH = model(batch).detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden_MH = model(batch)
+        logits_MV = model.decoder.output(hidden_MH)
+    tolerance = 0.2 * float(expected_MH.std())  # 8 bits, but layer normalization enlarges small differences
+    torch.testing.assert_close(hidden_MH.detach().float(), expected_MH, rtol=0, atol=tolerance)
+    logits_MV.float().square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.dtype == torch.float32, name
+        assert parameter.grad.isfinite().all(), name
+
+
 def test_parameters_by_hand() -> None:
     # embeddings 11×5 and 12×5; LSTMs 4·7·(5+7+2) and 4·7·(7+7+2) on each side; output (7+1)·12
     assert tiny_model().num_parameters() == 55 + 60 + 2 * (392 + 448) + 96
-
-
-def test_every_parameter_starts_uniformly_in_the_range() -> None:
-    config = replace(MODEL, embedding_dim=40, hidden_dim=50, init_range=0.08)
-    model = tiny_model(config, src_vocab_size=100, tgt_vocab_size=100, dtype=torch.float32)
-    for name, parameter in model.named_parameters():
-        values = parameter.detach().flatten()
-        assert -0.08 <= values.min() < -0.07, name
-        assert 0.07 < values.max() <= 0.08, name
-        # the standard deviation of a uniform distribution is range / sqrt 3, that of the mean sqrt n smaller
-        assert abs(values.mean()) < 5 * 0.08 / math.sqrt(3 * len(values)), name
-
-
-def test_only_the_generator_decides_the_initialization() -> None:
-    torch.manual_seed(1)
-    first, other = tiny_model(seed=1), tiny_model(seed=2)
-    torch.manual_seed(2)
-    again = tiny_model(seed=1)
-    for one, same, different in zip(first.parameters(), again.parameters(), other.parameters(), strict=True):
-        assert torch.equal(one, same)
-        assert not torch.equal(one, different)
-
-
-def test_the_forget_bias_is_added_only_to_the_forget_gates() -> None:
-    plain, biased = tiny_model(dtype=torch.float32), tiny_model(dtype=torch.float32)
-    biased.config = replace(MODEL, forget_bias=1.0)
-    initialize(biased, generator=torch.Generator().manual_seed(1))
-    H = MODEL.hidden_dim
-    first_bias_G = dict(plain.encoder.rnn.lstm.named_parameters())["bias_ih_l0"]
-    assert len(set(first_bias_G[H : 2 * H].tolist())) == H  # without it they are like any other
-    for (name, before), after in zip(plain.named_parameters(), biased.parameters(), strict=True):
-        expected = before.detach().clone()
-        if "bias_ih" in name:
-            expected[H : 2 * H] += 1  # torch's order i, f, g, o
-        torch.testing.assert_close(after.detach(), expected, rtol=0, atol=1e-6)

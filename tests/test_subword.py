@@ -1,8 +1,5 @@
 import io
-import math
 import random
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -264,72 +261,6 @@ def test_a_saved_model_is_the_model(tmp_path: Path, kind: SubwordKind, tokenizer
     assert [loaded.normalize(text) for text in texts] == [model.normalize(text) for text in texts]
 
 
-RESEGMENTED = [name for name in ALL if name.startswith(("bpe", "unigram"))]
-
-
-def test_only_bpe_and_unigram_models_segment_at_random(models: dict[str, SubwordModel]) -> None:
-    assert [name for name in ALL if models[name].can_resegment] == RESEGMENTED
-
-
-@pytest.mark.parametrize("name", RESEGMENTED)
-def test_a_random_segmentation_spells_the_same_text(models: dict[str, SubwordModel], name: str) -> None:
-    model = models[name]
-    texts = [*TEXT[::9], *DIFFICULT_TEXTS, "a☃ ☃", "\ue000"]
-    usual = model.encode_batch(texts)
-    for alpha in (0.05, 0.5):
-        sampled = [model.resegment(ids, alpha=alpha, seed=seed) for seed, ids in enumerate(usual)]
-        assert model.decode_batch(sampled) == model.decode_batch(usual)
-        assert [ids.count(UNK_ID) for ids in sampled] == [ids.count(UNK_ID) for ids in usual]
-        assert sum(map(len, sampled)) > sum(map(len, usual))
-
-
-def test_text_of_any_rule_and_tokenizer_may_be_segmented_at_random() -> None:
-    text = ['"The  baker\'s ½ \ufb01lm," said Mr. Hill, "is late."', "It's a baker & a hill [½]."] * 5
-    for rule in Normalization:
-        for tokenizer in Tokenizer:
-            spec = replace(SPEC, vocab_size=60, normalization=rule, tokenizer=tokenizer)
-            model = learn_subword(text, spec, lang="en")
-            for seed, line in enumerate(text):
-                ids = model.resegment(model.encode(line), alpha=0.5, seed=seed)
-                assert model.decode(ids) == model.normalize(line), (rule, tokenizer)
-
-
-def test_a_random_segmentation_depends_only_on_its_arguments(models: dict[str, SubwordModel]) -> None:
-    for name in ("bpe", "unigram"):
-        model = models[name]
-        rows = model.encode_batch(TEXT[:40])
-
-        def segment(number: int, *, seed: int = 0, model: SubwordModel = model, rows: Any = rows) -> list[int]:
-            return model.resegment(rows[number], alpha=0.3, seed=seed + number)
-
-        forwards = [segment(number) for number in range(40)]
-        assert [segment(number) for number in reversed(range(40))] == forwards[::-1]
-        with ThreadPoolExecutor(1) as thread:
-            assert [thread.submit(segment, number).result() for number in range(40)] == forwards
-        assert _copy(model).resegment(rows[7], alpha=0.3, seed=7) == forwards[7]
-        assert sum(segment(number, seed=100) != row for number, row in enumerate(forwards)) > 20
-
-
-def test_alpha_is_the_probability_of_leaving_out_a_merge(models: dict[str, SubwordModel]) -> None:
-    bpe = models["bpe"]
-    ids = bpe.encode("it")
-    assert pieces(bpe, ids) == ["▁it"]  # two merges: i + t, then ▁ + it
-    assert bpe.resegment(ids, alpha=0, seed=1) == ids
-    assert pieces(bpe, bpe.resegment(ids, alpha=1, seed=1)) == ["▁", "i", "t"]
-    num_whole = sum(bpe.resegment(ids, alpha=0.25, seed=seed) == ids for seed in range(4000))
-    assert num_whole / 4000 == pytest.approx(0.75**2, abs=0.03)
-
-
-def test_alpha_is_the_exponent_of_the_probabilities(models: dict[str, SubwordModel]) -> None:
-    unigram = models["unigram"]
-    ids = unigram.encode("the")
-    counts = Counter(tuple(unigram.resegment(ids, alpha=0.5, seed=seed)) for seed in range(4000))
-    assert len(counts) > 2
-    score = {row: math.exp(0.5 * sum(unigram._sp.get_score(i) for i in row)) for row in counts}
-    for row, count in counts.items():
-        assert count / 4000 == pytest.approx(score[row] / sum(score.values()), abs=0.03)
-
-
 def _foreign(path: Path, **options: Any) -> Path:
     from sentencepiece import SentencePieceTrainer
 
@@ -363,10 +294,6 @@ def test_a_model_learned_elsewhere_is_renumbered(tmp_path: Path, options: dict[s
     assert model.decode_batch([[BOS_ID, *row, EOS_ID, PAD_ID] for row in ids]) == [
         model.normalize(text) for text in texts
     ]
-    assert model.can_resegment
-    sampled = [model.resegment(row, alpha=0.2, seed=1) for row in ids]
-    assert model.decode_batch(sampled) == model.decode_batch(ids)
-    assert sampled[0] != ids[0]
     assert UNK_ID in model.encode("☃")
     assert "⁇" in model.decode([UNK_ID])
     assert sorted(set(pieces(model, range(vocab_size)))) == sorted(pieces(model, range(vocab_size)))
@@ -391,3 +318,36 @@ def test_a_model_whose_pieces_are_not_text_is_refused(tmp_path: Path, piece: str
     file.write_bytes(content.replace(piece.encode(), b"\xff" * len(piece.encode())))
     with pytest.raises(DataError, match=r"a\.subword must be a subword model .*, but is damaged or something else"):
         SubwordModel.load(file)
+
+
+def test_words_are_what_is_between_spaces() -> None:
+    spec = replace(CHARACTERS, kind=SubwordKind.char)
+    subword = learn_subword(["ab c"], spec, lang="en")
+    words = subword.encode_words("  ab  xc ▁ c")
+    assert [(word, len(ids)) for word, ids in words] == [("ab", 3), ("xc", 3), ("c", 2)]
+    assert [len(ids) for ids in subword.split_words(subword.encode("ab xc c"))] == [3, 3, 2]
+    assert subword.pieces[:4] == ["<pad>", "<unk>", "<s>", "</s>"]
+    assert "".join(subword.pieces[i] for i in subword.encode("ab xc")) == "▁ab▁<unk>c"
+    exact = learn_subword(["ab c"], replace(spec, normalization=Normalization.identity), lang="en")
+    assert [(word, len(ids)) for word, ids in exact.encode_words(" ab  c ")] == [("ab", 4), ("c", 4)]
+    assert [len(ids) for ids in exact.split_words(exact.encode(" ab  c "))] == [4, 4]
+    assert [(word, len(ids)) for word, ids in exact.encode_words("▁▁")] == [("▁▁", 3)]
+
+
+def test_every_unknown_word_is_a_word() -> None:
+    subword = learn_subword(["a b a b"], replace(CHARACTERS, kind=SubwordKind.word, vocab_size=6), lang="en")
+    ids = subword.encode("x y a z")
+    assert [word for word, _ in subword.encode_words("x y a z")] == ["x", "y", "a", "z"]
+    assert subword.split_words(ids) == [[UNK_ID], [UNK_ID], subword.encode("a"), [UNK_ID]]
+    assert subword.decode_replacing(ids, {0: "X", 3: "Z z"}) == "X ⁇ a Z z"
+    assert subword.decode_replacing(ids, {}) == "⁇ ⁇ a ⁇"
+
+
+def test_tokens_of_moses_are_words() -> None:
+    subword = learn_subword(["go , go ."], replace(CHARACTERS, tokenizer=Tokenizer.moses), lang="en")
+    assert [word for word, _ in subword.encode_words("go, go.")] == ["go", ",", "go", "."]
+
+
+def test_replaced_words_stay_one_line() -> None:
+    subword = learn_subword(["a b a b"], replace(CHARACTERS, kind=SubwordKind.word, vocab_size=6), lang="en")
+    assert subword.decode_replacing([UNK_ID], {0: "x\ny"}) == "x y"

@@ -69,6 +69,12 @@ def test_jobs_of_a_sweep_do_not_overwrite_each_other(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_jobs_share_no_folder_for_heat_maps(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "new"):
+        line = sweep_refusal("translate", "input=x", "output=/dev/null", "search=greedy,beam_5", f"alignments={folder}")
+        assert line.startswith(f"nmt: 2 jobs of this sweep would write {folder}: make it different for each, as in ")
+
+
 @pytest.mark.parametrize(
     ("command", "setting"),
     [

@@ -174,3 +174,14 @@ def test_an_epoch_has_every_sentence_of_the_corpus(lengths: list[tuple[int, int]
     while batches.position.epoch == 0:
         seen.update((next(batches).src_len_B - 1).tolist())
     assert seen == Counter(src for src, _ in lengths)
+
+
+@LAW
+@given(text=TEXT, kind=st.sampled_from([*BYTE_KINDS, SubwordKind.word]), rule=st.sampled_from(RULES))
+def test_the_ids_of_words_are_those_of_their_text(text: str, kind: SubwordKind, rule: Normalization) -> None:
+    ours = model(kind, rule)
+    for subword in (ours, SubwordModel.from_bytes(ours._proto, name="learned elsewhere")):
+        ids = subword.encode(text)
+        words = subword.encode_words(text)
+        assert [i for _, ids_of_word in words for i in ids_of_word] == ids
+        assert [i for ids_of_word in subword.split_words(ids) for i in ids_of_word] == ids

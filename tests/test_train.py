@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import shutil
 import signal
@@ -194,8 +195,8 @@ SAMPLED = [
 ]
 
 
-def test_random_segmentations_are_the_same_if_a_run_is_stopped(
-    digits: Path, tmp_path: Path, request: pytest.FixtureRequest
+def test_random_segmentations_are_the_same_if_another_process_resumes(
+    tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     digits = write_digits(tmp_path / "digits", num_train=60)
     done = _train(digits, tmp_path / "uncut", *SAMPLED)
@@ -210,8 +211,10 @@ def test_random_segmentations_are_the_same_if_a_run_is_stopped(
     assert "training.src_subword_alpha was 0.2 and is 0.1" in _refusal(
         digits, tmp_path / "run", *SAMPLED, "training.src_subword_alpha=0.1", "resume=true"
     )
-    resumed = _train(digits, tmp_path / "run", *SAMPLED, "resume=true")
-    assert resumed.status == 0, resumed.err
+    settings = [*train_settings(digits), *SAMPLED, f"run_dir={tmp_path / 'run'}", "resume=true"]
+    command = [sys.executable, "-m", "nmt", "train", *settings]
+    resumed = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert resumed.returncode == 0, resumed.stderr
     assert _parameters(tmp_path / "run") == _parameters(tmp_path / "uncut")
     assert _records(tmp_path / "run") == _records(tmp_path / "uncut")
 
@@ -501,6 +504,14 @@ def test_files_of_killed_processes_are_removed_when_a_run_resumes(digits: Path, 
     (copied_run / "checkpoints" / ".update_000006.tmp").mkdir()
     assert _train(digits, copied_run, "resume=true").status == 0
     assert not list(copied_run.rglob("*.tmp"))
+
+
+def test_search_settings_that_need_attention_are_refused_without_it(digits: Path, tmp_path: Path) -> None:
+    line = _refusal(digits, tmp_path / "run", "search.coverage_penalty=0.2", "search.replace_unk=source")
+    assert line == (
+        "nmt: search.coverage_penalty needs model.attention, which is none; "
+        "search.replace_unk needs model.attention, which is none"
+    )
 
 
 def test_numbers_out_of_range_are_reported_together(digits: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from nmt.model.decoder import DecoderState
 from nmt.model.fast.cell import FastLSTMCell
 from nmt.search.scorer import EncodedSource, ModelScorer
 from tests.commands import data_settings, error, nmt, train_settings, write_digits
+from tests.copying import save_copying_model
 
 
 def _translate(checkpoint: Path, *overrides: str, stdin: bytes = b"") -> str:
@@ -263,3 +264,90 @@ def test_the_reference_implementation_translates_the_same(
 def test_the_reference_implementation_has_no_int8(checkpoint: Path) -> None:
     message = error("translate", f"checkpoints={checkpoint}", "implementation=reference", "search.precision=int8")
     assert "search.precision=int8 needs implementation=fast" in message
+
+
+@pytest.fixture(scope="module")
+def copying(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a model with attention that copies digits counting up. Read only."""
+    return save_copying_model(tmp_path_factory.mktemp("copying"))
+
+
+def test_pharaoh_puts_the_alignment_behind_the_text(copying: Path) -> None:
+    stdin = b"0 1 2\n\n0  x\r\n"
+    assert _translate(copying, "format=pharaoh", stdin=stdin) == "0 1 2 ||| 0-0 1-1 2-2\n ||| \n0 ⁇ ||| 0-0 1-1\r\n"
+    two_best = ["format=pharaoh_subwords", "search.beam_size=2", "search.n_best=2"]
+    first, second, *_ = _translate(copying, *two_best, stdin=stdin).splitlines()
+    assert first == "0 1 2 ||| 0-0 1-1 2-2"
+    text, _, alignment = second.partition(" ||| ")
+    assert [point.partition("-")[2] for point in alignment.split()] == [str(k) for k in range(len(text.split()))]
+
+
+def test_json_has_the_weights_on_request(copying: Path) -> None:
+    plain, empty = map(json.loads, _translate(copying, "format=jsonl", stdin=b"0 x\n\n").splitlines())
+    assert "alignment" not in plain["hypotheses"][0]
+    done, empty = map(json.loads, _translate(copying, "format=jsonl_attention", stdin=b"0 x\n\n").splitlines())
+    assert done["hypotheses"][0]["alignment"] == {
+        "words": "0-0 1-1",
+        "source": ["▁0", "<unk>", "</s>"],
+        "target": ["▁0", "<unk>", "</s>"],
+        "weights": [
+            [1.0, pytest.approx(0, abs=1e-3), 0.0],
+            [0.0, 1.0, pytest.approx(0, abs=1e-3)],
+            [pytest.approx(0, abs=1e-3)] * 2 + [pytest.approx(1, abs=1e-3)],
+        ],
+    }
+    assert empty["hypotheses"][0]["alignment"] is None
+    del done["hypotheses"][0]["alignment"]
+    assert done == plain
+
+
+def test_every_line_has_a_heat_map(copying: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "maps"
+    assert _translate(copying, f"alignments={folder}", stdin=b"0 1\n\n0 <\n") == "0 1\n\n0 ⁇\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["000001.svg", "000003.svg"]
+    assert "<title>0 &lt; → 0 ⁇</title>" in (folder / "000003.svg").read_text(encoding="utf-8")
+
+
+def test_a_failure_leaves_no_heat_maps(copying: Path, tmp_path: Path) -> None:
+    error("translate", f"checkpoints={copying}", f"alignments={tmp_path / 'maps'}", stdin=b"0 1\n\xff\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_words_are_replaced(copying: Path, tmp_path: Path) -> None:
+    dictionary = tmp_path / "a=b, c.tsv"
+    dictionary.write_text("x\tξ\n", encoding="utf-8")
+    stdin = b"0 x\n0 y\r\n\n"
+    assert _translate(copying, "search.replace_unk=source", stdin=stdin) == "0 x\n0 y\r\n\n"
+    settings = ["search.replace_unk=dictionary", f"search.dictionary={dictionary}"]
+    assert _translate(copying, *settings, stdin=stdin) == "0 ξ\n0 y\r\n\n"
+    line = error("translate", f"checkpoints={copying}", *settings, f"output={dictionary}", stdin=stdin)
+    assert f"is search.dictionary={dictionary}, which this command reads and would overwrite" in line
+
+
+def test_the_coverage_penalty_lowers_scores(copying: Path) -> None:
+    settings = ["format=jsonl", "search.beam_size=3", "search.n_best=2", "search.min_len=3"]
+    penalized, plain = (
+        [json.loads(line) for line in _translate(copying, *settings, *more, stdin=b"0 x\n0 1\n").splitlines()]
+        for more in (["search.coverage_penalty=0.5"], [])
+    )
+    for with_penalty, without in zip(penalized, plain, strict=True):
+        assert with_penalty["hypotheses"][0]["log_prob"] == without["hypotheses"][0]["log_prob"]
+        assert with_penalty["hypotheses"][0]["score"] <= without["hypotheses"][0]["score"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "needed_by"),
+    [
+        (["format=pharaoh", "alignments=maps"], "format=pharaoh and alignments need"),
+        (["format=jsonl_attention"], "format=jsonl_attention needs"),
+        (["search.coverage_penalty=0.1"], "search.coverage_penalty needs"),
+        (["search.replace_unk=source"], "search.replace_unk needs"),
+    ],
+)
+def test_what_needs_attention_is_refused_without_it(
+    checkpoint: Path, settings: list[str], needed_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = error("translate", f"checkpoints={checkpoint}", *settings, stdin=b"one\n")
+    assert line.startswith(f"nmt: {needed_by} attention, but {checkpoint} has none: name a checkpoint trained with ")
+    assert list(tmp_path.iterdir()) == []

@@ -38,6 +38,8 @@ CopyState = list[list[int]]  # what each row still has to generate
 class CopyScorer:
     """Repeats the source, with probability 0.9 a token; EOS has the rest."""
 
+    members: tuple[ModelScorer, ...] = ()
+
     def __init__(self, subword: SubwordModel) -> None:
         self.subword = subword
         self.tgt_vocab_size = subword.vocab_size
@@ -83,7 +85,7 @@ def test_empty_lines_are_not_searched(subword: SubwordModel) -> None:
     translations = list(Translator(scorer, subword, search_config(2, n_best=2)).translate(["", " ", "\u3000"]))
     assert scorer.searched == []
     for translation in translations:
-        ((text, score, log_prob, num_tokens, finished),) = translation.hypotheses
+        ((text, score, log_prob, num_tokens, finished, _),) = translation.hypotheses
         assert (text, score, log_prob, num_tokens, finished) == ("", 0.0, 0.0, 0, True)
 
 

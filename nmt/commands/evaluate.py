@@ -56,6 +56,7 @@ def _check_outputs(settings: EvaluateCommand) -> None:
     read = read_files(
         source=settings.source, reference=settings.reference, hypothesis=settings.hypothesis, groups=settings.groups
     )
+    read += read_files(**{"search.dictionary": settings.search.dictionary})
     for output in (None, settings.output):  # the scores go to stdout
         check_output(output, read=read, checkpoints=settings.checkpoints)
 

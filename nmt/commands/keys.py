@@ -3,7 +3,7 @@
 import difflib
 from typing import Any
 
-from nmt.config import EvaluateCommand, TrainCommand, TranslateCommand
+from nmt.config import EmbeddingsCommand, EvaluateCommand, TrainCommand, TranslateCommand
 from nmt.schema import settings_of
 
 SCHEMAS: dict[str, type] = {
@@ -11,6 +11,7 @@ SCHEMAS: dict[str, type] = {
     "train": TrainCommand,
     "translate": TranslateCommand,
     "evaluate": EvaluateCommand,
+    "embeddings": EmbeddingsCommand,
 }
 PRESETS = ("experiment", "debug")  # groups of conf/ whose options set keys of several other groups, for training
 _MAX_SUGGESTIONS = 4

@@ -13,7 +13,7 @@ from nmt.commands.os_errors import explain_os_error
 from nmt.commands.stop import Stopped
 from nmt.commands.streams import fail, open_standard_streams, print_error, shows_tracebacks
 
-COMMANDS = ("prepare", "train", "translate", "evaluate")
+COMMANDS = ("prepare", "train", "translate", "evaluate", "embeddings")
 
 USAGE = """\
 nmt: sequence-to-sequence translation with stacked LSTMs (Sutskever, Vinyals & Le 2014)
@@ -31,6 +31,8 @@ usage: nmt COMMAND [KEY=VALUE ...]
                    nmt translate 'checkpoints=[runs/first/checkpoints/best]' search=beam_12 < in.en > out.de
   nmt evaluate   BLEU, chrF and TER of translations, or of checkpoints on a test set
                    nmt evaluate hypothesis=out.de reference=test.de
+  nmt embeddings word vectors: neighbours, analogies, files; learned from a corpus or taken from a checkpoint
+                   nmt embeddings checkpoint=runs/first/checkpoints/best 'neighbours=[house,dog]'
 
   nmt COMMAND --help          its settings and their values
   nmt COMMAND ... --cfg job   the settings of a command line, without running it

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 
 from nmt.commands.streams import binary_stdout, check_stdout, is_closed
 from nmt.errors import ConfigError
-from nmt.files import atomic_write, is_stream, naming, remove_abandoned
+from nmt.files import atomic_folder, atomic_write, is_stream, naming, remove_abandoned
 from nmt.protected_files import Source, same_file, why_protected, why_unwritable
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,21 @@ def check_output(output: str | None, *, read: Sequence[Source], checkpoints: Seq
         return
     if problem := why_unwritable(output) or why_protected(Path(output), read=read, checkpoints=checkpoints):
         raise ConfigError(f"output={output} {problem}")
+
+
+def check_folder(folder: str | None, *, setting: str, checkpoints: Sequence[str]) -> None:
+    """Refuse a folder for output that has content, or lies in a run, a checkpoint or a prepared corpus.
+
+    Raises:
+        ConfigError: if it is refused; the message says why.
+    """
+    if folder is None:
+        return
+    path = Path(folder)
+    if not folder or path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise ConfigError(f"{setting}={folder} must be a new or an empty folder: name another one, or remove it")
+    if problem := why_unwritable(f"{path}.x") or why_protected(path / "x", read=(), checkpoints=checkpoints):
+        raise ConfigError(f"{setting}={folder} {problem}")
 
 
 def read_files(**files: str | Sequence[str] | None) -> list[Source]:
@@ -78,6 +93,20 @@ def open_output(output: str | None) -> Iterator[BinaryIO]:
     path = Path(output)
     with _open(path) as raw, _compressed(raw, suffix=path.suffix.lower()) as stream:
         yield stream
+
+
+@contextmanager
+def open_folder(folder: str | None) -> Iterator[Path | None]:
+    """Yield a folder that gets its name only when it is complete; None without one.
+
+    Raises:
+        OSError: if it cannot be written; the error names it.
+    """
+    if folder is None:
+        yield None
+        return
+    with atomic_folder(Path(folder)) as temporary:
+        yield temporary
 
 
 @contextmanager

@@ -22,7 +22,12 @@ from nmt.commands.paths import quote_path
 from nmt.errors import ConfigError
 from nmt.files import is_stream
 
-_READ_BY = {"translate": ("input",), "evaluate": ("source", "groups", "reference", "hypothesis")}
+_READ_BY = {
+    "translate": ("input",),
+    "evaluate": ("source", "groups", "reference", "hypothesis"),
+    "embeddings": ("vectors",),
+}
+_WRITTEN_BY = {"translate": ("output", "alignments"), "evaluate": ("output",), "embeddings": ("output",)}
 
 
 def check_sweep(command: str, overrides: Sequence[str]) -> None:
@@ -76,7 +81,9 @@ def _check_run_dirs(run_dirs: Sequence[str]) -> None:
 
 def _check_outputs(command: str, jobs: Sequence[Any]) -> None:
     """Refuse jobs that write the same file or one that another reads, and several jobs that read stdin."""
-    outputs = Counter(os.path.realpath(job.output) for job in jobs if job.output and not is_stream(Path(job.output)))
+    names = [job[setting] for job in jobs for setting in _WRITTEN_BY[command]]
+    paths = [Path(name) for name in names if name]
+    outputs = Counter(os.path.realpath(path) for path in paths if path.is_dir() or not is_stream(path))
     for output, count in outputs.items():
         if count > 1:
             raise ConfigError(

@@ -10,17 +10,21 @@ from hydra.core.hydra_config import HydraConfig
 
 from nmt.commands.run_dir import RunDirectory, claim_run_dir, log_file
 from nmt.commands.stop import graceful_stop
-from nmt.config import TrainCommand
+from nmt.config import AttentionScore, TiedEmbeddings, TrainCommand
 from nmt.corpus.prepare import data_problems, prepare
 from nmt.corpus.sampling import sampling_problems
 from nmt.device import resolve_device, resolve_search_precision, resolve_training_precision
 from nmt.errors import ConfigError, config_problems
 from nmt.evaluation.dev_scores import build_dev_scores, resolve_dev_tokenizer
 from nmt.files import atomic_write, is_file_name
+from nmt.model.checks import check_model
+from nmt.search.alignment import settings_with_attention
 from nmt.search.beam import check_search_config
 from nmt.training.dev_set import decisive_text_measures
+from nmt.training.pretrained_embeddings import check_vector_files
 from nmt.training.resume import ResumedSettings, find_start, settings_to_resume
 from nmt.training.run import build_trainer, run_files, use_subwords_of_start
+from nmt.training.schedule import check_sampling
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +64,27 @@ def _check(settings: TrainCommand) -> None:
         problems.append(f"run_dir must be a folder, but {files[0]} is a file")
     if (training.max_updates, training.max_epochs, training.max_minutes, training.patience) == (None,) * 4:
         problems.append("one of training.max_updates, max_epochs, max_minutes or patience must be set")
+    if training.init_from is not None and (training.src_embeddings, training.tgt_embeddings) != (None, None):
+        problems.append(
+            "training.init_from brings its own embeddings: leave out training.src_embeddings and tgt_embeddings"
+        )
     if training.bleu_every is None:
         problems += [
             f"{key}={measure} needs training.bleu_every, which is null"
             for key, measure in decisive_text_measures(settings).items()
         ]
-    problems += config_problems(lambda: check_search_config(settings.search), lambda: resolve_device(settings.device))
+    if settings.model.tied_embeddings == TiedEmbeddings.both and not settings.subword.joint:
+        problems.append("model.tied_embeddings=both needs one vocabulary of both sides: set subword.joint=true")
+    if settings.model.attention == AttentionScore.none:
+        problems += [
+            f"{name} needs model.attention, which is none" for name in settings_with_attention(settings.search)
+        ]
+    problems += config_problems(
+        lambda: check_model(settings.model),
+        lambda: check_sampling(settings.training),
+        lambda: check_search_config(settings.search),
+        lambda: resolve_device(settings.device),
+    )
     if problems:
         raise ConfigError("; ".join(problems))
 
@@ -98,6 +117,8 @@ def _train(resumed: ResumedSettings, directory: RunDirectory, last: Path | None)
     settings, config_yaml, changes = resumed
     _check_precisions(settings)
     use_subwords_of_start(settings, last)
+    if last is None:
+        check_vector_files(settings.training, settings.model)
     corpus = prepare(settings.data, settings.subword, needs_test=last is None)
     with graceful_stop() as stop_requested:
         files = run_files(settings, corpus, config_yaml=config_yaml)

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from nmt.commands.output import check_output, open_output, read_files, read_stdin
+from nmt.commands.output import check_folder, check_output, open_folder, open_output, read_files, read_stdin
 from nmt.config import InputFormat, OutputFormat, TranslateCommand
 from nmt.device import resolve_device, resolve_search_precision
-from nmt.search.translator import Translation, Translator
+from nmt.search.alignment import pharaoh, require_attention
+from nmt.search.heat_map import heat_map
+from nmt.search.translator import EMPTY, TranslatedHypothesis, Translation, Translator
 from nmt.text.columns import Columns
 from nmt.text.parallel import decode_lines, read_lines
 from nmt.training.run_data import source_columns
@@ -26,7 +28,9 @@ log = logging.getLogger(__name__)
 def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     """Translate the input and log the speed; returns the exit status."""
     read = [read_stdin()] if settings.input is None else read_files(input=settings.input)
+    read += read_files(**{"search.dictionary": settings.search.dictionary})
     check_output(settings.output, read=read, checkpoints=settings.checkpoints)
+    check_folder(settings.alignments, setting="alignments", checkpoints=settings.checkpoints)
     columns = source_columns(settings.checkpoints) if settings.input_format == InputFormat.tsv else None
     translator = Translator.load(
         settings.checkpoints,
@@ -35,12 +39,20 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
         threads=settings.threads,
         implementation=settings.implementation,
     )
+    require_attention(translator.scorer.members, needed_by := _needs_alignments(settings))
     lines = _read_input(settings, columns)
     total = None if settings.input is None else _count_lines(Path(settings.input))
     number, begin = 0, time.perf_counter()
-    with open_output(settings.output) as stream, progress_bar(total) as bar:
-        for number, translation in enumerate(translator.translate(lines, progress=bar.update), start=1):
+    with (
+        open_output(settings.output) as stream,
+        open_folder(settings.alignments) as folder,
+        progress_bar(total) as bar,
+    ):
+        translations = translator.translate(lines, align=bool(needed_by), progress=bar.update)
+        for number, translation in enumerate(translations, start=1):
             stream.write(_format(translation, settings.format, n_best=settings.search.n_best).encode())
+            if folder is not None:
+                _draw(translation, folder / f"{number:06}.svg")
             if number % settings.search.window_lines == 0:
                 stream.flush()
     seconds = time.perf_counter() - begin
@@ -85,19 +97,61 @@ def _count_lines(path: Path) -> int | None:
     return sum(1 for _ in read_lines(path)) if sys.stderr.isatty() and path.is_file() else None
 
 
+def _needs_alignments(settings: TranslateCommand) -> list[str]:
+    """Name the settings that need the alignments of translations."""
+    needed = [] if settings.format in (OutputFormat.text, OutputFormat.jsonl) else [f"format={settings.format}"]
+    return needed if settings.alignments is None else [*needed, "alignments"]
+
+
+def _draw(translation: Translation, path: Path) -> None:
+    """Write the heat map of the best translation; an empty line has none."""
+    best = translation.hypotheses[0]
+    if best.alignment is not None:
+        title = f"{translation.source} → {best.text}"
+        path.write_text(heat_map(best.alignment, title=title), encoding="utf-8")
+
+
 def _format(translation: Translation, output_format: OutputFormat, *, n_best: int) -> str:
     """Format a translation as text, always `n_best` lines, or as one line of JSON with scores.
 
     Lines of text end like their source; lines of JSON always end in "\\n".
     """
     source = translation.source.removesuffix("\r")
+    if output_format in (OutputFormat.jsonl, OutputFormat.jsonl_attention):
+        has_alignments = output_format == OutputFormat.jsonl_attention
+        content = {
+            "source": source,
+            "unknown_share": round(translation.unknown_share, 4),
+            "hypotheses": [_as_json(hypothesis, has_alignments) for hypothesis in translation.hypotheses],
+        }
+        return json.dumps(content, ensure_ascii=False) + "\n"
+    end = "\n" if source == translation.source else "\r\n"
+    hypotheses = [*translation.hypotheses, *[EMPTY] * (n_best - len(translation.hypotheses))]
+    return "".join(_as_line(hypothesis, output_format) + end for hypothesis in hypotheses)
+
+
+def _as_line(hypothesis: TranslatedHypothesis, output_format: OutputFormat) -> str:
     if output_format == OutputFormat.text:
-        texts = [hypothesis.text for hypothesis in translation.hypotheses]
-        end = "\n" if source == translation.source else "\r\n"
-        return "".join(f"{text}{end}" for text in texts + [""] * (n_best - len(texts)))
-    content = {
-        "source": source,
-        "unknown_share": round(translation.unknown_share, 4),
-        "hypotheses": [hypothesis._asdict() for hypothesis in translation.hypotheses],
-    }
-    return json.dumps(content, ensure_ascii=False) + "\n"
+        return hypothesis.text
+    alignment, aligned = hypothesis.alignment, list[int]()
+    if alignment is not None:
+        is_of_words = output_format == OutputFormat.pharaoh
+        aligned = alignment.aligned_words() if is_of_words else alignment.aligned_subwords()
+    return f"{hypothesis.text} ||| {pharaoh(aligned)}"
+
+
+def _as_json(hypothesis: TranslatedHypothesis, has_alignments: bool) -> dict[str, Any]:
+    content = hypothesis._asdict()
+    alignment = content.pop("alignment")
+    if has_alignments:
+        content["alignment"] = (
+            None
+            if alignment is None
+            else {
+                "words": pharaoh(alignment.aligned_words()),
+                "source": alignment.source,
+                "target": alignment.target,
+                "weights": [[round(weight, 4) for weight in row] for row in alignment.weights.tolist()],
+            }
+        )
+    return content

@@ -6,7 +6,6 @@ segmented as a whole before its first batch, so that its batches are planned by 
 
 import logging
 import time
-from array import array
 from dataclasses import replace
 from typing import Any
 
@@ -14,20 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmt.config import SubwordConfig, SubwordKind, TrainingConfig
-from nmt.corpus.binarized import LEN_DTYPE, BinarizedCorpus
+from nmt.corpus.binarized import BinarizedCorpus
 from nmt.errors import ConfigError
+from nmt.text.rows import row_offsets, take_rows
 from nmt.text.subword import SubwordModel
+from nmt.text.word_table import EncodedTexts
 
 log = logging.getLogger(__name__)
 
 SIDES = ("src", "tgt")
+_NUM_SENTENCES_AT_ONCE = 1024  # each chunk has its own random numbers: a resumed run depends on this
+_UNFIT = "whose subwords are neither BPE nor unigram, or may span several words"
 
 
 class SubwordSampler:
     """Segments a corpus at random.
 
-    The segmentation of a sentence depends only on its ids, its number in the corpus, its side, the epoch, the seed and
-    the settings. So an epoch is the same if a run is interrupted, and for any number of threads.
+    The result depends only on the corpus, the epoch, the seed and the settings. So an epoch is the same in every
+    process, for any number of threads, and whatever was sampled before.
     """
 
     def __init__(self, subwords: dict[str, SubwordModel], *, alphas: dict[str, float], max_len: int, seed: int) -> None:
@@ -35,11 +38,10 @@ class SubwordSampler:
 
         Args:
             subwords: the model of each side.
-            alphas: see `SubwordModel.resegment`; for each side that is segmented at random.
+            alphas: see `nmt.text.subword_sampling`; for each side that is segmented at random.
             max_len: a sentence whose random segmentation has more subwords is segmented as in the corpus.
         """
-        self._subwords = subwords
-        self._alphas = alphas
+        self._segmenters = {side: subwords[side].resegmenter(alpha=alpha) for side, alpha in alphas.items()}
         self._max_len = max_len
         self._seed = seed
         self._has_logged = False
@@ -48,7 +50,7 @@ class SubwordSampler:
         """Return the corpus as it is segmented in an epoch, in memory."""
         started = time.perf_counter()
         changes: dict[str, Any] = {}
-        for side in self._alphas:
+        for side in self._segmenters:
             changes |= self._segment(corpus, side, epoch=epoch)
         sampled = replace(corpus, **changes)
         if not self._has_logged:
@@ -64,22 +66,29 @@ class SubwordSampler:
 
     def _segment(self, corpus: BinarizedCorpus, side: str, *, epoch: int) -> dict[str, NDArray[Any]]:
         """Return the ids, lengths and offsets of a side, by their names in the corpus."""
-        subword, alpha = self._subwords[side], self._alphas[side]
-        rng = np.random.Generator(np.random.PCG64([self._seed, epoch, 1 + SIDES.index(side)]))
-        seeds = rng.integers(2**32, size=corpus.num_pairs, dtype=np.uint32)
-        sentence = corpus.src if side == "src" else corpus.tgt
-        id_dtype = (corpus.src_ids if side == "src" else corpus.tgt_ids).dtype
-        ids, lens = array(id_dtype.char), array(LEN_DTYPE.char)
-        for index, seed in enumerate(seeds.tolist()):
-            row: list[int] = sentence(index).tolist()
-            sampled = subword.resegment(row, alpha=alpha, seed=seed)
-            if len(sampled) <= self._max_len:
-                row = sampled
-            ids.extend(row)
-            lens.append(len(row))
-        all_lens = np.asarray(lens)
-        ends = np.cumsum(all_lens, dtype=np.int64)
-        return {f"{side}_ids": np.asarray(ids), f"{side}_lens": all_lens, f"{side}_offsets": ends - all_lens}
+        segment = self._segmenters[side]
+        ids, lens, offsets = (getattr(corpus, f"{side}_{name}") for name in ("ids", "lens", "offsets"))
+        chunks = []
+        for begin in range(0, corpus.num_pairs, _NUM_SENTENCES_AT_ONCE):
+            rng = np.random.default_rng([self._seed, epoch, 1 + SIDES.index(side), begin])
+            end = begin + _NUM_SENTENCES_AT_ONCE
+            usual = EncodedTexts(take_rows(ids, offsets[begin:end], lens[begin:end]), lens[begin:end])
+            chunks.append(_limited(segment(usual, rng), usual, max_len=self._max_len))
+        all_lens = np.concatenate([chunk.lens for chunk in chunks])
+        return {
+            f"{side}_ids": np.concatenate([chunk.ids for chunk in chunks]),
+            f"{side}_lens": all_lens,
+            f"{side}_offsets": row_offsets(all_lens),
+        }
+
+
+def _limited(sampled: EncodedTexts, usual: EncodedTexts, *, max_len: int) -> EncodedTexts:
+    """Replace each sampled text that is too long by the usual one."""
+    is_long = sampled.lens > max_len
+    lens = np.where(is_long, usual.lens, sampled.lens)
+    offsets = np.where(is_long, row_offsets(usual.lens), len(usual.ids) + row_offsets(sampled.lens))
+    ids = np.concatenate([usual.ids, sampled.ids.astype(usual.ids.dtype)])
+    return EncodedTexts(take_rows(ids, offsets, lens), lens)
 
 
 def build_sampler(
@@ -88,12 +97,12 @@ def build_sampler(
     """Make the sampler of a run; None if neither side is segmented at random.
 
     Raises:
-        ConfigError: if a model has only one segmentation of a text.
+        ConfigError: if the texts of a model may not be segmented at random.
     """
     subwords = dict(zip(SIDES, (src, tgt), strict=True))
     alphas = _alphas(training)
     problems = [
-        _problem(side, alpha, f"this model of the {'source' if side == 'src' else 'target'}")
+        _problem(side, alpha, f"this model of the {'source' if side == 'src' else 'target'}", _UNFIT)
         for side, alpha in alphas.items()
         if not subwords[side].can_resegment
     ]
@@ -108,7 +117,7 @@ def sampling_problems(subword: SubwordConfig, training: TrainingConfig) -> list[
         return []
     kinds = {side: getattr(subword, side).kind or subword.kind for side in SIDES}
     return [
-        _problem(side, alpha, f"subword={kinds[side]}")
+        _problem(side, alpha, f"subword={kinds[side]}", "which has only one segmentation of a text")
         for side, alpha in _alphas(training).items()
         if kinds[side] not in (SubwordKind.bpe, SubwordKind.unigram)
     ]
@@ -120,8 +129,8 @@ def _alphas(training: TrainingConfig) -> dict[str, float]:
     return {side: alpha for side, alpha in alphas.items() if alpha > 0}
 
 
-def _problem(side: str, alpha: float, model: str) -> str:
+def _problem(side: str, alpha: float, model: str, reason: str) -> str:
     return (
-        f"training.{side}_subword_alpha must be 0 for {model}, which has only one segmentation of a text, but is "
-        f"{alpha}: leave it out, or use BPE or unigram subwords"
+        f"training.{side}_subword_alpha must be 0 for {model}, {reason}, but is {alpha}: leave it out, or use BPE or "
+        "unigram subwords"
     )

@@ -62,7 +62,12 @@ def build_dev_scores(settings: TrainCommand, files: RunFiles) -> Callable[[Seq2S
 
     def measure(model: Seq2Seq) -> Scores:
         scorer = ModelScorer(
-            model, src_subword=files.src_subword, tgt_subword=files.tgt_subword, device=device, precision=precision
+            model,
+            src_subword=files.src_subword,
+            tgt_subword=files.tgt_subword,
+            device=device,
+            precision=precision,
+            counts_coverage=settings.search.coverage_penalty > 0,
         )
         translator = Translator(scorer, files.tgt_subword, settings.search)
         search_log = logging.getLogger("nmt.search")

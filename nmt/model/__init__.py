@@ -1,7 +1,8 @@
 """From batches to log-probabilities: the papers' equations, one module for each part of the model.
 
-Read `cell`, `recurrent`, `encoder`, `decoder`, `seq2seq`, in this order. The package `fast` has other implementations
-of the same interfaces, laid out for speed; `implementation=reference` does without them.
+Read `cell`, `recurrent`, `encoder`, `attention`, `bridge`, `output`, `decoder`, `seq2seq`, in this order. The package
+`fast` has other implementations of the same interfaces, laid out for speed; `implementation=reference` does without
+them.
 
 The names of tensors end in their shape, one letter for each dimension, in the whole project:
 
@@ -11,6 +12,8 @@ The names of tensors end in their shape, one letter for each dimension, in the w
     V  vocabulary                    M  real target tokens of a batch, without padding
     E  embedding, input of a layer   P  packed positions: all time steps one after the other, without padding
     H  units of a layer              L  layers
-    G  gates, 4·H                    I, O  inputs and outputs of a linear map
+    G  gates, such as 4·H            I, O  inputs and outputs of a linear map
+    A  units of attention's score    D  an output of the encoder, as attention reads it
+    Q  queries of a sentence
     X  any size                      1, 2, …  a dimension of this size
 """

@@ -1,78 +1,457 @@
-"""The decoder: one step, and a whole sequence with teacher forcing (Sutskever et al. 2014, §2)."""
+"""The decoder: one step, and a whole sequence with teacher forcing (Sutskever et al. 2014, §2).
 
-from typing import TYPE_CHECKING, NamedTuple
+One wiring serves all decoders of the family; every part but the layers is optional:
+
+    x = [embedding; source vector; last readout (input feeding); context of the state before (attention before)]
+    lower layers read x
+    context of their output (attention between), which joins the input of every upper layer
+    upper layers
+    context of their output (attention after)
+    readout of the top state, the context and the embedding; output layer
+
+If nothing flows back from attention or readout to the next step, training runs each part over the whole target at once;
+otherwise it steps, as search does.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from nmt.config import ModelConfig
-from nmt.model.cell import LinearMap
-from nmt.model.dropout import dropout
-from nmt.model.encoder import Encoding
-from nmt.model.recurrent import RecurrentLayers, RecurrentState, StackedLSTM
+from nmt.config import (
+    AttentionPlacement,
+    AttentionScore,
+    Bridge,
+    ModelConfig,
+    ReadoutInput,
+    ReadoutKind,
+    TiedEmbeddings,
+)
+from nmt.model.attention import Attend, Attention, MemoryRows, SourceMemory, source_padding
+from nmt.model.bridge import BridgeLayer, StateShape
+from nmt.model.cell import CELLS, LinearMap, MapMaker, PlainMap
+from nmt.model.dropout import Noise, drop_words
+from nmt.model.encoder import Encoding, encoder_shape, rate_of
+from nmt.model.output import OutputLayer, Readout, ReadoutLayer, SharedEmbedding, TiedLinear
+from nmt.model.recurrent import CellStack, Dropouts, LayerStack, RecurrentState, StackShape
+
+T = TypeVar("T")
 
 
 class DecoderState(NamedTuple):
-    """What the decoder remembers between two steps; search only selects and appends rows of it."""
+    """What the decoder remembers between two steps; search only selects and appends rows of it.
+
+    Attributes:
+        memory: of the sources, not copied for each row; None if only the recurrent state knows the source.
+        rows: which sentence of the memory each row belongs to.
+        feed_NX: the last readout, for input feeding.
+        coverage_NS: the sum of the attention weights of each row since `count_coverage`; None if they are not counted.
+    """
 
     recurrent: RecurrentState
+    memory: SourceMemory | None = None
+    rows: MemoryRows | None = None
+    feed_NX: Tensor | None = None
+    coverage_NS: Tensor | None = None
+
+    def count_coverage(self) -> "DecoderState":
+        """Add up attention weights from here on, which a decoder with attention has."""
+        assert self.memory is not None
+        assert self.memory.values_BSD is not None
+        assert self.rows is not None
+        values_BSD = self.memory.values_BSD
+        shape = (len(self.rows.sentence_N), values_BSD.shape[1])
+        dtype = torch.promote_types(values_BSD.dtype, torch.float32)
+        return self._replace(coverage_NS=values_BSD.new_zeros(shape, dtype=dtype))
 
     def select(self, rows_N: Tensor) -> "DecoderState":
         """Take the rows `rows_N`, in that order; a row may be taken several times."""
-        return DecoderState(self.recurrent.select(rows_N))
+        memory, rows = self.memory, self.rows
+        if memory is not None and rows is not None:
+            memory, rows = _without_ended(memory, rows.sentence_N.index_select(0, rows_N))
+        feed_NX = None if self.feed_NX is None else self.feed_NX.index_select(0, rows_N)
+        coverage_NS = None if self.coverage_NS is None else self.coverage_NS.index_select(0, rows_N)
+        return DecoderState(self.recurrent.select(rows_N), memory, rows, feed_NX, coverage_NS)
 
     def concat(self, other: "DecoderState") -> "DecoderState":
         """Append the rows of `other`."""
-        return DecoderState(self.recurrent.concat(other.recurrent))
+        memory, rows = self.memory, self.rows
+        if memory is not None and rows is not None and other.memory is not None and other.rows is not None:
+            rows = MemoryRows(torch.cat((rows.sentence_N, other.rows.sentence_N + memory.num_sentences)))
+            memory = memory.concat(other.memory)
+        feed_NX = None if self.feed_NX is None or other.feed_NX is None else torch.cat((self.feed_NX, other.feed_NX))
+        coverage_NS = None
+        if self.coverage_NS is not None and other.coverage_NS is not None:
+            width = max(self.coverage_NS.shape[1], other.coverage_NS.shape[1])
+            parts = [F.pad(part_NS, (0, width - part_NS.shape[1])) for part_NS in (self.coverage_NS, other.coverage_NS)]
+            coverage_NS = torch.cat(parts)
+        return DecoderState(self.recurrent.concat(other.recurrent), memory, rows, feed_NX, coverage_NS)
+
+
+def _without_ended(memory: SourceMemory, sentence_N: Tensor) -> tuple[SourceMemory, MemoryRows]:
+    """Drop sentences that no row needs, once they are half of the memory."""
+    needed_X, sentence_of_row_N = torch.unique(sentence_N, return_inverse=True)
+    if 2 * len(needed_X) > memory.num_sentences:
+        return memory, MemoryRows(sentence_N)
+    return memory.select(needed_X), MemoryRows(sentence_of_row_N)
+
+
+class Advanced(NamedTuple):
+    """The result of the layers in one step.
+
+    Attributes:
+        context_NX: of attention, or the source vector; None if the decoder has neither.
+    """
+
+    top_NH: Tensor
+    context_NX: Tensor | None
+    state: DecoderState
 
 
 class DecoderWiring:
-    """How the parts of a decoder are connected for one step, independent of their implementation."""
+    """How the parts of a decoder are connected for one step, over any linear maps.
 
-    rnn: RecurrentLayers
-    output: LinearMap
+    Attributes:
+        embed: what layers and readout read of a token.
+        output: the output layer.
+    """
 
-    def embed(self, prev_N: Tensor) -> Tensor:
-        """Return the input of the lowest layer, `(N, …)`."""
-        raise NotImplementedError
-
-    def start(self, encoding: Encoding) -> DecoderState:
-        """Start from the encoder's final hidden and cell states, layer by layer; one row per sentence."""
-        return DecoderState(encoding.final)
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        embed: Callable[[Tensor], Tensor],
+        lower: CellStack,
+        upper: CellStack | None,
+        attend: Attend | None,
+        readout: Readout,
+        output: LinearMap,
+    ) -> None:
+        self._config = config
+        self.embed = embed
+        self.output = output
+        self._lower, self._upper = lower, upper
+        self._attend, self._readout = attend, readout
 
     def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Read the previous token of each row; returns the logits of the next, `(N, V)`, and the new state."""
-        hidden_NH, recurrent = self.rnn.step(self.embed(prev_N), state.recurrent)
-        return self.output(hidden_NH), DecoderState(recurrent)
+        embedded_NX = self.embed(prev_N)
+        advanced = self.advance(embedded_NX, embedded_NX, state)
+        readout_NX = self.read_out(advanced, embedded_NX)
+        return self.output(readout_NX), self.feed(readout_NX, advanced.state)
+
+    def advance(self, lowest_NX: Tensor, embedded_NX: Tensor, state: DecoderState) -> Advanced:
+        """Run the layers and attention over one step.
+
+        Args:
+            lowest_NX: the embedding as the lowest layer reads it; as the other parts read it, `embedded_NX`.
+        """
+        config, memory = self._config, state.memory
+        placement = config.attention_placement if self._attend is not None else None
+        context_NX: Tensor | None = None
+        more: list[Tensor] = []
+        if config.source_vector and memory is not None and memory.vector_BX is not None and state.rows is not None:
+            context_NX = memory.vector_BX.index_select(0, state.rows.sentence_N)
+            more.append(context_NX)
+        if state.feed_NX is not None:
+            more.append(state.feed_NX)
+        if placement == AttentionPlacement.before:
+            context_NX, state = self._attend_to(state.recurrent.layers[-1][0], state)
+            more.append(context_NX)
+        skipped = (embedded_NX, *more) if config.input_skip else ()
+        if self._upper is None:
+            top_NH, recurrent = self._lower.step((lowest_NX, *more), state.recurrent, skipped=skipped)
+        else:
+            num_lower = len(self._lower.cells)
+            lower, upper = state.recurrent.layers[:num_lower], state.recurrent.layers[num_lower:]
+            top_NH, below = self._lower.step((lowest_NX, *more), RecurrentState(lower))
+            context_NX, state = self._attend_to(top_NH, state)
+            top_NH, above = self._upper.step((top_NH,), RecurrentState(upper), joined=(context_NX, *skipped))
+            recurrent = RecurrentState(below.layers + above.layers)
+        if placement == AttentionPlacement.after:
+            context_NX, state = self._attend_to(top_NH, state)
+        return Advanced(top_NH, context_NX, state._replace(recurrent=recurrent))
+
+    def read_out(self, advanced: Advanced, embedded_NX: Tensor) -> Tensor:
+        """Return the readout of a step."""
+        return self._readout(readout_inputs(self._config, advanced.top_NH, advanced.context_NX, embedded_NX))
+
+    def feed(self, readout_NX: Tensor, state: DecoderState) -> DecoderState:
+        """Keep a readout for the next step, if the decoder reads it."""
+        return state._replace(feed_NX=readout_NX) if self._config.input_feeding else state
+
+    def _attend_to(self, query_NH: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Return the context of each row, and the state with its attention weights counted."""
+        assert self._attend is not None
+        assert state.memory is not None
+        assert state.rows is not None
+        grid_BQH = state.rows.to_grid(query_NH, state.memory.num_sentences)
+        attended = self._attend(grid_BQH, state.memory)
+        context_NX = state.rows.from_grid(attended.context_BQD)
+        if state.coverage_NS is not None:
+            weight_NS = state.rows.from_grid(attended.weight_BQS)
+            state = state._replace(coverage_NS=state.coverage_NS + weight_NS)
+        return context_NX, state
 
 
-class Decoder(DecoderWiring, nn.Module):
-    """A decoder with parameters: an embedding, stacked LSTMs and an output layer."""
+def readout_inputs(config: ModelConfig, top: T, context: T | None, embedded: T) -> list[T]:
+    """Choose what the readout reads."""
+    inputs = [top]
+    if config.readout_input != ReadoutInput.state and context is not None:
+        inputs.append(context)
+    if config.readout_input == ReadoutInput.state_context_embedding:
+        inputs.append(embedded)
+    return inputs
 
-    rnn: StackedLSTM
-    output: nn.Linear
 
-    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+class DecoderShape(NamedTuple):
+    """The sizes of a decoder's parts."""
+
+    embedding_dim: int
+    value_dim: int  # of an encoder output
+    lower: StackShape
+    upper: StackShape | None
+    readout_input_dim: int
+    readout_dim: int | None  # None: no layer
+    feed_dim: int  # of the readout, bottleneck included
+    context_dim: int
+
+    @property
+    def num_layers(self) -> int:
+        return self.lower.num_layers + (0 if self.upper is None else self.upper.num_layers)
+
+
+def decoder_shape(config: ModelConfig) -> DecoderShape:
+    """Work out the sizes of all parts."""
+    encoder = encoder_shape(config)
+    value_dim = encoder.output_dim(encoder.num_layers - 1)
+    dim, num_layers = config.decoder_dim or config.hidden_dim, config.decoder_layers or config.num_layers
+    embedding_dim = config.tgt_embedding_dim or config.embedding_dim
+    has_attention = config.attention != AttentionScore.none
+    context_dim = value_dim if has_attention else dim if config.source_vector else 0
+    readout_input_dim = dim
+    if config.readout_input != ReadoutInput.state:
+        readout_input_dim += context_dim
+    if config.readout_input == ReadoutInput.state_context_embedding:
+        readout_input_dim += embedding_dim
+    readout_dim = config.readout_dim
+    if readout_dim is None and config.readout != ReadoutKind.linear:
+        readout_dim = dim if config.readout == ReadoutKind.tanh else max(1, dim // 2)
+    feed_dim = config.output_bottleneck or readout_dim or readout_input_dim
+    input_dim = embedding_dim + (dim if config.source_vector else 0) + (feed_dim if config.input_feeding else 0)
+    is_between = has_attention and config.attention_placement == AttentionPlacement.between
+    if has_attention and config.attention_placement == AttentionPlacement.before:
+        input_dim += value_dim
+    lower = StackShape(
+        config.cell,
+        input_dim=input_dim,
+        hidden_dim=dim,
+        num_layers=1 if is_between else num_layers,
+        connection=config.connection,
+        connection_from=config.connection_from,
+        input_skip=config.input_skip and not is_between,
+    )
+    upper = None
+    if is_between:
+        joined_dim = value_dim + (input_dim if config.input_skip else 0)
+        upper = lower._replace(input_dim=dim, num_layers=num_layers - 1, joined_dim=joined_dim, first_number=2)
+    return DecoderShape(embedding_dim, value_dim, lower, upper, readout_input_dim, readout_dim, feed_dim, context_dim)
+
+
+class HoistedMap:
+    """W x + b of an input whose first part has been mapped before, for all steps in one matmul."""
+
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None, *, first_dim: int) -> None:
+        self.map_first = PlainMap(weight_OI[:, :first_dim], bias_O)
+        self._map_rest = PlainMap(weight_OI[:, first_dim:], None) if weight_OI.shape[1] > first_dim else None
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        mapped_NO, *rest = inputs
+        return mapped_NO if self._map_rest is None else mapped_NO + self._map_rest(*rest)
+
+
+class Decoder(nn.Module):
+    """A decoder with parameters."""
+
+    output: OutputLayer
+    embedding: nn.Embedding | SharedEmbedding
+
+    def __init__(self, config: ModelConfig, vocab_size: int, *, src_embedding: nn.Embedding) -> None:
         super().__init__()
-        self.dropout = config.dropout
-        zeros_VE = torch.zeros(vocab_size, config.embedding_dim)
-        self.embedding = nn.Embedding.from_pretrained(zeros_VE, freeze=False)  # type: ignore[no-untyped-call]
-        self.rnn = StackedLSTM(
-            config.embedding_dim, config.hidden_dim, num_layers=config.num_layers, dropout=config.dropout
+        self.config = config
+        self.shape = shape = decoder_shape(config)
+        if config.tied_embeddings == TiedEmbeddings.both:
+            self.embedding = SharedEmbedding(src_embedding)
+        else:
+            zeros_VE = torch.zeros(vocab_size, shape.embedding_dim)
+            self.embedding = nn.Embedding.from_pretrained(zeros_VE, freeze=False)  # type: ignore[no-untyped-call]
+        dropouts = Dropouts(rate_of(config.dropout_layers, config), config.dropout_recurrent)
+        self.rnn = LayerStack(shape.lower, name="decoder", dropouts=dropouts)
+        self.upper = None if shape.upper is None else LayerStack(shape.upper, name="decoder", dropouts=dropouts)
+        self.attention = _attention(config, shape)
+        dim = shape.lower.hidden_dim
+        encoder = encoder_shape(config)
+        encoder_dims = [encoder.hidden_dim * encoder.num_directions(index) for index in range(encoder.num_layers)]
+        final_dim = CELLS[config.cell].num_parts * sum(encoder_dims)
+        self.source_vector = nn.Linear(encoder_dims[-1], dim) if config.source_vector else None
+        self.bridge = BridgeLayer(
+            config.bridge,
+            StateShape(shape.num_layers, CELLS[config.cell].num_parts, dim),
+            input_dim=shape.value_dim if config.bridge == Bridge.mean else dim if config.source_vector else final_dim,
         )
-        self.output = nn.Linear(config.hidden_dim, vocab_size)
+        self.readout = ReadoutLayer(
+            config.readout, shape.readout_input_dim, dim=shape.readout_dim, bottleneck=config.output_bottleneck
+        )
+        if config.tied_embeddings == TiedEmbeddings.none:
+            self.output = nn.Linear(self.readout.output_dim, vocab_size)
+        else:
+            self.output = TiedLinear(self.embedding, vocab_size)
 
-    def embed(self, prev_N: Tensor) -> Tensor:
-        """Return the embeddings, of any shape of tokens, with dropout in training."""
-        return dropout(self.embedding(prev_N), self.dropout, training=self.training)
+    def start(self, encoding: Encoding) -> DecoderState:
+        """Begin the translation of each sentence; one row per sentence."""
+        config, num_sentences = self.config, encoding.output_SBH.shape[1]
+        vector_BX = None
+        if self.source_vector is not None:
+            vector_BX = torch.tanh(self.source_vector(encoding.final.layers[-1][0]))
+        recurrent = self.bridge(encoding, vector_BX)
+        memory, rows = None, None
+        if self.attention is not None:
+            values_BSD = encoding.output_SBH.transpose(0, 1).contiguous()
+            padding_BS = source_padding(encoding.lengths_B, values_BSD)
+            memory = SourceMemory(self.attention.keys(values_BSD), values_BSD, padding_BS, vector_BX)
+        elif vector_BX is not None:
+            memory = SourceMemory(None, None, None, vector_BX)
+        if memory is not None:
+            rows = MemoryRows(torch.arange(num_sentences, device=encoding.output_SBH.device), is_identity=True)
+        feed_NX = encoding.output_SBH.new_zeros(num_sentences, self.shape.feed_dim) if config.input_feeding else None
+        return DecoderState(recurrent, memory, rows, feed_NX)
 
-    def forward(self, tgt_in_BT: Tensor, state: DecoderState) -> Tensor:
-        """Run over `BOS y_1 … y_n` (teacher forcing); returns the states before the output layer, `(T, B, H)`.
+    def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Make one step without dropout: see `DecoderWiring.step`."""
+        return self.wiring().step(prev_N, state)
+
+    def wiring(
+        self, noise: Noise | None = None, *, num_rows: int = 0, lowest_input: MapMaker = PlainMap
+    ) -> DecoderWiring:
+        """Return the wiring over these parameters; see `LayerStack.stepping` for the arguments."""
+        upper = None if self.upper is None else self.upper.stepping(noise, num_rows=num_rows)
+        return DecoderWiring(
+            self.config,
+            embed=self.embedding,
+            lower=self.rnn.stepping(noise, num_rows=num_rows, lowest_input=lowest_input),
+            upper=upper,
+            attend=None if self.attention is None else self.attention.over(),
+            readout=self.readout.over(),
+            output=self.output,
+        )
+
+    def forward(self, tgt_in_BT: Tensor, state: DecoderState, *, sampling: float = 0.0) -> Tensor:
+        """Run over `BOS y_1 … y_n` (teacher forcing); returns what the output layer reads, `(T, B, H)`.
 
         The output layer is left to the caller, who applies it to real tokens only.
+
+        Args:
+            sampling: the probability with which a token is not y_t, but sampled from the model's prediction (scheduled
+                sampling, Bengio et al. 2015, §2.4); the decoder then runs step by step.
         """
-        hidden_TBH, _ = self.rnn(self.embed(tgt_in_BT.t()), state.recurrent)
-        return dropout(hidden_TBH, self.dropout, training=self.training)
+        config, noise = self.config, Noise(self.config.dropout_mask) if self.training else None
+        tgt_in_TB = tgt_in_BT.t()
+        embedded_TBE = self._embed(tgt_in_TB, noise)
+        is_before = self.attention is not None and config.attention_placement == AttentionPlacement.before
+        if config.input_feeding or is_before or sampling > 0:
+            return self._run_steps(tgt_in_TB, embedded_TBE, state, noise, sampling=sampling)
+        return self._run_at_once(embedded_TBE, state, noise)
 
     if TYPE_CHECKING:
         __call__ = forward
+
+    def _embed(self, token_XB: Tensor, noise: Noise | None) -> Tensor:
+        """Embed tokens, `(…, B, E)`, with dropout."""
+        embedded_XBE = self.embedding(token_XB)
+        if noise is None:
+            return embedded_XBE
+        embedded_XBE = drop_words(embedded_XBE, self.config.dropout_tgt_word)
+        return noise.drop("target", embedded_XBE, rate_of(self.config.dropout_tgt_embedding, self.config))
+
+    def _run_at_once(self, embedded_TBE: Tensor, state: DecoderState, noise: Noise | None) -> Tensor:
+        """Run each part over the whole target."""
+        memory, attend = state.memory, None if self.attention is None else self.attention.over()
+        input_TBX, context_TBX = embedded_TBE, None
+        if self.source_vector is not None and memory is not None and memory.vector_BX is not None:
+            context_TBX = memory.vector_BX.expand(len(embedded_TBE), -1, -1)
+            input_TBX = torch.cat((embedded_TBE, context_TBX), dim=2)
+        num_lower = self.shape.lower.num_layers
+        lower, upper = (RecurrentState(layers) for layers in _cut(state.recurrent.layers, num_lower))
+        top_TBH, _ = self.rnn(input_TBX, lower, noise=noise)
+        if attend is not None and memory is not None:
+            context_TBX = attend(top_TBH.transpose(0, 1), memory).context_BQD.transpose(0, 1)
+            if self.upper is not None:
+                skipped = [input_TBX] if self.config.input_skip else []
+                joined_TBX = torch.cat((context_TBX, *skipped), dim=2)
+                top_TBH, _ = self.upper(top_TBH, upper, joined_TBX=joined_TBX, noise=noise)
+        readout_TBX = self.readout.over()(readout_inputs(self.config, top_TBH, context_TBX, embedded_TBE))
+        return self._drop_readout(readout_TBX, noise)
+
+    def _run_steps(
+        self, tgt_in_TB: Tensor, embedded_TBE: Tensor, state: DecoderState, noise: Noise | None, *, sampling: float
+    ) -> Tensor:
+        """Run step by step; what does not depend on the step before is computed for all steps at once."""
+        hoisted: list[HoistedMap] = []
+
+        def hoist(weight_OI: Tensor, bias_O: Tensor | None) -> LinearMap:
+            hoisted.append(HoistedMap(weight_OI, bias_O, first_dim=self.shape.embedding_dim))
+            return hoisted[0]
+
+        wiring = self.wiring(noise, num_rows=embedded_TBE.shape[1], lowest_input=hoist)
+        lowest_TBG = hoisted[0].map_first(embedded_TBE)
+        needs_readout = self.config.input_feeding or sampling > 0
+        steps: list[Advanced] = []
+        readouts: list[Tensor] = []
+        for prev_B, lowest_BG, embedded_BE in zip(tgt_in_TB, lowest_TBG.unbind(), embedded_TBE.unbind(), strict=True):
+            if sampling > 0 and readouts:
+                embedded_BE = self._embed(self._sample(readouts[-1], prev_B, sampling), noise)
+                lowest_BG = hoisted[0].map_first(embedded_BE)
+            advanced = wiring.advance(lowest_BG, embedded_BE, state)
+            steps.append(advanced)
+            state = advanced.state
+            if needs_readout:
+                readouts.append(self._drop_readout(wiring.read_out(advanced, embedded_BE), noise))
+                state = wiring.feed(readouts[-1], state)
+        if readouts:
+            return torch.stack(readouts)
+        contexts = [step.context_NX for step in steps if step.context_NX is not None]
+        together = Advanced(
+            torch.stack([step.top_NH for step in steps]), torch.stack(contexts) if contexts else None, state
+        )
+        return self._drop_readout(wiring.read_out(together, embedded_TBE), noise)
+
+    @torch.no_grad()
+    def _sample(self, readout_BX: Tensor, token_B: Tensor, probability: float) -> Tensor:
+        """Replace each token, with a probability, by one that the model predicts."""
+        sampled_B = torch.softmax(self.output(readout_BX).float(), dim=1).multinomial(1).squeeze(1)
+        is_kept_B = torch.rand(len(token_B), device=token_B.device) >= probability
+        return torch.where(is_kept_B, token_B, sampled_B)
+
+    def _drop_readout(self, readout_X: Tensor, noise: Noise | None) -> Tensor:
+        if noise is None:
+            return readout_X
+        return noise.drop("readout", readout_X, rate_of(self.config.dropout_readout, self.config))
+
+
+def _cut(layers: Sequence[tuple[Tensor, ...]], size: int) -> tuple[tuple[tuple[Tensor, ...], ...], ...]:
+    return tuple(layers[:size]), tuple(layers[size:])
+
+
+def _attention(config: ModelConfig, shape: DecoderShape) -> Attention | None:
+    if config.attention == AttentionScore.none:
+        return None
+    dim = shape.lower.hidden_dim
+    return Attention(
+        config.attention,
+        query_dim=dim,
+        value_dim=shape.value_dim,
+        dim=config.attention_dim or dim,
+        num_heads=config.attention_heads,
+    )

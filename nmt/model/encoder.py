@@ -1,4 +1,4 @@
-"""The encoder: from source ids to states (Sutskever et al. 2014, §2 and §3.3)."""
+"""The encoder: from source ids to states and outputs (Sutskever et al. 2014, §2; Bahdanau et al. 2015, §3.2)."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from nmt.config import ModelConfig, SourceOrder
-from nmt.model.dropout import dropout
-from nmt.model.recurrent import RecurrentLayers, RecurrentState, StackedLSTM
+from nmt.model.dropout import Noise, drop_words
+from nmt.model.recurrent import Dropouts, LayerStack, RecurrentState, StackShape
 
 
 class Encoding(NamedTuple):
@@ -15,7 +15,8 @@ class Encoding(NamedTuple):
 
     Attributes:
         final: the state after the last source position, layer by layer.
-        output_SBH: the top layer's output in the order in which the source was read, zero at padding.
+        output_SBH: the top layer's output in the order in which the source was read, zero at padding; of two
+            directions, side by side.
         lengths_B: source positions of each sentence, EOS included, on the CPU.
     """
 
@@ -32,52 +33,61 @@ def reverse_source(src_BS: Tensor, lengths_B: Tensor) -> Tensor:
     return src_BS.gather(1, torch.where(is_word_BS, last_word_B1 - position_S, position_S))
 
 
-class EncoderWiring:
-    """How the parts of an encoder are connected, independent of their implementation."""
+def read_source(src_BS: Tensor, lengths_B: Tensor, order: SourceOrder) -> tuple[Tensor, Tensor | None]:
+    """Return the source in the order in which it is read, `(S, B)`, and its lengths if they differ.
 
-    source_order: SourceOrder
-    rnn: RecurrentLayers
-
-    def embed(self, token_SB: Tensor) -> Tensor:
-        """Return the input of the lowest layer, `(S, B, …)`."""
-        raise NotImplementedError
-
-    def encode(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
-        """Read source sentences, right-padded, EOS last; `lengths_B` counts EOS and is on the CPU.
-
-        Sentences of equal length need no packing and run at more than twice the speed.
-        """
-        equal_lengths = int(lengths_B.min()) == src_BS.shape[1]
-        if self.source_order == SourceOrder.reversed:
-            src_BS = reverse_source(src_BS, lengths_B)
-        output_SBH, final = self.rnn(self.embed(src_BS.t()), lengths_B=None if equal_lengths else lengths_B)
-        return Encoding(final, output_SBH, lengths_B)
+    Sentences of equal length need no packing and run at more than twice the speed.
+    """
+    if order == SourceOrder.reversed:
+        src_BS = reverse_source(src_BS, lengths_B)
+    is_equal = int(lengths_B.min()) == src_BS.shape[1]
+    return src_BS.t(), None if is_equal else lengths_B
 
 
-class Encoder(EncoderWiring, nn.Module):
-    """An encoder with parameters: an embedding and stacked LSTMs."""
-
-    rnn: StackedLSTM
+class Encoder(nn.Module):
+    """An encoder with parameters: an embedding and stacked recurrent layers."""
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
-        self.source_order = config.source_order
-        self.dropout = config.dropout
+        self.config = config
         # from_pretrained takes no random numbers: `initialize` sets the values, and random numbers on a meta device
         # would import half of torch
-        zeros_VE = torch.zeros(vocab_size, config.embedding_dim)
+        zeros_VE = torch.zeros(vocab_size, config.src_embedding_dim or config.embedding_dim)
         self.embedding = nn.Embedding.from_pretrained(zeros_VE, freeze=False)  # type: ignore[no-untyped-call]
-        self.rnn = StackedLSTM(
-            config.embedding_dim, config.hidden_dim, num_layers=config.num_layers, dropout=config.dropout
-        )
-
-    def embed(self, token_SB: Tensor) -> Tensor:
-        """Return the embeddings, `(S, B, E)`, with dropout in training."""
-        return dropout(self.embedding(token_SB), self.dropout, training=self.training)
+        dropouts = Dropouts(rate_of(config.dropout_layers, config), config.dropout_recurrent)
+        self.rnn = LayerStack(encoder_shape(config), name="encoder", dropouts=dropouts)
 
     def forward(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
-        """Encode: see `EncoderWiring.encode`."""
-        return self.encode(src_BS, lengths_B)
+        """Read source sentences, right-padded, EOS last; `lengths_B` counts EOS and is on the CPU."""
+        config, noise = self.config, Noise(self.config.dropout_mask) if self.training else None
+        token_SB, different_B = read_source(src_BS, lengths_B, config.source_order)
+        input_SBE = self.embedding(token_SB)
+        if noise is not None:
+            input_SBE = drop_words(input_SBE, config.dropout_src_word)
+            input_SBE = noise.drop("source", input_SBE, rate_of(config.dropout_src_embedding, config))
+        output_SBH, final = self.rnn(input_SBE, lengths_B=different_B, noise=noise)
+        if noise is not None:
+            output_SBH = noise.drop("encoder output", output_SBH, config.dropout_encoder_output)
+        return Encoding(final, output_SBH, lengths_B)
 
     if TYPE_CHECKING:
         __call__ = forward
+
+
+def encoder_shape(config: ModelConfig) -> StackShape:
+    """Return the sizes of an encoder's layers."""
+    return StackShape(
+        config.cell,
+        input_dim=config.src_embedding_dim or config.embedding_dim,
+        hidden_dim=config.encoder_dim or config.hidden_dim,
+        num_layers=config.encoder_layers or config.num_layers,
+        bidirectional=config.bidirectional,
+        connection=config.connection,
+        connection_from=config.connection_from,
+        input_skip=config.input_skip,
+    )
+
+
+def rate_of(rate: float | None, config: ModelConfig) -> float:
+    """Return a rate of dropout; None stands for `model.dropout`."""
+    return config.dropout if rate is None else rate

@@ -1,28 +1,37 @@
 """Layers over time: cells become layers, layers become a stack.
 
-Dropout is applied between layers, never on the recurrent path (Zaremba et al. 2014).
+    DirectedLayer    one cell with its parameters, over whole sequences by the fastest available means
+    RecurrentLayer   one of these, or one for each direction, and the connection from its input to its output
+    LayerStack       layers on top of each other, with dropout between them
+    CellStack        the same for single time steps, over any linear maps
+
+Sequences are packed: all time steps one after the other; step t has the rows of the sentences that are longer than t,
+longest sentences first. Equal lengths are the simple case.
 """
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from nmt.config import Implementation
-from nmt.model.cell import CellState, LSTMCell
-from nmt.model.dropout import dropout
+from nmt.config import Bidirectional, CellKind, Connection, Implementation
+from nmt.model.cell import CELLS, Cell, CellState, CellWeights, LinearMap, MapMaker, PlainMap
+from nmt.model.dropout import Noise
+from nmt.model.fast.gru_layer import GRULayer, own_gru_layer_pays
 from nmt.model.fast.lstm_layer import LSTMLayer, own_layer_pays
 
 log = logging.getLogger(__name__)
 
 
 class RecurrentState(NamedTuple):
-    """The state of every layer, from the lowest to the top one; N rows each."""
+    """The state of every layer, from the lowest to the top one; N rows each.
+
+    Of a layer of two directions, each part holds the units of the forward direction, then those of the backward one.
+    """
 
     layers: tuple[CellState, ...]
 
@@ -39,44 +48,35 @@ class RecurrentState(NamedTuple):
         """Convert all parts to float32."""
         return RecurrentState(tuple(tuple(part.float() for part in layer) for layer in self.layers))
 
-    @property
-    def h_LNH(self) -> Tensor:  # noqa: N802
-        """The hidden states of all layers, as torch's LSTM takes them."""
-        return torch.stack([layer[0] for layer in self.layers])
+
+class Packing:
+    """The rows of packed sequences; without lengths, all sentences are equally long."""
+
+    def __init__(self, batch_sizes: Sequence[int]) -> None:
+        self.batch_sizes = list(batch_sizes)
 
     @property
-    def c_LNH(self) -> Tensor:  # noqa: N802
-        """The cell states of all layers, as torch's LSTM takes them."""
-        return torch.stack([layer[1] for layer in self.layers])
+    def is_equal(self) -> bool:
+        """Whether all sentences are equally long."""
+        return self.batch_sizes[0] == self.batch_sizes[-1]
 
-    @classmethod
-    def unstack(cls, h_LNH: Tensor, c_LNH: Tensor) -> "RecurrentState":
-        """Split what torch's LSTM returns into layers."""
-        return cls(tuple(zip(h_LNH.unbind(), c_LNH.unbind(), strict=True)))
+    @cached_property
+    def sentence_P(self) -> Tensor:  # noqa: N802
+        """The sentence of each position."""
+        return torch.cat([torch.arange(size) for size in self.batch_sizes])
 
-
-class RecurrentLayers(Protocol):
-    """A stack of recurrent layers: what encoder and decoder need of it."""
-
-    def __call__(
-        self, input_TBE: Tensor, state: RecurrentState | None = None, *, lengths_B: Tensor | None = None
-    ) -> tuple[Tensor, RecurrentState]:
-        """Run over whole sequences.
-
-        Args:
-            state: the initial state; zeros if it is None.
-            lengths_B: the time steps of each sentence, on the CPU; None: all of them, which is faster.
-
-        Returns:
-            The outputs of the top layer `(T, B, H)`, zero at padding, and the state after each sentence's last step.
-        """
-
-    def step(self, input_NE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
-        """Run over one time step; returns the output of the top layer `(N, H)` and the state."""
+    @cached_property
+    def reversed_P(self) -> Tensor:  # noqa: N802
+        """The position that takes the place of each one if every sentence is read backwards."""
+        sizes_T = torch.tensor(self.batch_sizes)
+        length_B = (sizes_T.unsqueeze(1) > torch.arange(self.batch_sizes[0])).sum(0)
+        step_P = torch.repeat_interleave(torch.arange(len(sizes_T)), sizes_T)
+        offset_T = torch.cat((torch.zeros(1, dtype=torch.int64), sizes_T.cumsum(0)[:-1]))
+        return offset_T[length_B[self.sentence_P] - 1 - step_P] + self.sentence_P
 
 
 class Layer(Protocol):
-    """One layer, run over packed sequences."""
+    """One cell, run over packed sequences."""
 
     def __call__(
         self, input_PE: Tensor, state: CellState | None, batch_sizes: Sequence[int]
@@ -93,7 +93,7 @@ class Layer(Protocol):
 
 
 def run_over_time(
-    cell: LSTMCell, input_PE: Tensor, state: CellState | None, batch_sizes: Sequence[int]
+    cell: Cell, input_PE: Tensor, state: CellState | None, batch_sizes: Sequence[int]
 ) -> tuple[Tensor, CellState]:
     """Run a cell over all time steps: the plain `Layer`."""
     input_gates = cell.input_gates(input_PE).split_with_sizes(list(batch_sizes))
@@ -111,140 +111,510 @@ def run_over_time(
     return torch.cat(outputs), tuple(map(torch.cat, zip(*last_states, strict=True)))
 
 
-def run_layers(
-    layers: Sequence[Layer],
+Connect = Callable[[Tensor, Tensor], Tensor]  # the input of a layer and its hidden state -> its output
+
+
+def run_layer(
+    directions: Sequence[Layer],
+    connect: Connect,
+    input_PX: Tensor,
+    joined: Sequence[Tensor],
+    state: CellState | None,
+    packing: Packing,
+) -> tuple[Tensor, CellState]:
+    """Run a layer of one or two directions over packed sequences.
+
+    Args:
+        joined: what joins the input, `(P, …)` each.
+        state: the initial state of a single direction; zeros if it is None.
+    """
+    input_PE = torch.cat((input_PX, *joined), dim=1) if joined else input_PX
+    output_PH, last = directions[0](input_PE, state, packing.batch_sizes)
+    if len(directions) == 2:
+        reversed_P = packing.reversed_P.to(input_PE.device)
+        backward_PH, backward_last = directions[1](input_PE.index_select(0, reversed_P), None, packing.batch_sizes)
+        output_PH = torch.cat((output_PH, backward_PH.index_select(0, reversed_P)), dim=1)
+        last = tuple(torch.cat(parts, dim=1) for parts in zip(last, backward_last, strict=True))
+    return connect(input_PX, output_PH), last
+
+
+RunLayer = Callable[[Tensor, Sequence[Tensor], CellState | None, Packing], tuple[Tensor, CellState]]
+
+
+def run_stack(
+    layers: Sequence[RunLayer],
     input_TBE: Tensor,
-    state: RecurrentState | None,
+    state: RecurrentState | None = None,
     *,
-    lengths_B: Tensor | None,
-    dropout_between: float = 0.0,
+    lengths_B: Tensor | None = None,
+    joined_TBX: Tensor | None = None,
+    input_skip: bool = False,
+    drop: Callable[[int, Tensor, Packing], Tensor] | None = None,
 ) -> tuple[Tensor, RecurrentState]:
-    """Run layers, one on top of the other, over whole sequences; see `RecurrentLayers` for arguments and result."""
+    """Run layers, one on top of the other, over whole sequences.
+
+    Args:
+        state: the initial state; zeros if it is None.
+        lengths_B: the time steps of each sentence, on the CPU; None: all of them, which is faster.
+        joined_TBX: what joins the input of every layer; only without `lengths_B`.
+        input_skip: the input joins that of all layers but the lowest, too.
+        drop: dropout of the packed input of the layer with this index.
+
+    Returns:
+        The outputs of the top layer `(T, B, H)`, zero at padding, and the state after each sentence's last step.
+    """
     num_steps, num_rows = input_TBE.shape[:2]
+    packed = None
     if lengths_B is None:
-        packed, values, batch_sizes = None, input_TBE.flatten(0, 1), [num_rows] * num_steps
+        values, packing = input_TBE.flatten(0, 1), Packing([num_rows] * num_steps)
     else:
         packed = pack_padded_sequence(input_TBE, lengths_B, enforce_sorted=False)
-        values, batch_sizes = packed.data, packed.batch_sizes.tolist()
+        values, packing = packed.data, Packing(packed.batch_sizes.tolist())
         if state is not None and packed.sorted_indices is not None:
             state = state.select(packed.sorted_indices)
-    last_states: list[CellState] = []
-    for number, layer in enumerate(layers):
-        if number > 0:
-            values = dropout(values, dropout_between, training=dropout_between > 0)
-        values, last_state = layer(values, None if state is None else state.layers[number], batch_sizes)
-        last_states.append(last_state)
-    last = RecurrentState(tuple(last_states))
+    joined = [] if joined_TBX is None else [joined_TBX.flatten(0, 1)]
+    lowest, last_states = values, []
+    for index, layer in enumerate(layers):
+        if drop is not None:
+            values = drop(index, values, packing)
+        skipped = [lowest] if input_skip and index > 0 else []
+        values, last = layer(values, [*joined, *skipped], None if state is None else state.layers[index], packing)
+        last_states.append(last)
+    final = RecurrentState(tuple(last_states))
     if packed is None:
-        return values.view(num_steps, num_rows, -1), last
+        return values.view(num_steps, num_rows, -1), final
     output_TBH, _ = pad_packed_sequence(packed._replace(data=values), total_length=num_steps)
-    return output_TBH, last if packed.unsorted_indices is None else last.select(packed.unsorted_indices)
+    return output_TBH, final if packed.unsorted_indices is None else final.select(packed.unsorted_indices)
 
 
-class CellStack:
-    """`RecurrentLayers` over any cells, without dropout."""
-
-    def __init__(self, cells: Sequence[LSTMCell]) -> None:
-        self.cells = tuple(cells)
-
-    def __call__(
-        self, input_TBE: Tensor, state: RecurrentState | None = None, *, lengths_B: Tensor | None = None
-    ) -> tuple[Tensor, RecurrentState]:
-        layers = [partial(run_over_time, cell) for cell in self.cells]
-        return run_layers(layers, input_TBE, state, lengths_B=lengths_B)
-
-    def step(self, input_NE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
-        layers: list[CellState] = []
-        for cell, before in zip(self.cells, state.layers, strict=True):
-            layers.append(cell.step(cell.input_gates(input_NE), before))
-            input_NE = layers[-1][0]
-        return input_NE, RecurrentState(tuple(layers))
+_TORCH_MODULES: dict[CellKind, Callable[[int, int], nn.RNNBase]] = {
+    CellKind.lstm: nn.LSTM,
+    CellKind.gru: nn.GRU,
+    CellKind.rnn_tanh: nn.RNN,
+    CellKind.rnn_relu: partial(nn.RNN, nonlinearity="relu"),
+}
 
 
-class StackedLSTM(nn.Module):
-    """Stacked LSTM layers with the parameters of `nn.LSTM`."""
+class _GateWeights(nn.Module):
+    """The parameters of a cell that torch does not have."""
 
-    cell_class = LSTMCell
-
-    def __init__(self, input_dim: int, hidden_dim: int, *, num_layers: int, dropout: float) -> None:
+    def __init__(self, cell_class: type[Cell], input_dim: int, hidden_dim: int) -> None:
         super().__init__()
+        gates = cell_class.num_gates * hidden_dim
+        shapes = {
+            "weight_ih": (gates, input_dim),
+            "weight_hh": (gates, hidden_dim),
+            "bias_ih": (gates,),
+            "bias_hh": (gates,),
+            **{name: (size * hidden_dim,) for name, size in cell_class.vectors.items()},
+        }
+        for name, shape in shapes.items():
+            self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
+
+
+class DirectedLayer(nn.Module):
+    """A cell with its parameters, over whole sequences: see `Layer`.
+
+    Attributes:
+        cell_class: the equations.
+        weights: torch's own layer if there is one of this kind, which then also runs; otherwise only the parameters.
+    """
+
+    def __init__(self, kind: CellKind, input_dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.kind, self.hidden_dim = kind, hidden_dim
+        self.cell_class = CELLS[kind]
         self.chosen_implementation = Implementation.fast
-        self.lstm = nn.LSTM(input_dim, hidden_dim, num_layers, dropout=dropout if num_layers > 1 else 0.0)
+        self.weights: nn.Module
+        if kind in _TORCH_MODULES:
+            self.weights = _TORCH_MODULES[kind](input_dim, hidden_dim)
+        else:
+            self.weights = _GateWeights(self.cell_class, input_dim, hidden_dim)
 
     @property
     def implementation(self) -> Implementation:
-        """The chosen implementation; the reference if the fast one would not compute this cell."""
-        if not _is_torchs_lstm(self.cell_class, self.cell_class.step):
+        """The chosen implementation; the reference if the cell's equations have been changed."""
+        if self.kind in _TORCH_MODULES and not _is_torchs(self.kind, self.cell_class, self.cell_class.step):  # type: ignore[arg-type]
             return Implementation.reference
         return self.chosen_implementation
 
-    def cells(self) -> list[LSTMCell]:
-        """Return the cells of all layers, over these parameters."""
-        return [
-            self.cell_class(partial(F.linear, weight=w_ih_GE, bias=b_ih_G + b_hh_G), partial(F.linear, weight=w_hh_GH))
-            for w_ih_GE, w_hh_GH, b_ih_G, b_hh_G in self.lstm.all_weights
-        ]
+    @property
+    def cell_weights(self) -> CellWeights:
+        """The parameters."""
+        weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G, *vectors = self.weights.parameters()
+        return CellWeights(weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G, tuple(vectors))
+
+    def cell(self, *, hidden_mask_BH: Tensor | None = None, input_maker: MapMaker = PlainMap) -> Cell:
+        """Return the cell over these parameters.
+
+        Args:
+            hidden_mask_BH: multiplies the hidden state before its matmul.
+        """
+
+        def hidden_maker(weight_OI: Tensor, bias_O: Tensor | None) -> LinearMap:
+            plain = PlainMap(weight_OI, bias_O)
+            return plain if hidden_mask_BH is None else partial(_masked, plain, hidden_mask_BH)
+
+        return self.cell_class.over(self.cell_weights, input_maker, hidden_maker)
 
     def forward(
-        self, input_TBE: Tensor, state: RecurrentState | None = None, *, lengths_B: Tensor | None = None
-    ) -> tuple[Tensor, RecurrentState]:
-        """Run over whole sequences (see `RecurrentLayers`), the fastest way unless `implementation` forbids it."""
-        layers: list[Layer]
-        if self.implementation == Implementation.reference:
-            layers = [partial(run_over_time, cell) for cell in self.cells()]
-        elif own_layer_pays(input_TBE, is_packed=lengths_B is not None):
-            layers = [LSTMLayer(*weights) for weights in self.lstm.all_weights]
-        else:
-            return self._run_torch(input_TBE, state, lengths_B=lengths_B)
-        dropout_between = self.lstm.dropout if self.training else 0.0
-        return run_layers(layers, input_TBE, state, lengths_B=lengths_B, dropout_between=dropout_between)
+        self,
+        input_PE: Tensor,
+        state: CellState | None,
+        batch_sizes: Sequence[int],
+        *,
+        hidden_mask_BH: Tensor | None = None,
+    ) -> tuple[Tensor, CellState]:
+        """Run over all time steps, the fastest way unless `implementation` forbids it."""
+        layer = self._fast_layer(input_PE, batch_sizes, hidden_mask_BH)
+        if self.implementation == Implementation.reference or layer is None:
+            layer = partial(run_over_time, self.cell(hidden_mask_BH=hidden_mask_BH))
+        return layer(input_PE, state, batch_sizes)
+
+    def _fast_layer(self, input_PE: Tensor, batch_sizes: Sequence[int], hidden_mask_BH: Tensor | None) -> Layer | None:
+        """Choose the fastest layer for an input; None if there is only the plain one."""
+        num_steps, is_packed = len(batch_sizes), batch_sizes[0] != batch_sizes[-1]
+        is_masked, on_cpu = hidden_mask_BH is not None, input_PE.device.type == "cpu"
+        if self.kind == CellKind.lstm and (
+            (is_masked and on_cpu) or own_layer_pays(input_PE, is_packed=is_packed, num_steps=num_steps)
+        ):
+            return partial(LSTMLayer(*self.cell_weights[:4]), hidden_mask_BH=hidden_mask_BH)
+        if self.kind == CellKind.gru and ((is_masked and on_cpu) or own_gru_layer_pays(input_PE, num_steps=num_steps)):
+            return partial(GRULayer(*self.cell_weights[:4]), hidden_mask_BH=hidden_mask_BH)
+        return TorchLayer(self.weights) if isinstance(self.weights, nn.RNNBase) and not is_masked else None
 
     if TYPE_CHECKING:
         __call__ = forward
 
-    def step(self, input_NE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
-        """Run over one time step; returns the output of the top layer `(N, H)` and the state."""
-        if self.implementation == Implementation.reference:
-            return CellStack(self.cells()).step(input_NE, state)
-        output_1NH, state = self(input_NE.unsqueeze(0), state)
-        return output_1NH[0], state
 
-    def _run_torch(
-        self, input_TBE: Tensor, state: RecurrentState | None, *, lengths_B: Tensor | None
-    ) -> tuple[Tensor, RecurrentState]:
-        if input_TBE.device.type == "cuda" and torch.is_autocast_enabled("cuda"):
-            # torch's autocast runs cuDNN's LSTM in fp16, regardless of its dtype: small gradients would vanish
+def _masked(linear: LinearMap, mask_BH: Tensor, h_NH: Tensor) -> Tensor:
+    """Apply a map to masked states; when short sentences have ended, the others are the first rows."""
+    return linear(h_NH * mask_BH[: len(h_NH)])
+
+
+class TorchLayer:
+    """torch's own layer as a `Layer`."""
+
+    def __init__(self, module: nn.RNNBase) -> None:
+        self._module = module
+
+    def __call__(
+        self, input_PE: Tensor, state: CellState | None, batch_sizes: Sequence[int]
+    ) -> tuple[Tensor, CellState]:
+        if input_PE.device.type == "cuda" and torch.is_autocast_enabled("cuda"):
+            # torch's autocast runs cuDNN's layers in fp16, regardless of its dtype: small gradients would vanish
             with torch.autocast("cuda", enabled=False):
-                float_state = None if state is None else state.float()
-                return self._run_torch(input_TBE.float(), float_state, lengths_B=lengths_B)
-        start = None if state is None else (state.h_LNH, state.c_LNH)
-        if lengths_B is None:
-            output_TBH, last = self.lstm(input_TBE, start)
+                float_state = None if state is None else tuple(part.float() for part in state)
+                return self(input_PE.float(), float_state, batch_sizes)
+        parts = None if state is None else tuple(part.unsqueeze(0) for part in state)
+        start = parts if parts is None or isinstance(self._module, nn.LSTM) else parts[0]
+        if batch_sizes[0] == batch_sizes[-1]:
+            output_TBH, last = self._module(input_PE.view(len(batch_sizes), batch_sizes[0], -1), start)
+            output_PH = output_TBH.flatten(0, 1)
         else:
-            packed = pack_padded_sequence(input_TBE, lengths_B, enforce_sorted=False)
-            packed_output, last = self.lstm(packed, start)
-            output_TBH, _ = pad_packed_sequence(packed_output, total_length=len(input_TBE))
-        return output_TBH, RecurrentState.unstack(*last)
+            output, last = self._module(PackedSequence(input_PE, torch.tensor(batch_sizes)), start)
+            output_PH = output.data
+        return output_PH, tuple(part.squeeze(0) for part in (last if isinstance(last, tuple) else (last,)))
+
+
+class StackShape(NamedTuple):
+    """Sizes and connections of a stack of layers.
+
+    Attributes:
+        joined_dim: size of what joins the input of every layer.
+        first_number: number of the lowest layer; dropout comes before all layers but number 1.
+        connection_from: number of the first layer with `connection`.
+        input_skip: the stack's input joins that of all layers but the lowest.
+    """
+
+    kind: CellKind
+    input_dim: int
+    hidden_dim: int
+    num_layers: int
+    joined_dim: int = 0
+    first_number: int = 1
+    bidirectional: Bidirectional = Bidirectional.none
+    connection: Connection = Connection.plain
+    connection_from: int = 2
+    input_skip: bool = False
+
+    def num_directions(self, index: int) -> int:
+        is_both = self.bidirectional == Bidirectional.all or (self.bidirectional == Bidirectional.first and index == 0)
+        return 2 if is_both else 1
+
+    def output_dim(self, index: int) -> int:
+        """Return the size of the output of the layer with this index; -1 is the stack's input."""
+        return self.input_dim if index < 0 else self.hidden_dim * self.num_directions(index)
+
+    def connection_of(self, index: int) -> Connection:
+        """Return how a layer is connected: only if its input is as large as its output."""
+        has_connection = self.first_number + index >= self.connection_from
+        return self.connection if has_connection and self.fits(index) else Connection.plain
+
+    def fits(self, index: int) -> bool:
+        return self.output_dim(index - 1) == self.output_dim(index)
+
+
+class Dropouts(NamedTuple):
+    """Rates of dropout in a stack: before each layer but number 1, and of the hidden states that layers read."""
+
+    layers: float
+    recurrent: float
+
+
+class RecurrentLayer(nn.Module):
+    """One layer: a cell for each direction, and the connection from its input x to its output.
+
+    plain       y = h
+    residual    y = h + x                        (He et al. 2016; Wu et al. 2016, §3.1)
+    highway     y = t ⊙ h + (1 - t) ⊙ x,  t = σ(W_t x + b_t)      (Srivastava, Greff & Schmidhuber 2015)
+    """
+
+    def __init__(self, shape: StackShape, index: int) -> None:
+        super().__init__()
+        skipped_dim = shape.input_dim if shape.input_skip and index > 0 else 0
+        input_dim = shape.output_dim(index - 1) + shape.joined_dim + skipped_dim
+        self.forwards = DirectedLayer(shape.kind, input_dim, shape.hidden_dim)
+        has_backwards = shape.num_directions(index) == 2
+        self.backwards = DirectedLayer(shape.kind, input_dim, shape.hidden_dim) if has_backwards else None
+        self.connection = shape.connection_of(index)
+        self.transform: nn.Linear | None = None
+        if self.connection == Connection.highway:
+            self.transform = nn.Linear(shape.output_dim(index), shape.output_dim(index))
+
+    @property
+    def directions(self) -> list[DirectedLayer]:
+        return [self.forwards] if self.backwards is None else [self.forwards, self.backwards]
+
+    def connect(self, make: MapMaker = PlainMap) -> Connect:
+        """Return the connection over maps of its parameters."""
+        if self.transform is not None:
+            return partial(_highway, make(self.transform.weight, self.transform.bias))
+        return _residual if self.connection == Connection.residual else _plain
+
+    def forward(
+        self,
+        input_PX: Tensor,
+        joined: Sequence[Tensor],
+        state: CellState | None,
+        packing: Packing,
+        hidden_masks: Sequence[Tensor | None] = (None, None),
+    ) -> tuple[Tensor, CellState]:
+        """Run over packed sequences: see `run_layer`.
+
+        Args:
+            hidden_masks: of each direction: see `DirectedLayer`.
+        """
+        directions = [
+            partial(layer, hidden_mask_BH=mask_BH)
+            for layer, mask_BH in zip(self.directions, hidden_masks, strict=False)
+        ]
+        return run_layer(directions, self.connect(), input_PX, joined, state, packing)
+
+    if TYPE_CHECKING:
+        __call__ = forward
+
+
+def _plain(_: Tensor, h_NH: Tensor) -> Tensor:
+    return h_NH
+
+
+def _residual(input_NH: Tensor, h_NH: Tensor) -> Tensor:
+    return h_NH + input_NH
+
+
+def _highway(transform: LinearMap, input_NH: Tensor, h_NH: Tensor) -> Tensor:
+    t_NH = torch.sigmoid(transform(input_NH))
+    return t_NH * h_NH + (1 - t_NH) * input_NH
+
+
+class CellStack:
+    """Layers for single time steps, over any cells; there is no backward direction."""
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        connects: Sequence[Connect],
+        *,
+        drop: Callable[[int, Tensor], Tensor] | None = None,
+    ) -> None:
+        """Join cells.
+
+        Args:
+            drop: dropout of the input of the layer with this index.
+        """
+        self.cells, self.connects = tuple(cells), tuple(connects)
+        self._drop = drop
+
+    def step(
+        self,
+        inputs: Sequence[Tensor],
+        state: RecurrentState,
+        *,
+        joined: Sequence[Tensor] = (),
+        skipped: Sequence[Tensor] = (),
+    ) -> tuple[Tensor, RecurrentState]:
+        """Run over one time step.
+
+        Args:
+            inputs: of the lowest layer, side by side, `(N, …)` each; the first one is also that of its connection.
+            joined: what joins the input of every layer.
+            skipped: what joins the input of all layers but the lowest, after `joined`.
+
+        Returns:
+            The output of the top layer, `(N, H)`, and the state.
+        """
+        layers: list[CellState] = []
+        below = tuple(inputs)
+        for index, (cell, connect) in enumerate(zip(self.cells, self.connects, strict=True)):
+            if self._drop is not None:
+                below = (self._drop(index, below[0]), *below[1:])
+            gates_NG = cell.input_gates(*below, *joined, *(skipped if index > 0 else ()))
+            layers.append(cell.step(gates_NG, state.layers[index]))
+            below = (connect(below[0], layers[-1][0]),)
+        return below[0], RecurrentState(tuple(layers))
+
+
+class LayerStack(nn.Module):
+    """Layers with parameters, one on top of the other."""
+
+    def __init__(self, shape: StackShape, *, name: str, dropouts: Dropouts) -> None:
+        super().__init__()
+        self.shape, self.name, self.dropouts = shape, name, dropouts
+        self.layers = nn.ModuleList(RecurrentLayer(shape, index) for index in range(shape.num_layers))
+
+    @property
+    def output_dim(self) -> int:
+        return self.shape.output_dim(self.shape.num_layers - 1)
+
+    def layer(self, index: int) -> RecurrentLayer:
+        layer = self.layers[index]
+        assert isinstance(layer, RecurrentLayer)
+        return layer
+
+    def directions(self) -> list[DirectedLayer]:
+        """Return all cells with their parameters."""
+        return [one for index in range(len(self.layers)) for one in self.layer(index).directions]
+
+    def forward(
+        self,
+        input_TBE: Tensor,
+        state: RecurrentState | None = None,
+        *,
+        lengths_B: Tensor | None = None,
+        joined_TBX: Tensor | None = None,
+        noise: Noise | None = None,
+    ) -> tuple[Tensor, RecurrentState]:
+        """Run over whole sequences: see `run_stack`.
+
+        Args:
+            noise: the dropout; None: none.
+        """
+        num_rows = input_TBE.shape[1]
+        layers = [
+            partial(self.layer(index), hidden_masks=self._hidden_masks(noise, index, input_TBE, num_rows))
+            for index in range(len(self.layers))
+        ]
+        drop = None if noise is None else partial(self._drop, noise)
+        return run_stack(
+            layers,
+            input_TBE,
+            state,
+            lengths_B=lengths_B,
+            joined_TBX=joined_TBX,
+            input_skip=self.shape.input_skip,
+            drop=drop,
+        )
+
+    if TYPE_CHECKING:
+        __call__ = forward
+
+    def stepping(
+        self, noise: Noise | None = None, *, num_rows: int = 0, lowest_input: MapMaker = PlainMap
+    ) -> CellStack:
+        """Return these layers for single steps.
+
+        Args:
+            noise: the dropout of a pass over `num_rows` sentences.
+            lowest_input: makes the input map of the lowest layer.
+        """
+        cells, connects = [], []
+        for index in range(len(self.layers)):
+            layer = self.layer(index)
+            [mask_BH] = self._hidden_masks(noise, index, next(layer.parameters()), num_rows)
+            maker = lowest_input if index == 0 else PlainMap
+            cells.append(layer.forwards.cell(hidden_mask_BH=mask_BH, input_maker=maker))
+            connects.append(layer.connect())
+        drop = None if noise is None else partial(self._drop, noise)
+        return CellStack(cells, connects, drop=drop)
+
+    def _place(self, index: int) -> str:
+        return f"{self.name} layer {self.shape.first_number + index}"
+
+    def _drop(self, noise: Noise, index: int, values: Tensor, packing: Packing | None = None) -> Tensor:
+        if self.shape.first_number + index == 1:
+            return values
+        if packing is None or packing.is_equal:
+            whole = values if packing is None else values.view(len(packing.batch_sizes), packing.batch_sizes[0], -1)
+            return noise.drop(self._place(index), whole, self.dropouts.layers).view(values.shape)
+        return noise.drop(self._place(index), values, self.dropouts.layers, sentence_P=packing.sentence_P)
+
+    def _hidden_masks(self, noise: Noise | None, index: int, like: Tensor, num_rows: int) -> list[Tensor | None]:
+        """Return the mask of the hidden states that each direction reads; None: no dropout."""
+        rate, num_directions = self.dropouts.recurrent, self.shape.num_directions(index)
+        if noise is None or rate == 0:
+            return [None] * num_directions
+        size, names = (num_rows, self.shape.hidden_dim), ("forward", "backward")[:num_directions]
+        return [noise.mask(f"{self._place(index)}, {name} state", like, size, rate) for name in names]
 
 
 @cache
-def _is_torchs_lstm(cell_class: type[LSTMCell], step: Callable[..., CellState]) -> bool:
-    """Try whether a cell computes the equations of the fast implementation, which are those of torch's LSTM.
+def _is_torchs(kind: CellKind, cell_class: type[Cell], step: Callable[..., CellState]) -> bool:
+    """Try whether a cell computes the equations of the fast implementations, which are those of torch's cells.
 
-    So whoever changes `LSTMCell`, or sets another `cell_class`, trains and translates with the changed equations.
+    So whoever changes a cell, or sets another `cell_class`, trains and translates with the changed equations.
     """
-    with torch.no_grad(), torch.autocast("cpu", enabled=False):
-        line = partial(torch.linspace, dtype=torch.float64, device="cpu")
-        gates_NG, weight_GH = line(-2, 2, 24).view(2, 12), line(-1, 1, 36).view(12, 3)
-        state = line(-0.9, 0.9, 6).view(2, 3), line(1, -1, 6).view(2, 3)
-        cell = cell_class(lambda input_NE: input_NE, partial(F.linear, weight=weight_GH))
-        found = step(cell, gates_NG, state)
-        expected = torch.lstm_cell(gates_NG, state, torch.eye(12, dtype=torch.float64, device="cpu"), weight_GH)
-    is_torchs = len(found) == 2 and all(map(torch.allclose, found, expected))
+    del step  # only a key of the cache
+    with torch.no_grad(), torch.autocast("cpu", enabled=False), torch.device("cpu"):
+        line = partial(torch.linspace, dtype=torch.float64)
+        num_gates, num_parts = cell_class.num_gates * 3, CELLS[kind].num_parts
+        input_NE, weight_ih_GE = line(-2, 2, 8).view(2, 4), line(1, -1, num_gates * 4).view(num_gates, 4)
+        weight_hh_GH, bias_ih_G, bias_hh_G = (
+            line(-1, 1, num_gates * 3).view(num_gates, 3),
+            line(-1, 1, num_gates),
+            line(1, -2, num_gates),
+        )
+        state = tuple(line(-0.9, 0.9, 6 * num_parts).view(num_parts, 2, 3).unbind())
+        cell = cell_class.over(CellWeights(weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G), PlainMap, PlainMap)
+        found = cell.step(cell.input_gates(input_NE), state)
+        expected = _torch_step(kind, input_NE, state, weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G)
+    is_torchs = len(found) == num_parts and all(map(torch.allclose, found, expected))
     if not is_torchs:
         log.warning(
-            "%s computes other equations than torch's LSTM: the plain modules run, without the parts that are laid out "
+            "%s computes other equations than torch's %s: the plain modules run, without the parts that are laid out "
             "for speed",
             cell_class.__name__,
+            _TORCH_NAMES[kind],
         )
     return is_torchs
+
+
+_TORCH_NAMES = {
+    CellKind.lstm: "LSTM",
+    CellKind.gru: "GRU",
+    CellKind.rnn_tanh: "recurrent network",
+    CellKind.rnn_relu: "recurrent network",
+}
+
+
+def _torch_step(kind: CellKind, input_NE: Tensor, state: CellState, *weights: Tensor) -> CellState:
+    match kind:
+        case CellKind.lstm:
+            h_NH, c_NH = torch.lstm_cell(input_NE, state, *weights)
+            return h_NH, c_NH
+        case CellKind.gru:
+            return (torch.gru_cell(input_NE, state[0], *weights),)
+        case CellKind.rnn_tanh:
+            return (torch.rnn_tanh_cell(input_NE, state[0], *weights),)
+        case _:
+            return (torch.rnn_relu_cell(input_NE, state[0], *weights),)

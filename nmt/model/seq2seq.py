@@ -1,47 +1,69 @@
-"""Encoder and decoder together, and how their parameters are initialized."""
+"""Encoder and decoder together."""
 
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from nmt.config import Implementation, ModelConfig
+from nmt.config import Implementation, ModelConfig, TiedEmbeddings
 from nmt.corpus.batching import Batch
+from nmt.errors import ConfigError
+from nmt.model.checks import check_model
 from nmt.model.decoder import Decoder
 from nmt.model.encoder import Encoder, Encoding
+from nmt.model.recurrent import DirectedLayer
 
 
 class Seq2Seq(nn.Module):
-    """Translation by two stacked LSTMs (Sutskever, Vinyals & Le 2014)."""
+    """Translation by recurrent networks: by default two stacked LSTMs (Sutskever, Vinyals & Le 2014)."""
 
     def __init__(self, config: ModelConfig, *, src_vocab_size: int, tgt_vocab_size: int) -> None:
+        """Make a model without values, which `nmt.model.initialization` sets.
+
+        Raises:
+            ConfigError: if settings contradict each other.
+        """
         super().__init__()
+        check_model(config)
+        if config.tied_embeddings == TiedEmbeddings.both and src_vocab_size != tgt_vocab_size:
+            raise ConfigError(
+                "model.tied_embeddings=both needs one vocabulary of both sides, but they have "
+                f"{src_vocab_size} and {tgt_vocab_size} subwords: set subword.joint=true, or use tgt"
+            )
         self.config = config
         self.encoder = Encoder(config, src_vocab_size)
-        self.decoder = Decoder(config, tgt_vocab_size)
+        self.decoder = Decoder(config, tgt_vocab_size, src_embedding=self.encoder.embedding)
+
+    def layers(self) -> list[DirectedLayer]:
+        """Return all recurrent cells with their parameters, those of the encoder first."""
+        return [module for module in self.modules() if isinstance(module, DirectedLayer)]
 
     @property
     def implementation(self) -> Implementation:
         """Which implementation runs over the parameters: the one laid out for speed, or the plain one.
 
-        It is the plain one, whatever is set, if the cell is not the LSTM that the fast one computes.
+        It is the plain one, whatever is set, if the equations of a cell that torch has were changed.
         """
-        return self.encoder.rnn.implementation
+        is_reference = any(layer.implementation == Implementation.reference for layer in self.layers())
+        return Implementation.reference if is_reference else Implementation.fast
 
     @implementation.setter
     def implementation(self, implementation: Implementation) -> None:
-        self.encoder.rnn.chosen_implementation = self.decoder.rnn.chosen_implementation = implementation
+        for layer in self.layers():
+            layer.chosen_implementation = implementation
+        if self.decoder.attention is not None:
+            self.decoder.attention.implementation = implementation
 
     def encode(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
         return self.encoder(src_BS, lengths_B)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Return the states before the output layer of the batch's real target tokens, `(M, H)`.
+    def forward(self, batch: Batch, *, sampling: float = 0.0) -> Tensor:
+        """Return what the output layer reads for each of the batch's real target tokens, `(M, H)`.
 
-        They are in the order of `batch.tgt_token_M`, without padding.
+        They are in the order of `batch.tgt_token_M`, without padding. `Decoder.forward` explains `sampling`.
         """
         state = self.decoder.start(self.encode(batch.src_BS, batch.src_len_B))
-        hidden_TBH = self.decoder(batch.tgt_in_BT, state)
+        hidden_TBH = self.decoder(batch.tgt_in_BT, state, sampling=sampling)
         return hidden_TBH.flatten(0, 1).index_select(0, batch.tgt_position_M)
 
     if TYPE_CHECKING:
@@ -54,18 +76,3 @@ class Seq2Seq(nn.Module):
 
     def num_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
-
-
-@torch.no_grad()
-def initialize(model: Seq2Seq, *, generator: torch.Generator) -> None:
-    """Initialize every parameter uniformly in ±`init_range` (Sutskever et al. 2014, §3.4).
-
-    `forget_bias` is then added to the forget gates' input biases (Jozefowicz et al. 2015, §2.2); the paper has none.
-    """
-    config = model.config
-    for parameter in model.parameters():
-        parameter.uniform_(-config.init_range, config.init_range, generator=generator)
-    for rnn in (model.encoder.rnn, model.decoder.rnn):
-        for layer in range(config.num_layers):
-            bias = getattr(rnn.lstm, f"bias_ih_l{layer}")
-            bias[config.hidden_dim : 2 * config.hidden_dim] += config.forget_bias

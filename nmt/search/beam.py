@@ -19,17 +19,18 @@ Beams are numpy arrays on the CPU: they are small, and a call of numpy costs a f
 import contextlib
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from nmt.config import SearchConfig
+from nmt.config import ReplaceUnk, SearchConfig
 from nmt.errors import ConfigError
 from nmt.schema import setting_problems
 from nmt.search.hypothesis import Finished, Floats, Hypothesis, Ints, length_penalty
-from nmt.search.scorer import EncodedSource, StepScorer
+from nmt.search.scorer import Candidates, EncodedSource, StepScorer
 from nmt.search.source_queue import Entering, SourceQueue, SourceReader, num_read_at_once
 from nmt.search.threads import side_by_side
 from nmt.text.subword import BOS_ID, EOS_ID
@@ -72,13 +73,14 @@ class Beams(Generic[StateT]):
 class Continuations(NamedTuple, Generic[StateT]):
     """The 2K best continuations of every sentence, best first; -inf if there are fewer.
 
-    All arrays have the shape `(sentences, 2K)`.
+    `log_prob`, `parent` and `token` have the shape `(sentences, 2K)`.
     """
 
     scorer_state: StateT  # after the step, a row for each parent
     log_prob: Floats
     parent: Ints  # the row that is continued
     token: Ints
+    coverage_penalty: Floats | None  # of each parent, if it ends now; None without this penalty
 
 
 def beam_search(
@@ -218,7 +220,16 @@ def expand(scorer: StepScorer[StateT], beams: Beams[StateT], config: SearchConfi
         log_prob=np.take_along_axis(by_sentence, best, axis=1),
         parent=parent,
         token=token[parent, best % width],
+        coverage_penalty=_coverage_penalty(candidates, config),
     )
+
+
+def _coverage_penalty(candidates: Candidates[StateT], config: SearchConfig) -> Floats | None:
+    if config.coverage_penalty == 0:
+        return None
+    assert candidates.log_coverage_N is not None, "the scorer must count coverage"
+    penalty: Floats = config.coverage_penalty * candidates.log_coverage_N.numpy().astype(np.float64)
+    return penalty
 
 
 def finish(beams: Beams[StateT], continuations: Continuations[StateT], config: SearchConfig) -> Finished:
@@ -226,6 +237,8 @@ def finish(beams: Beams[StateT], continuations: Continuations[StateT], config: S
     finished, beam = beams.finished, config.beam_size
     log_prob = continuations.log_prob[:, :beam]
     score = log_prob / length_penalty(beams.length + 1, config)[:, None]
+    if continuations.coverage_penalty is not None:
+        score += continuations.coverage_penalty[continuations.parent[:, :beam]]
     # a score that only equals the worst of the n best does not displace it
     enters = (continuations.token[:, :beam] == EOS_ID) & (score > finished.score[:, -1:])
     if not enters.any():
@@ -242,7 +255,7 @@ def keep_live(
 ) -> Bools:
     """Return which continuations stay live, `(sentences, 2K)`: the K best without EOS, unless they are hopeless.
 
-    Greedy search stops at its first EOS, regardless of the length penalty.
+    Greedy search stops at its first EOS, regardless of the penalties.
     """
     is_word = (continuations.token != EOS_ID) & (continuations.log_prob > -np.inf)
     live: Bools = is_word & (np.cumsum(is_word, axis=1) <= config.beam_size)
@@ -258,10 +271,10 @@ def is_hopeless(
 ) -> Bools:
     """Return which continuations can no longer be among the n best, `(sentences, 2K)`.
 
-    Log-probabilities only decrease and the length penalty only grows, so that no descendant of a hypothesis scores
-    above its log-probability over the penalty at maximum length. If that does not beat the n-th finished one, the
-    hypothesis is dropped. Continuations that then move up in the ranking are less probable and so hopeless, too: the n
-    best do not change.
+    Log-probabilities only decrease, the length penalty only grows, and the coverage penalty, which is added, is never
+    above 0, so that no descendant of a hypothesis scores above its log-probability over the length penalty at maximum
+    length. If that does not beat the n-th finished one, the hypothesis is dropped. Continuations that then move up in
+    the ranking are less probable and so hopeless, too: the n best do not change.
     """
     bound = continuations.log_prob / length_penalty(beams.max_len + 1, config)[:, None]
     below: Bools = bound <= finished.score[:, -1:]
@@ -332,5 +345,14 @@ def check_search_config(config: SearchConfig) -> None:
         problems.append(f"search.n_best must be at most search.beam_size ({beam}), but is {n_best}")
     if batch_rows < beam:
         problems.append(f"search.batch_rows must be at least search.beam_size ({beam}), but is {batch_rows}")
+    needs_dictionary = config.replace_unk == ReplaceUnk.dictionary
+    if needs_dictionary != (config.dictionary is not None):
+        problems.append(
+            "search.replace_unk=dictionary needs search.dictionary=FILE"
+            if needs_dictionary
+            else f"search.dictionary needs search.replace_unk=dictionary, but it is {config.replace_unk}"
+        )
+    elif config.dictionary is not None and not Path(config.dictionary).exists():
+        problems.append(f"search.dictionary must be a file, but {config.dictionary} does not exist")
     if problems:
         raise ConfigError("; ".join(problems))

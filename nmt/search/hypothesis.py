@@ -1,4 +1,4 @@
-"""Hypotheses, and their score: the log-probability over the length penalty."""
+"""Hypotheses, and their score: the log-probability over the length penalty, plus the coverage penalty."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,7 +19,8 @@ class Hypothesis(NamedTuple):
     Attributes:
         ids: target subwords without EOS.
         log_prob: log-probability in nats, that of EOS included if it is finished.
-        score: log_prob over the length penalty, by which hypotheses are ranked.
+        score: log_prob over the length penalty, plus the coverage penalty if it is finished; hypotheses are ranked by
+            it.
         finished: whether it ends in EOS; otherwise the maximum length cut it short.
     """
 

@@ -38,6 +38,7 @@ def load_scorer(
     precision: SearchPrecision,
     average: EnsembleAverage,
     implementation: Implementation = Implementation.fast,
+    counts_coverage: bool = False,
 ) -> ModelScorer | EnsembleScorer:
     """Load one checkpoint, or several as an ensemble.
 
@@ -59,6 +60,7 @@ def load_scorer(
                 device=device,
                 precision=precision,
                 name=str(path),
+                counts_coverage=counts_coverage,
             )
         )
     return members[0] if len(members) == 1 else EnsembleScorer(members, average=average)

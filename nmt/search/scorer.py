@@ -12,13 +12,14 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from nmt.config import EnsembleAverage, Implementation, SearchPrecision
+from nmt.config import AttentionScore, EnsembleAverage, Implementation, SearchPrecision
 from nmt.corpus.batching import pad_source
 from nmt.errors import CheckpointError
 from nmt.model.decoder import DecoderState
 from nmt.model.fast.inference import prepare_for_inference
 from nmt.model.seq2seq import Seq2Seq
 from nmt.search import ranking
+from nmt.search.coverage import log_coverage
 from nmt.text.subword import SubwordModel
 
 StateT = TypeVar("StateT")
@@ -45,11 +46,14 @@ class Candidates(NamedTuple, Generic[StateT]):
     Attributes:
         log_prob_NC: log-probabilities in nats, never above 0; -inf if a row has fewer than C continuations.
         token_NC: the tokens; never PAD, never BOS, unless their log-probability is -inf.
+        log_coverage_N: see `nmt.search.coverage`, up to this step; of an ensemble, the mean of its members with
+            attention, each over its own source subwords. None if the scorer does not count coverage.
     """
 
     log_prob_NC: Tensor
     token_NC: Tensor
     state: StateT
+    log_coverage_N: Tensor | None = None
 
 
 class StepScorer(Protocol[StateT]):
@@ -57,6 +61,10 @@ class StepScorer(Protocol[StateT]):
 
     @property
     def tgt_vocab_size(self) -> int: ...
+
+    @property
+    def members(self) -> "Sequence[ModelScorer]":
+        """The models that predict together, or the only one."""
 
     def encode_sources(self, lines: Sequence[str]) -> list[EncodedSource]:
         """Segment source sentences."""
@@ -86,11 +94,13 @@ class ModelScorer:
         device: torch.device,
         precision: SearchPrecision,
         name: str = "the model",
+        counts_coverage: bool = False,
     ) -> None:
         """Prepare `model`, which must be in evaluation mode whenever the scorer is used.
 
         Args:
             name: the model's name in messages, such as its checkpoint.
+            counts_coverage: for the coverage penalty, if the model has attention.
         """
         self.name = name
         self.model = model
@@ -99,6 +109,12 @@ class ModelScorer:
         self.device = device
         self.precision = precision
         self.inference_model = prepare_for_inference(model, device=device, precision=precision)
+        self.has_attention = model.config.attention != AttentionScore.none
+        self._counts_coverage = counts_coverage and self.has_attention
+
+    @property
+    def members(self) -> "Sequence[ModelScorer]":
+        return (self,)
 
     @property
     def tgt_vocab_size(self) -> int:
@@ -117,7 +133,8 @@ class ModelScorer:
         """Encode the sources; this is fastest if all are of equal length."""
         assert not self.model.training, "search needs model.eval(): dropout would change its states"
         src_BS, src_len_B = pad_source([source.ids_by_member[0] for source in sources])
-        return self.inference_model.decoder.start(self.inference_model.encode(src_BS.to(self.device), src_len_B))
+        state = self.inference_model.decoder.start(self.inference_model.encode(src_BS.to(self.device), src_len_B))
+        return state.count_coverage() if self._counts_coverage else state
 
     @torch.inference_mode()
     def logits(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
@@ -131,7 +148,7 @@ class ModelScorer:
         is_reference = self.model.implementation == Implementation.reference
         rank = ranking.rank_plainly if is_reference else ranking.rank
         log_prob_NC, token_NC = rank(logits_NV, num_candidates)
-        return Candidates(log_prob_NC.cpu(), token_NC.cpu(), state)
+        return Candidates(log_prob_NC.cpu(), token_NC.cpu(), state, _mean_log_coverage([state]))
 
     @torch.inference_mode()
     def select(self, state: DecoderState, rows_N: Tensor) -> DecoderState:
@@ -200,13 +217,20 @@ class EnsembleScorer:
         rank_mean = _rank_mean_prob if self.average == EnsembleAverage.prob else _rank_mean_log_prob
         log_prob_NC, token_NC = rank_mean(logits_by_member, num_candidates)
         own_states = tuple(own for _, own in steps)
-        return Candidates(log_prob_NC.clamp_(max=0.0).cpu(), token_NC.cpu(), own_states)
+        log_coverage_N = _mean_log_coverage(own_states)
+        return Candidates(log_prob_NC.clamp_(max=0.0).cpu(), token_NC.cpu(), own_states, log_coverage_N)
 
     def select(self, state: EnsembleState, rows_N: Tensor) -> EnsembleState:
         return tuple(member.select(own, rows_N) for member, own in zip(self.members, state, strict=True))
 
     def concat(self, first: EnsembleState, second: EnsembleState) -> EnsembleState:
         return tuple(member.concat(*both) for member, *both in zip(self.members, first, second, strict=True))
+
+
+def _mean_log_coverage(states: Sequence[DecoderState]) -> Tensor | None:
+    """Return the mean over the states that count coverage; None if none does."""
+    counted = [log_coverage(state).cpu() for state in states if state.coverage_NS is not None]
+    return torch.stack(counted).mean(0) if counted else None
 
 
 def _rank_mean_prob(logits_by_member: Sequence[Tensor], k: int) -> tuple[Tensor, Tensor]:

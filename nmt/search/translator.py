@@ -8,16 +8,18 @@ from typing import Any, NamedTuple, overload
 
 import torch
 
-from nmt.config import THREADS, Device, Implementation, SearchConfig
+from nmt.config import THREADS, Device, Implementation, ReplaceUnk, SearchConfig
 from nmt.device import choose_tf32, resolve_device, resolve_search_precision
 from nmt.errors import ConfigError
 from nmt.plain import problems
+from nmt.search.alignment import Aligner, Alignment, ToAlign, require_attention, settings_with_attention
 from nmt.search.beam import beam_search, check_search_config
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.loading import default_search_config, load_scorer, with_search_settings
 from nmt.search.scorer import StepScorer
 from nmt.search.threads import choose_num_searches
-from nmt.text.subword import SubwordModel
+from nmt.search.unknown_words import read_dictionary, replace_unknown_words
+from nmt.text.subword import UNK_ID, SubwordModel
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +31,11 @@ class TranslatedHypothesis(NamedTuple):
 
     Attributes:
         text: one line.
-        score: log_prob over the length penalty.
+        score: log_prob over the length penalty, plus the coverage penalty.
         log_prob: in nats.
         num_tokens: target subwords, EOS included if it is finished.
         finished: False if the maximum length cut it short.
+        alignment: if it was asked for; None for an empty line.
     """
 
     text: str
@@ -40,6 +43,7 @@ class TranslatedHypothesis(NamedTuple):
     log_prob: float
     num_tokens: int
     finished: bool
+    alignment: Alignment | None = None
 
 
 class Translation(NamedTuple):
@@ -71,7 +75,7 @@ class Translator:
         translator(["A dog runs.", "A cat sleeps."])    # a list gives a list
         for text in translator(open("test.en")): ...    # any other iterable gives an iterator
 
-    `translate` gives hypotheses with their scores.
+    `translate` gives hypotheses with their scores and, on request, their alignments.
     """
 
     def __init__(
@@ -83,9 +87,12 @@ class Translator:
             num_searches: number of parallel searches (`nmt.search.threads`); one gives the same bits in every run.
 
         Raises:
-            ConfigError: if the search config is invalid.
+            ConfigError: if the search config is invalid, or needs attention and the scorer has none.
+            DataError: if the dictionary cannot be read.
         """
         check_search_config(config)
+        require_attention(scorer.members, settings_with_attention(config))
+        self._dictionary = {} if config.dictionary is None else read_dictionary(Path(config.dictionary))
         self.scorer = scorer
         self.tgt_subword = tgt_subword
         self.config = config
@@ -122,6 +129,7 @@ class Translator:
         Raises:
             ConfigError: if a setting is invalid, or the machine cannot compute as requested.
             CheckpointError: if a checkpoint cannot be loaded, or the members do not share a target vocabulary.
+            DataError: if the dictionary of `search` cannot be read.
         """
         paths = [checkpoints] if isinstance(checkpoints, str | Path) else checkpoints
         config = with_search_settings(
@@ -149,6 +157,7 @@ class Translator:
             precision=found_precision,
             average=config.ensemble_average,
             implementation=found_implementation,
+            counts_coverage=config.coverage_penalty > 0,
         )
         num_searches = choose_num_searches(config, device=found_device, num_threads=torch.get_num_threads())
         return cls(scorer, scorer.tgt_subword, config, num_searches=num_searches)
@@ -187,7 +196,7 @@ class Translator:
         return (translation.text for translation in self.translate(map(_one_line, itertools.count(1), lines)))
 
     def translate(
-        self, lines: Iterable[str], *, progress: Callable[[int], None] | None = None
+        self, lines: Iterable[str], *, align: bool = False, progress: Callable[[int], None] | None = None
     ) -> Iterator[Translation]:
         """Yield one translation per line, in order; a line without anything to translate gives an empty one.
 
@@ -196,13 +205,18 @@ class Translator:
 
         Args:
             lines: without their line ends; a remaining "\\r" is not translated.
+            align: give hypotheses their alignments, for which every translation is read once more.
             progress: called with the number of lines done since the last call.
+
+        Raises:
+            ConfigError: if alignments are asked for and no model has attention.
         """
+        require_attention(self.scorer.members, ["align=True"] if align else [])
         num_unfinished = num_mostly_unknown = number = 0
         named: list[int] = []
         remaining = iter(lines)
         while window := list(itertools.islice(remaining, self.config.window_lines)):
-            for translation in self._translate_window(window, progress or (lambda _: None)):
+            for translation in self._translate_window(window, align=align, progress=progress or (lambda _: None)):
                 number += 1
                 num_unfinished += not translation.hypotheses[0].finished
                 if translation.unknown_share > 0.5:
@@ -229,8 +243,11 @@ class Translator:
                 "is it" if is_one else "are they",
             )
 
-    def _translate_window(self, window: Sequence[str], progress: Callable[[int], None]) -> list[Translation]:
-        encoded = self.scorer.encode_sources([line.removesuffix("\r") for line in window])
+    def _translate_window(
+        self, window: Sequence[str], *, align: bool, progress: Callable[[int], None]
+    ) -> list[Translation]:
+        sentences = [line.removesuffix("\r") for line in window]
+        encoded = self.scorer.encode_sources(sentences)
         to_search = [index for index, source in enumerate(encoded) if window[index].strip() and source.num_subwords > 0]
         # longest first: if memory is too small, this fails at once, and the last sentences end at about the same time
         to_search.sort(key=lambda index: -encoded[index].num_subwords)
@@ -240,20 +257,44 @@ class Translator:
         ]
         sources = [encoded[index] for index in to_search]
         found = beam_search(self.scorer, sources, self.config, progress=progress, num_searches=self.num_searches)
-        texts = iter(self.tgt_subword.decode_batch([hypothesis.ids for n_best in found for hypothesis in n_best]))
+        items = [
+            ToAlign(sentences[index], encoded[index], hypothesis)
+            for index, n_best in zip(to_search, found, strict=True)
+            for hypothesis in n_best
+        ]
+        hypotheses = iter(self._as_text(items, align=align))
         for index, n_best in zip(to_search, found, strict=True):
-            hypotheses = tuple(_with_text(hypothesis, next(texts)) for hypothesis in n_best)
-            translations[index] = translations[index]._replace(hypotheses=hypotheses)
+            own = tuple(itertools.islice(hypotheses, len(n_best)))
+            translations[index] = translations[index]._replace(hypotheses=own)
         return translations
 
+    def _as_text(self, items: Sequence[ToAlign], *, align: bool) -> list[TranslatedHypothesis]:
+        """Decode hypotheses, with alignments and without unknown words if this is asked for."""
+        replaces = self.config.replace_unk != ReplaceUnk.none
+        has_unknown = [replaces and UNK_ID in item.hypothesis.ids for item in items]
+        to_align = [item for item, is_unknown in zip(items, has_unknown, strict=True) if align or is_unknown]
+        alignments: Iterator[Alignment] = iter(())
+        if to_align:
+            aligner = Aligner(self.scorer.members, batch_rows=self.config.batch_rows)
+            alignments = iter(aligner.align(to_align))
+        decoded = []
+        texts = self.tgt_subword.decode_batch([item.hypothesis.ids for item in items])
+        for item, text, is_unknown in zip(items, texts, has_unknown, strict=True):
+            ids, alignment = item.hypothesis.ids, next(alignments) if align or is_unknown else None
+            if is_unknown and alignment is not None:
+                text = replace_unknown_words(self.tgt_subword, ids, alignment, dictionary=self._dictionary)
+            decoded.append(_with_text(item.hypothesis, text, alignment if align else None))
+        return decoded
 
-def _with_text(hypothesis: Hypothesis, text: str) -> TranslatedHypothesis:
+
+def _with_text(hypothesis: Hypothesis, text: str, alignment: Alignment | None) -> TranslatedHypothesis:
     return TranslatedHypothesis(
         text=text,
         score=hypothesis.score,
         log_prob=hypothesis.log_prob,
         num_tokens=len(hypothesis.ids) + hypothesis.finished,
         finished=hypothesis.finished,
+        alignment=alignment,
     )
 
 

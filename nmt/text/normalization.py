@@ -13,12 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import takewhile
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from nmt.config import Normalization
-
-if TYPE_CHECKING:
-    from sentencepiece import SentencePieceNormalizer
 
 
 def nfc(text: str) -> str:
@@ -55,28 +52,13 @@ class StandaloneNormalizer:
         return normalized.removeprefix("▁").replace("▁", " ")
 
     def put_into(self, proto: bytes) -> bytes:
-        """Make this the normalization of a serialized SentencePiece model."""
-        return _with_normalizer(proto, self._normalizer)
+        """Make this the normalization of a serialized SentencePiece model.
 
-
-def without_normalization(proto: bytes) -> bytes:
-    """Let a serialized SentencePiece model take texts as they are, with "▁" for spaces and none added in front."""
-    from sentencepiece import SentencePieceNormalizer
-
-    nothing = SentencePieceNormalizer(
-        rule_name="identity", add_dummy_prefix=False, escape_whitespaces=False, remove_extra_whitespaces=False
-    )
-    return _with_normalizer(proto, nothing)
-
-
-def _with_normalizer(proto: bytes, normalizer: "SentencePieceNormalizer") -> bytes:
-    """Replace the normalizer of a serialized model.
-
-    Protobuf parses concatenated messages as one, in which later fields replace earlier ones, and SentencePiece
-    serializes a normalizer as a model that holds nothing else.
-    """
-    serialized: bytes = normalizer.serialized_model_proto()
-    return proto + serialized
+        Protobuf parses concatenated messages as one, in which later fields replace earlier ones, and SentencePiece
+        serializes a normalizer as a model that holds nothing else.
+        """
+        normalizer: bytes = self._normalizer.serialized_model_proto()
+        return proto + normalizer
 
 
 class NormalizationReport(NamedTuple):

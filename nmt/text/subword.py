@@ -11,7 +11,7 @@ are described in `nmt.text.normalization`.
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -23,8 +23,10 @@ from nmt.config import WORD_KINDS, Normalization, Tokenizer
 from nmt.errors import DataError
 from nmt.files import atomic_write
 from nmt.text.moses import Moses
-from nmt.text.normalization import nfc, without_normalization
+from nmt.text.normalization import nfc
+from nmt.text.sentencepiece_proto import ParsedModel, parse_model
 from nmt.text.subword_file import SubwordHeader, pack, unpack
+from nmt.text.subword_sampling import RandomSegmenter, can_sample
 from nmt.text.word_table import EncodedTexts, WordTable
 
 if TYPE_CHECKING:
@@ -32,9 +34,9 @@ if TYPE_CHECKING:
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 NUM_SPECIALS = 4
+SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
 
 _SPACE = "▁"
-_PRIVATE_USE = range(0xE000, 0xF900)  # Unicode's characters without a meaning
 
 
 class SubwordModel:
@@ -115,6 +117,11 @@ class SubwordModel:
         """The number of ids, including the four specials."""
         return len(self._sp_of_ours)
 
+    @cached_property
+    def pieces(self) -> list[str]:
+        """The subwords by id: "▁" marks the beginning of a word, and the specials are <pad>, <unk>, <s>, </s>."""
+        return [*SPECIALS, *(self._sp.id_to_piece(i) for i in self._sp_of_ours[NUM_SPECIALS:])]
+
     @property
     def fingerprint(self) -> str:
         """The sha256 (hex) of the model's file."""
@@ -162,6 +169,38 @@ class SubwordModel:
         words = re.findall(f"{_SPACE}[^{_SPACE}]+", self._sp.normalize(word))
         return [self._vocabulary.get(known, UNK_ID) for known in words]
 
+    def encode_words(self, text: str) -> list[tuple[str, list[int]]]:
+        """Return the words of a text, as it separates them by spaces, with the ids of each: those of `encode`.
+
+        A tokenizer's tokens are words. A word may have no ids, if nothing is left of it after normalization.
+        """
+        if self._moses is not None:
+            text = self._moses.tokenize(text)
+        if self._words is None:
+            return self._words_of_pieces(text)
+        words = _split(text.replace(_SPACE, " "))
+        encoded: list[tuple[str, list[int]]] = []
+        extra_spaces: list[int] = []
+        for word, ids in zip(words, self._encode_words(words), strict=True):
+            if word:
+                encoded.append((word, extra_spaces + ids))
+                extra_spaces = []
+            else:
+                extra_spaces += ids
+        if encoded:
+            encoded[-1][1].extend(extra_spaces)
+        return encoded or ([(text, extra_spaces)] if extra_spaces else [])
+
+    def _words_of_pieces(self, text: str) -> list[tuple[str, list[int]]]:
+        """Divide a text before every piece that begins with a space; an unknown piece is its own text."""
+        encoded: list[tuple[str, list[int]]] = []
+        for piece, i in zip(self._sp.encode(text, out_type=str), self._renumbered(self._sp.encode(text)), strict=True):
+            if not encoded or (piece.startswith(_SPACE) and encoded[-1][0]):
+                encoded.append(("", []))
+            word, ids = encoded[-1]
+            encoded[-1] = (word + piece.replace(_SPACE, ""), [*ids, i])
+        return encoded
+
     def _renumbered(self, sp_ids: list[int]) -> list[int]:
         ours_of_sp = self._ours_of_sp
         return [ours_of_sp[i] for i in sp_ids]
@@ -186,52 +225,17 @@ class SubwordModel:
     # Ids -> other ids of the same text
 
     @cached_property
+    def _parsed(self) -> ParsedModel:
+        return parse_model(self._proto)
+
+    @property
     def can_resegment(self) -> bool:
-        """Whether `resegment` works: it does for BPE and unigram models."""
-        try:
-            self.resegment([], alpha=0.1, seed=0)
-        except RuntimeError:  # tried, since a model learned elsewhere does not tell its kind
-            return False
-        return True
+        """Whether texts may be segmented at random: those of BPE and unigram models without subwords across words."""
+        return can_sample(self._parsed)
 
-    def resegment(self, ids: Sequence[int], *, alpha: float, seed: int) -> list[int]:
-        """Return a random segmentation of the text that `ids` spell; unknown characters stay unknown.
-
-        The result depends only on the arguments. SentencePiece has one random seed for all threads: call this in one
-        of them.
-
-        Args:
-            alpha: BPE: the probability of leaving out a merge. A merge left out is not tried again, unlike in Provilkov
-                et al. (2020): 0.05 lengthens a text about as much as 0.1 there. Unigram: segmentation x has probability
-                p(x)^α / Σ p(x')^α, the sum being over all segmentations (Kudo 2018, l = ∞).
-            seed: below 2^32.
-        """
-        from sentencepiece import set_random_generator_seed
-
-        text = b"".join([self._spellings[i] for i in ids]).decode()
-        set_random_generator_seed(seed)
-        return self._renumbered(self._verbatim_sp.encode(text, enable_sampling=True, alpha=alpha, nbest_size=-1))
-
-    @cached_property
-    def _verbatim_sp(self) -> "SentencePieceProcessor":
-        """SentencePiece for texts that are normalized already; not every normalization may be repeated."""
-        from sentencepiece import SentencePieceProcessor
-
-        sp = SentencePieceProcessor()
-        sp.load_from_serialized_proto(without_normalization(self._proto))
-        return sp
-
-    @cached_property
-    def _spellings(self) -> list[bytes]:
-        """The UTF-8 of each subword; that of an unknown character is a character that the model does not know."""
-        pieces: list[str] = self._sp.id_to_piece(self._sp_of_ours)
-        known = set("".join(pieces))
-        unknown = next(chr(point) for point in _PRIVATE_USE if chr(point) not in known)
-        spellings = [
-            bytes.fromhex(piece[3:5]) if self._sp.is_byte(sp_id) else piece.encode()
-            for piece, sp_id in zip(pieces, self._sp_of_ours, strict=True)
-        ]
-        return [b"", unknown.encode(), b"", b"", *spellings[NUM_SPECIALS:]]
+    def resegmenter(self, *, alpha: float) -> RandomSegmenter:
+        """Return what segments texts at random, if `can_resegment`; `nmt.text.subword_sampling` explains alpha."""
+        return RandomSegmenter(self._parsed, self._ours_of_sp, alpha=alpha)
 
     # Ids -> text
 
@@ -244,6 +248,25 @@ class SubwordModel:
         sp_ids = [[self._sp_of_ours[i] for i in row if i == UNK_ID or i > EOS_ID] for row in ids]
         texts: list[str] = self._sp.decode(sp_ids) if sp_ids else []
         return [self._finish(text) for text in texts]
+
+    def split_words(self, ids: Sequence[int]) -> list[list[int]]:
+        """Divide the ids of a text into those of each word; of a model of whole words, each <unk> is a word."""
+        pieces, words = self.pieces, list[list[int]]()
+        for i in ids:
+            begins_word = pieces[i].startswith(_SPACE) or (i == UNK_ID and self._header.kind in WORD_KINDS)
+            if not words or (begins_word and any(pieces[j] != _SPACE for j in words[-1])):
+                words.append([])
+            words[-1].append(i)
+        if len(words) > 1 and all(pieces[i] == _SPACE for i in words[-1]):
+            blank = words.pop()
+            words[-1].extend(blank)
+        return words
+
+    def decode_replacing(self, ids: Sequence[int], words: Mapping[int, str]) -> str:
+        """Return the text of ids with some of its words replaced; `words` has them by their number, from 0."""
+        sp_ids = [[self._sp_of_ours[i] for i in word if i == UNK_ID or i > EOS_ID] for word in self.split_words(ids)]
+        decoded = [words.get(number, text) for number, text in enumerate(self._sp.decode(sp_ids))]
+        return self._finish(" ".join(word.strip(" ") for word in decoded))
 
     def normalize(self, text: str) -> str:
         """Return what `decode(encode(text))` gives if no character is unknown."""

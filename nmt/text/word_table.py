@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nmt.text.rows import sum_rows, take_rows
+
 _NUM_CACHED_WORDS = 1 << 18
 # One by one takes SentencePiece twice as long; lists of many more would keep the garbage collector busy.
 _NUM_WORDS_AT_ONCE = 256
@@ -63,9 +65,6 @@ class WordTable(dict[str, int]):
             self._forget()
             raise
         word_lens = np.frombuffer(self._len, np.int32)[numbers]
-        word_ends = np.cumsum(word_lens, dtype=np.int64)
-        # id k of a word is at the word's offset + k in the table, and at the word's beginning + k in the result
-        shifts = np.frombuffer(self._offset, np.int64)[numbers] - (word_ends - word_lens)
-        ids = np.frombuffer(self._ids, np.int32)[np.repeat(shifts, word_lens) + np.arange(word_lens.sum())]
-        text_ends = np.concatenate(([0], word_ends))[np.cumsum(num_words, dtype=np.int64)]
-        return EncodedTexts(ids, np.diff(text_ends, prepend=0).astype(np.int32))
+        offsets = np.frombuffer(self._offset, np.int64)[numbers]
+        ids = take_rows(np.frombuffer(self._ids, np.int32), offsets, word_lens)
+        return EncodedTexts(ids, sum_rows(word_lens, num_words))

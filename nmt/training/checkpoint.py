@@ -231,7 +231,7 @@ def _load(path: Path, opened: OpenedCheckpoint) -> Checkpoint:
     src_subword = _load_subword(opened, "src", opened.info.src_subword_fingerprint)
     tgt_subword = _load_subword(opened, "tgt", opened.info.tgt_subword_fingerprint)
     file = opened.folder / _MODEL
-    tensors = load_tensors(file)
+    tensors = opened.migrated(load_tensors(file))
     _check_size(file, tensors, config)
     with torch.device("meta"):
         model = Seq2Seq(config, src_vocab_size=src_subword.vocab_size, tgt_vocab_size=tgt_subword.vocab_size)
@@ -271,9 +271,9 @@ def _load_snapshot(opened: OpenedCheckpoint) -> TrainingSnapshot:
     # format 1 has no hash that would reveal a truncated file
     if opened.hashes is None and (missing := missing_settings(opened.config)):
         raise damaged(opened.folder / CONFIG_FILE, "; ".join(missing))
-    optimizer, random = (load_tensors(opened.check(name)) for name in (_OPTIMIZER, _RANDOM))
+    optimizer, random = opened.migrated(load_tensors(opened.check(_OPTIMIZER))), load_tensors(opened.check(_RANDOM))
     state = load_json(opened.check(_STATE))
     if not isinstance(state, dict):
         raise damaged(opened.folder / _STATE, "it holds no values by name")
     parameters = load_tensors(opened.check(_PARAMETERS)) if _PARAMETERS in (opened.hashes or ()) else {}
-    return TrainingSnapshot(optimizer, random, state, parameters)
+    return TrainingSnapshot(optimizer, random, state, opened.migrated(parameters))

@@ -1,23 +1,26 @@
 """The description of a checkpoint: checkpoint.json and config.yaml, in every format so far.
 
-Format 2 added hashes of all files. Older formats are migrated when they are read, by one function per step in
-`MIGRATIONS`. A setting added later needs no migration, only a default in its dataclass that means "as before".
+Format 2 added hashes of all files; format 3 names parameters by layer and direction. Older formats are migrated when
+they are read, by one step from each to the next in `MIGRATIONS`. A setting added later needs no migration, only a
+default in its dataclass that means "as before".
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import xxhash
+from torch import Tensor
 
 from nmt.errors import CheckpointError, ConfigError, DamagedCheckpointError
 from nmt.plain import PlainError, flatten, from_plain, problems, shown
 from nmt.saved_config import saved_config
 from nmt.training.checkpoint_files import check_hash, load_json, load_yaml
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 INFO_FILE, CONFIG_FILE = "checkpoint.json", "config.yaml"
 
 
@@ -48,11 +51,28 @@ class Description:
     config: dict[str, Any]
 
 
-def _from_1(_: Description) -> None:
-    """Only the hashes are new in format 2."""
+class Migration(NamedTuple):
+    """A step from one format to the next.
+
+    Attributes:
+        describe: changes the description.
+        name: maps the old name of a parameter to the new one.
+    """
+
+    describe: Callable[[Description], None] = lambda _: None
+    name: Callable[[str], str] = lambda name: name
 
 
-MIGRATIONS: dict[int, Callable[[Description], None]] = {1: _from_1}
+def from_2_name(name: str) -> str:
+    """Rename a parameter of `nn.LSTM`, which held all layers: each layer now has its own."""
+    return re.sub(
+        r"^((?:en|de)coder\.rnn)\.lstm\.(weight_ih|weight_hh|bias_ih|bias_hh)_l(\d+)",
+        r"\1.layers.\3.forwards.weights.\2_l0",
+        name,
+    )
+
+
+MIGRATIONS: dict[int, Migration] = {1: Migration(), 2: Migration(name=from_2_name)}
 
 
 @dataclass(frozen=True)
@@ -63,6 +83,7 @@ class OpenedCheckpoint:
         config: the configuration of the run; settings that it lacked have their defaults.
         new_settings: these settings, by key.
         hashes: of the files by name; None in format 1.
+        version: its format.
     """
 
     folder: Path
@@ -70,6 +91,7 @@ class OpenedCheckpoint:
     config: dict[str, Any]
     new_settings: dict[str, Any]
     hashes: dict[str, str] | None
+    version: int
 
     def check(self, name: str) -> Path:
         """Return the path of a file after comparing it with its hash.
@@ -79,6 +101,13 @@ class OpenedCheckpoint:
         """
         check_hash(self.folder, name, self.hashes)
         return self.folder / name
+
+    def migrated(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Give tensors the names that their parameters have in the newest format."""
+        renamed = dict(tensors)
+        for version in range(self.version, FORMAT_VERSION):
+            renamed = {MIGRATIONS[version].name(name): tensor for name, tensor in renamed.items()}
+        return renamed
 
 
 @dataclass(frozen=True)
@@ -106,7 +135,7 @@ def open_checkpoint(path: Path, folder: Path) -> OpenedCheckpoint:
         raise damaged(folder / CONFIG_FILE, "it holds no settings")
     description = Description(envelope.info, config)
     for version in range(envelope.version, FORMAT_VERSION):
-        MIGRATIONS[version](description)
+        MIGRATIONS[version].describe(description)
     try:
         info = from_plain(CheckpointInfo, description.info)
     except PlainError as error:
@@ -117,7 +146,7 @@ def open_checkpoint(path: Path, folder: Path) -> OpenedCheckpoint:
         raise CheckpointError(f"{folder / CONFIG_FILE} is invalid: {error}") from error
     before = flatten(description.config)
     new_settings = {key: value for key, value in flatten(config).items() if key not in before}
-    return OpenedCheckpoint(folder, info, config, new_settings, envelope.hashes)
+    return OpenedCheckpoint(folder, info, config, new_settings, envelope.hashes, envelope.version)
 
 
 def describe(info: CheckpointInfo, hashes: dict[str, str]) -> bytes:

@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor
+
+from nmt.model.output import OutputLayer
 
 # Logits held at a time. On a CPU a chunk should fit into the last-level cache; a GPU needs few, large matmuls.
 CHUNK_LOGITS = {"cpu": 4_000_000, "cuda": 200_000_000}
 
 
 def chunked_token_loss(
-    hidden_MH: Tensor, output: nn.Linear, token_M: Tensor, *, label_smoothing: float, scale: float
+    hidden_MH: Tensor, output: OutputLayer, token_M: Tensor, *, label_smoothing: float, scale: float
 ) -> tuple[Tensor, Tensor]:
     """Return objective and nll of `nmt.training.loss.TokenLoss`.
 

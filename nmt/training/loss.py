@@ -11,10 +11,11 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nmt.config import Implementation, TrainingPrecision
 from nmt.corpus.batching import Batch
+from nmt.model.output import OutputLayer
 from nmt.model.seq2seq import Seq2Seq
 from nmt.training.fast_loss import chunked_token_loss
 
@@ -33,7 +34,7 @@ class TokenLoss(NamedTuple):
 
 def token_loss(
     hidden_MH: Tensor,
-    output: nn.Linear,
+    output: OutputLayer,
     token_M: Tensor,
     *,
     label_smoothing: float,
@@ -54,12 +55,21 @@ def token_loss(
 
 
 def batch_loss(
-    model: Seq2Seq, batch: Batch, *, precision: TrainingPrecision, label_smoothing: float, scale: float
+    model: Seq2Seq,
+    batch: Batch,
+    *,
+    precision: TrainingPrecision,
+    label_smoothing: float,
+    scale: float,
+    sampling: float = 0.0,
 ) -> TokenLoss:
-    """Run a model forward on a batch with teacher forcing, and compute the loss; both are on one device."""
+    """Run a model forward on a batch with teacher forcing, and compute the loss; both are on one device.
+
+    `nmt.model.decoder.Decoder.forward` explains `sampling`.
+    """
     with torch.autocast(batch.src_BS.device.type, torch.bfloat16, enabled=precision == TrainingPrecision.bf16):
         return token_loss(
-            model(batch),
+            model(batch, sampling=sampling),
             model.decoder.output,
             batch.tgt_token_M,
             label_smoothing=label_smoothing,

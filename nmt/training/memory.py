@@ -48,7 +48,7 @@ class MemoryAccount:
     def describe(self) -> str:
         """Describe the peak so far in one line; call it after an update, when the optimizer has its state."""
         kinds = self._held()
-        kinds["gradients"] = kinds["parameters"]
+        kinds["gradients"] = sum(parameter.nbytes for parameter in self._model.parameters() if parameter.requires_grad)
         if self._device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(self._device)
         else:

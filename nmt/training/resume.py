@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from nmt.config import OptimizerConfig, TrainCommand
 from nmt.errors import CheckpointError, ConfigError, DamagedCheckpointError
 from nmt.model.seq2seq import Seq2Seq
-from nmt.plain import flatten, from_plain, parse_yaml
+from nmt.plain import flatten, from_plain, parse_yaml, to_plain
 from nmt.text.subword import SubwordModel
 from nmt.training.checkpoint import load_checkpoint, load_snapshot, read_config, read_new_settings
 from nmt.training.checkpoint_files import check_finite, check_same_layout
@@ -48,6 +48,8 @@ MAY_CHANGE = (
     "run_dir",
     "resume",
 )
+# Settings of a model that may differ in a run that starts from its parameters.
+_NOT_SHAPE = ("name", "dropout", "init", "forget_bias")
 # The values of these in conf/ have changed since version 0.1.0: a run keeps those that it was started with.
 KEPT = ("subword.normalization", "subword.src_normalization", "subword.tgt_normalization")
 
@@ -141,11 +143,11 @@ def load_start(model: Seq2Seq, path: Path) -> None:
         ConfigError: if its model is a different one.
     """
     start = read_checkpoint(path, load_checkpoint)
-    shape = ("embedding_dim", "hidden_dim", "num_layers", "source_order")
+    found, wanted = to_plain(start.model_config), to_plain(model.config)
     differences = [
-        f"model.{key}={getattr(start.model_config, key)}"
-        for key in shape
-        if getattr(start.model_config, key) != getattr(model.config, key)
+        f"model.{key}={'null' if value is None else value}"
+        for key, value in found.items()
+        if not key.startswith(_NOT_SHAPE) and value != wanted[key]
     ]
     if differences:
         raise ConfigError(f"the model of training.init_from={start.path} is different: set {' '.join(differences)}")

@@ -6,16 +6,18 @@ from pathlib import Path
 
 import torch
 
-from nmt.config import TrainCommand
+from nmt.config import Side, TrainCommand
 from nmt.corpus.batching import TrainingBatches
 from nmt.corpus.prepare import PreparedCorpus
 from nmt.corpus.sampling import build_sampler
 from nmt.device import choose_tf32, resolve_device, resolve_training_precision
 from nmt.errors import ConfigError
-from nmt.model.seq2seq import Seq2Seq, initialize
+from nmt.model.initialization import initialize
+from nmt.model.seq2seq import Seq2Seq
 from nmt.training.checkpoint import read_info
 from nmt.training.checkpoint_links import resolve_checkpoint
 from nmt.training.dev_set import DevSet, Scores
+from nmt.training.pretrained_embeddings import freeze_embeddings, load_embeddings
 from nmt.training.resume import load_parameters, load_start
 from nmt.training.saver import RunFiles
 from nmt.training.trainer import Trainer
@@ -64,7 +66,8 @@ def build_trainer(
 
     Raises:
         CheckpointError: if a checkpoint is damaged, or was trained on other text.
-        ConfigError: if the model of `training.init_from` is a different one, or a subword model cannot be sampled.
+        ConfigError: if the model of `training.init_from` is a different one, a subword model cannot be sampled, or word
+            vectors do not fit the model.
     """
     trainer = _new_trainer(settings, corpus, files, text_scores)
     if last is not None:
@@ -79,6 +82,9 @@ def build_trainer(
         log.info("resuming %s at update %d", files.run_dir, trainer.state.update)
     elif settings.training.init_from is not None:
         load_start(trainer.model, Path(settings.training.init_from))
+    else:
+        subwords = {Side.src: files.src_subword, Side.tgt: files.tgt_subword}
+        load_embeddings(trainer.model, settings.training, subwords=subwords, corpus=corpus.open("train"))
     return trainer
 
 
@@ -94,6 +100,7 @@ def _new_trainer(
     )
     model.implementation = settings.implementation
     initialize(model, generator=torch.Generator().manual_seed(settings.seed))
+    freeze_embeddings(model, settings.training.freeze_embeddings)
     torch.manual_seed(settings.seed)  # only dropout uses the global generator
     log.info(
         "%s, %s: %s parameters on %s in %s, %d CPU threads",

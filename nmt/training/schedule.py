@@ -1,9 +1,10 @@
-"""The learning rate of each update."""
+"""What changes from update to update: the learning rate, and the share of sampled tokens."""
 
 import math
 from dataclasses import dataclass
 
-from nmt.config import BestBy, OptimizerConfig, ScheduleConfig, ScheduleKind
+from nmt.config import BestBy, OptimizerConfig, SamplingSchedule, ScheduleConfig, ScheduleKind, TrainingConfig
+from nmt.errors import ConfigError
 from nmt.training.dev_set import Scores, is_better
 
 
@@ -62,3 +63,50 @@ def learning_rate(config: OptimizerConfig, *, update: int, epochs: float, platea
     if schedule.kind == ScheduleKind.plateau:
         factor *= schedule.plateau_factor**plateau.num_reductions
     return config.lr * factor
+
+
+def sampling_probability(config: TrainingConfig, *, update: int) -> float:
+    """Return the probability with which the decoder reads a predicted token instead of the true one.
+
+    It is 1 - ε of Bengio et al. 2015, §2.4, where i is the number of updates before this one:
+
+        linear            ε = k - slope · i
+        exponential       ε = k^i
+        inverse_sigmoid   ε = k / (k + exp(i / k))
+
+    and never less than `sampling_floor`.
+
+    Args:
+        update: 1 for the first.
+    """
+    k, i = config.sampling_k, update - 1
+    match config.scheduled_sampling:
+        case SamplingSchedule.none:
+            return 0.0
+        case SamplingSchedule.linear:
+            true_token = k - config.sampling_slope * i
+        case SamplingSchedule.exponential:
+            true_token = k**i
+        case SamplingSchedule.inverse_sigmoid:
+            true_token = k / (k + math.exp(min(i / k, 700.0)))  # exp of more overflows
+    return 1.0 - max(true_token, config.sampling_floor)
+
+
+def check_sampling(config: TrainingConfig) -> None:
+    """Refuse a k that its schedule does not allow.
+
+    Raises:
+        ConfigError: if it is out of range.
+    """
+    k = config.sampling_k
+    allowed = {
+        SamplingSchedule.linear: (k <= 1, "at most 1"),
+        SamplingSchedule.exponential: (k < 1, "below 1"),
+        SamplingSchedule.inverse_sigmoid: (k >= 1, "at least 1"),
+    }
+    is_allowed, wanted = allowed.get(config.scheduled_sampling, (True, ""))
+    if not is_allowed:
+        raise ConfigError(
+            f"training.sampling_k must be {wanted} for training.scheduled_sampling={config.scheduled_sampling}, "
+            f"but is {k}"
+        )

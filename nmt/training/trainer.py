@@ -29,7 +29,7 @@ from nmt.training.metrics_log import MetricsLog, Record
 from nmt.training.optimizer import build_optimizer, clip_gradients
 from nmt.training.resume import read_snapshot
 from nmt.training.saver import RunFiles, Saver
-from nmt.training.schedule import learning_rate
+from nmt.training.schedule import learning_rate, sampling_probability
 from nmt.training.snapshot import copies, restore_optimizer, restore_random, take_snapshot
 from nmt.training.train_state import Interval, TrainState
 
@@ -116,6 +116,7 @@ class Trainer:
                 precision=self.precision,
                 label_smoothing=self.config.label_smoothing,
                 scale=1 / divisor,
+                sampling=sampling_probability(self.config, update=self.state.update + 1),
             )
             loss.objective.backward()  # type: ignore[no-untyped-call]
             nll += loss.nll

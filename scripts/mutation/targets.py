@@ -12,9 +12,10 @@ LEFT_OUT = {
 
 # A module's tests are those named after it and these: the most specific first, none of them slow.
 OTHER_TESTS: dict[str, tuple[str, ...]] = {
-    "model.dropout": ("encoder", "decoder"),
+    "model.fast.packed": ("lstm_layer", "gru_layer"),
+    "model.dropout": ("dropout_places", "encoder", "decoder"),
     "model.fast.lstm_layer": ("recurrent",),
-    "model.recurrent": ("encoder", "decoder"),
+    "model.recurrent": ("layer_stack", "encoder", "decoder"),
     "model.encoder": ("seq2seq", "inference"),
     "model.decoder": ("seq2seq", "inference"),
     "model.fast.cell": ("cell", "inference"),
@@ -26,6 +27,7 @@ OTHER_TESTS: dict[str, tuple[str, ...]] = {
     "search.beam": ("threads", "translator"),
     "text.moses": ("subword", "normalization"),
     "text.word_table": ("subword", "normalization"),
+    "training.pretrained_embeddings": ("embeddings",),
     "training.saver": ("trainer",),
     "training.train_state": ("trainer",),
     "training.dev_set": ("trainer",),

@@ -1,9 +1,10 @@
 """Linear maps for inference on a CPU: plain, prepacked, in bf16 or int8, or looked up in a table.
 
-All but the table map hidden states, which are between -1 and 1. For int8 these are rounded to multiples of 1/127, and
-the weights to a grid of their own for each output, so that a row's result does not depend on the other rows.
+For int8 the inputs, whose range is known, are rounded to 1/127 of it (hidden states are between -1 and 1), and the
+weights to a grid of their own for each output, so that a row's result does not depend on the other rows.
 """
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -59,24 +60,36 @@ class PackedLinear:
 
 
 class Int8Linear:
-    """int8 weights with a scale for each output, inputs between -1 and 1 as uint8, sums in int32, by oneDNN."""
+    """int8 weights with a scale for each output, inputs as uint8, sums in int32, by oneDNN.
 
-    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None) -> None:
+    Inputs of an unknown range are scaled row by row to between -1 and 1.
+    """
+
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None, *, limit: float | None = 1.0) -> None:
+        """Quantize the weights.
+
+        Args:
+            limit: of the inputs' absolute values; None: unknown.
+        """
         scale_O = weight_OI.abs().amax(dim=1).clamp(min=1e-8) / INT8_STEPS
         quantized_OI = (weight_OI / scale_O.unsqueeze(1)).round().to(torch.int8)
         packed = torch.ops.onednn.qlinear_prepack(quantized_OI, None)
         self._weight = packed, scale_O, torch.zeros(len(weight_OI), dtype=torch.int64)
         self._bias_O = bias_O
         self._offset = torch.tensor(INT8_ZERO + 0.5)
+        self._scales_rows = limit is None
+        self._steps = INT8_STEPS / (limit or 1.0)
 
     def __call__(self, input_NI: Tensor) -> Tensor:
-        result_NO: Tensor = torch.ops.onednn.qlinear_pointwise(
-            *self._quantized(input_NI), *self._weight, self._bias_O, 1.0, 0, torch.float32, "none", [], ""
-        )
-        return result_NO
+        if self._scales_rows:
+            scale_N1 = _row_scale(input_NI)
+            mapped_NO = self._map(input_NI / scale_N1, None).mul_(scale_N1)
+            return mapped_NO if self._bias_O is None else mapped_NO.add_(self._bias_O)
+        return self._map(input_NI, self._bias_O)
 
     def add_to(self, sum_NO: Tensor, input_NI: Tensor) -> Tensor:
-        if not sum_NO.is_contiguous():  # oneDNN ignores its strides, and would write to its neighbours in memory
+        # oneDNN ignores the sum's strides, and would write to its neighbours in memory
+        if self._scales_rows or not sum_NO.is_contiguous():
             return sum_NO.add_(self(input_NI))
         result_NO: Tensor = torch.ops.onednn.qlinear_pointwise.binary(
             *self._quantized(input_NI),
@@ -96,17 +109,29 @@ class Int8Linear:
         )
         return result_NO
 
+    def _map(self, input_NI: Tensor, bias_O: Tensor | None) -> Tensor:
+        result_NO: Tensor = torch.ops.onednn.qlinear_pointwise(
+            *self._quantized(input_NI), *self._weight, bias_O, 1.0, 0, torch.float32, "none", [], ""
+        )
+        return result_NO
+
     def _quantized(self, input_NI: Tensor) -> tuple[Any, ...]:
-        """Round to multiples of 1/127, kept as uint8 with zero at 128; returns these, the scale and the zero point."""
+        """Round to 1/127 of the limit, as uint8 with zero at 128; returns these, the scale and the zero point."""
         # the conversion truncates: with 0.5 added, it rounds
-        quantized_NI = torch.add(self._offset, input_NI, alpha=INT8_STEPS).to(torch.uint8)
-        return quantized_NI, 1 / INT8_STEPS, INT8_ZERO
+        quantized_NI = torch.add(self._offset, input_NI, alpha=self._steps).to(torch.uint8)
+        return quantized_NI, 1 / self._steps, INT8_ZERO
+
+
+def _row_scale(input_NI: Tensor) -> Tensor:
+    return input_NI.abs().amax(-1, keepdim=True).clamp_(min=1e-30)
 
 
 class TokenMap:
     """The map W E[y] + b from a token y: looked up in a table of all tokens, or computed if that is too large."""
 
-    def __init__(self, embedding_VE: Tensor, weight_OE: Tensor, bias_O: Tensor) -> None:
+    def __init__(self, embedding_VE: Tensor, weight_OE: Tensor, bias_O: Tensor | None) -> None:
+        if bias_O is None:
+            bias_O = weight_OE.new_zeros(len(weight_OE))
         self._embedding_VE, self._weight_OE, self._bias_O = embedding_VE, weight_OE, bias_O
         self._table_VO: Tensor | None = None
         if len(embedding_VE) * len(weight_OE) * weight_OE.element_size() <= TABLE_BYTES:
@@ -116,6 +141,24 @@ class TokenMap:
         if self._table_VO is not None:
             return self._table_VO.index_select(0, token_N)
         return torch.addmm(self._bias_O, self._embedding_VE.index_select(0, token_N), self._weight_OE.t())
+
+
+class SumMap:
+    """W [x; y; …] + b as the sum of the maps of its parts, some of which are tokens."""
+
+    def __init__(self, parts: Sequence[tuple[Callable[[Tensor], Tensor], int]]) -> None:
+        """Join maps, each with the number of inputs that it reads side by side; the first one brings the bias."""
+        self._parts = tuple(parts)
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        total_NO, start = None, 0
+        for linear, num_inputs in self._parts:
+            own = inputs[start : start + num_inputs]
+            start += num_inputs
+            mapped_NO = linear(own[0] if num_inputs == 1 else torch.cat(own, dim=-1)).float()
+            total_NO = mapped_NO if total_NO is None else total_NO.add_(mapped_NO)
+        assert total_NO is not None
+        return total_NO
 
 
 @cache
