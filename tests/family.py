@@ -52,6 +52,11 @@ BETWEEN: dict[str, Any] = {
 _PARTS: dict[str, dict[str, Any]] = {
     **{kind.value: {"cell": kind} for kind in CellKind},
     **{f"{kind}, attention": {"cell": kind, **BETWEEN} for kind in CellKind},
+    # a query without a map of its own
+    **{
+        f"rnn_tanh, {score}": {**ATTENTION, "cell": CellKind.rnn_tanh, "attention": score}
+        for score in (AttentionScore.dot, AttentionScore.general)
+    },
     "residual": {"connection": Connection.residual, "num_layers": 4},
     "highway": {
         "connection": Connection.highway,
@@ -70,6 +75,8 @@ _PARTS: dict[str, dict[str, Any]] = {
     },
     "input skip, between": {**BETWEEN, "input_skip": True, "num_layers": 3, "source_vector": True},
     "learned": {**ATTENTION, "bridge": Bridge.learned},
+    "learned, gru": {**ATTENTION, "cell": CellKind.gru, "bridge": Bridge.learned},
+    "learned, gru, between": {**BETWEEN, "cell": CellKind.gru, "bridge": Bridge.learned, "num_layers": 3},
     "bottleneck, fed": {**ATTENTION, "output_bottleneck": 3, "input_feeding": True},
     "heads": {
         **ATTENTION,

@@ -184,6 +184,12 @@ def test_impossible_settings_are_refused_before_a_model_is_allocated(
         load_checkpoint(saved)
 
 
+def test_a_size_that_single_parts_override_may_be_larger_than_the_model(saved: Path) -> None:
+    own = {"encoder_dim": MODEL.hidden_dim, "decoder_dim": MODEL.hidden_dim}
+    edit_config(saved, lambda config: config["model"].update(own, hidden_dim=100_000))
+    assert load_checkpoint(saved).model.num_parameters() < 100_000
+
+
 def test_parameters_of_another_model_are_refused(saved: Path) -> None:
     edit_config(saved, lambda config: config["model"].update(hidden_dim=9))
     with pytest.raises(

@@ -28,8 +28,9 @@ def test_features_come_in_the_order_of_their_columns() -> None:
     assert list(Columns(2, (3, 1)).texts(["A\tb\tC"], name="a")) == ["<C> <A> b"]
 
 
-def test_a_text_may_be_empty_beside_its_features() -> None:
-    assert list(Columns(1, (2,)).texts(["\tV"], name="a")) == ["<V>"]
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_features_do_not_fill_a_blank_text(blank: str) -> None:
+    assert list(Columns(1, (2,)).texts([f"{blank}\tV"], name="a")) == [""]
 
 
 @pytest.mark.parametrize(

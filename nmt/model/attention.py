@@ -151,7 +151,8 @@ class Attend:
         keys_BSA, values_BSD = memory.keys_BSA, memory.values_BSD
         assert keys_BSA is not None
         assert values_BSD is not None
-        query_BQA = query_BQH if self._query_map is None else self._query_map(query_BQH).to(keys_BSA.dtype)
+        query_BQA = query_BQH if self._query_map is None else self._query_map(query_BQH)
+        query_BQA = query_BQA.to(keys_BSA.dtype)
         query_XQA, keys_XSA, values_XSD = map(self._split, (query_BQA, keys_BSA, values_BSD))
         if self._vector_A is None:
             score_XQS = torch.bmm(query_XQA, keys_XSA.transpose(1, 2))

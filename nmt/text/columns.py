@@ -22,13 +22,14 @@ class Columns:
     features: tuple[int, ...] = ()
 
     def texts(self, lines: Iterable[str], *, name: str) -> Iterator[str]:
-        """Yield the text of each line, its features in front; `name` is for messages.
+        """Yield the text of each line, its features in front, or nothing if it is blank; `name` is for messages.
 
         Raises:
             DataError: if a line has too few fields.
         """
         for fields in self._fields(lines, name):
-            yield " ".join(filter(None, [*self._symbols(fields), fields[self.text - 1]]))
+            text = fields[self.text - 1]
+            yield " ".join([*self._symbols(fields), text]) if text.strip() else ""
 
     def symbols(self, lines: Iterable[str], *, name: str) -> set[str]:
         """Return the symbols of all features, each once.

@@ -29,6 +29,8 @@ from torch import Tensor
 from nmt.config import ModelConfig
 from nmt.errors import CheckpointError, ConfigError, DamagedCheckpointError, DataError
 from nmt.files import atomic_folder, atomic_write, find_folder, remove_temporaries, restore_folder
+from nmt.model.decoder import decoder_shape
+from nmt.model.encoder import encoder_shape
 from nmt.model.seq2seq import Seq2Seq
 from nmt.saved_config import missing_settings, model_config
 from nmt.text.subword import SubwordModel
@@ -258,12 +260,17 @@ def _load_subword(opened: OpenedCheckpoint, side: str, fingerprint: str) -> Subw
 def _check_size(file: Path, tensors: Mapping[str, Tensor], config: ModelConfig) -> None:
     """Refuse settings of a model larger than its parameters, which could take all memory to allocate."""
     num_parameters = sum(tensor.numel() for tensor in tensors.values())
-    limits = {"num_layers": len(tensors), "hidden_dim": num_parameters, "embedding_dim": num_parameters}
-    for name, limit in limits.items():
-        if getattr(config, name) > limit:
+    encoder, decoder = encoder_shape(config), decoder_shape(config)
+    sizes = {  # in effect: the settings of single parts override these
+        "num_layers": (max(encoder.num_layers, decoder.num_layers), len(tensors)),
+        "hidden_dim": (max(encoder.hidden_dim, decoder.lower.hidden_dim), num_parameters),
+        "embedding_dim": (max(encoder.input_dim, decoder.embedding_dim), num_parameters),
+    }
+    for name, (size, limit) in sizes.items():
+        if size > limit:
             raise DamagedCheckpointError(
-                f"{file} does not fit the settings: model.{name} is {getattr(config, name)}, which is more than it "
-                "holds: use another checkpoint of the run"
+                f"{file} does not fit the settings: model.{name} is {size}, which is more than it holds: use another "
+                "checkpoint of the run"
             )
 
 

@@ -17,6 +17,7 @@ from nmt.config import (
     AttentionPlacement,
     AttentionScore,
     Bridge,
+    CellKind,
     Connection,
     Implementation,
     ReadoutKind,
@@ -117,7 +118,7 @@ class FastDecoder:
     def __init__(self, decoder: Decoder, precision: SearchPrecision) -> None:
         self._decoder = decoder
         config, shape = decoder.config, decoder.shape
-        state_limit = None if config.bridge == Bridge.learned else 1.0
+        state_limit = _state_limit(decoder)
         token = Part(shape.embedding_dim, embedding_VE=decoder.embedding.weight.detach())
         state = Part(shape.lower.hidden_dim, limit=_bounded(shape.lower, state_limit))
         encoder = encoder_shape(config)
@@ -226,7 +227,12 @@ def fast_cell(
         tuple(vector_X.detach() for vector_X in weights.vectors),
     )
     state = Part(layer.hidden_dim, limit=state_limit if layer.cell_class.is_bounded else None)
-    return cell_class.over(detached, map_maker(parts, precision), map_maker([state], precision))
+
+    def input_maker(weight_OI: Tensor, bias_O: Tensor | None) -> LinearMap:
+        linear = make_map(parts, precision, weight_OI, bias_O)
+        return lambda *inputs: linear(*inputs).float()  # so that states are not rounded to bf16
+
+    return cell_class.over(detached, input_maker, map_maker([state], precision))
 
 
 def fast_stack(
@@ -241,15 +247,21 @@ def fast_stack(
     """Lay out a stack for single steps; see `CellStack.step` for the inputs."""
     shape, cells, connects = stack.shape, [], []
     for index in range(shape.num_layers):
-        below = Part(shape.output_dim(index - 1), limit=output_limit(shape, index - 1))
+        below = Part(shape.output_dim(index - 1), limit=output_limit(shape, index - 1, state_limit=state_limit))
         read = [*(lowest if index == 0 else [below]), *joined, *(skipped if index > 0 else ())]
         cells.append(fast_cell(stack.layer(index).forwards, read, precision, state_limit=state_limit))
         connects.append(stack.layer(index).connect(map_maker([below], precision)))
     return CellStack(cells, connects)
 
 
-def output_limit(shape: StackShape, index: int) -> float | None:
-    """Return the largest absolute value of a layer's output; None if it has no limit."""
+def output_limit(shape: StackShape, index: int, *, state_limit: float | None = 1.0) -> float | None:
+    """Return the largest absolute value of a layer's output; None if it has no limit.
+
+    Args:
+        state_limit: of the first hidden state, which a GRU mixes into all later ones; None: unknown.
+    """
+    if state_limit is None and shape.kind in (CellKind.gru, CellKind.gru_layer_norm):
+        return None
     limit = 1.0
     for number in range(index + 1):
         if shape.connection_of(number) == Connection.residual:
@@ -263,9 +275,14 @@ def _bounded(shape: StackShape, limit: float | None) -> float | None:
     return limit if CELLS[shape.kind].is_bounded else None
 
 
+def _state_limit(decoder: Decoder) -> float | None:
+    """Return the largest absolute value of the first hidden state; None if it has no limit."""
+    return None if decoder.config.bridge == Bridge.learned else 1.0
+
+
 def _top_limit(decoder: Decoder) -> float | None:
     shape = decoder.shape.upper or decoder.shape.lower
-    return output_limit(shape, shape.num_layers - 1)
+    return output_limit(shape, shape.num_layers - 1, state_limit=_state_limit(decoder))
 
 
 def _readout_limit(decoder: Decoder) -> float | None:
