@@ -1,4 +1,4 @@
-"""nmt: sequence-to-sequence translation with stacked LSTMs (Sutskever, Vinyals & Le 2014).
+"""nmt: sequence-to-sequence translation with recurrent networks (Sutskever, Vinyals & Le 2014).
 
     from nmt import Translator
 

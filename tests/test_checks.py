@@ -53,6 +53,7 @@ def test_models_of_the_family_have_no_problems(config: ModelConfig) -> None:
         ),
         ({"bridge": Bridge.learned}, r"^model\.bridge=learned needs model\.attention or model\.source_vector: "),
         ({"attention_heads": 2}, r"^model\.attention_heads must be 1 without model\.attention, but is 2$"),
+        ({"attention_dim": 6}, r"^model\.attention_dim must be null without model\.attention, but is 6$"),
         (
             {**BETWEEN, "decoder_layers": 1},
             r"^model\.attention_placement=between needs at least 2 layers in the decoder, but it has 1$",
@@ -102,7 +103,7 @@ def test_models_of_the_family_have_no_problems(config: ModelConfig) -> None:
             r"^model\.connection=residual connects no layer: it needs layers whose input and output are equally large, "
             r"from number 3 on$",
         ),
-        ({"connection": Connection.highway, "num_layers": 1}, r"^model\.connection=highway connects no layer: "),
+        ({"connection": Connection.highway, "num_layers": 1}, r"^model\.connection=highway needs more than one layer$"),
         ({"input_skip": True, "num_layers": 1}, r"^model\.input_skip needs more than one layer$"),
         (
             {"dropout_recurrent": 0.1},

@@ -148,7 +148,13 @@ def test_the_floor_keeps_some_true_tokens(schedule: SamplingSchedule) -> None:
     ],
 )
 def test_a_k_outside_its_schedule_is_refused(schedule: SamplingSchedule, k: float, wanted: str) -> None:
-    config = replace(TRAINING, scheduled_sampling=schedule, sampling_k=k)
+    config = replace(TRAINING, scheduled_sampling=schedule, sampling_k=k, sampling_slope=0.1)
     with pytest.raises(ConfigError, match=rf"^training\.sampling_k must be {wanted} for .*={schedule}, but is {k}$"):
         check_sampling(config)
     check_sampling(replace(config, scheduled_sampling=SamplingSchedule.none))
+
+
+def test_a_linear_schedule_must_fall() -> None:
+    config = replace(TRAINING, scheduled_sampling=SamplingSchedule.linear)
+    with pytest.raises(ConfigError, match=r"^training\.sampling_slope must be above 0 for .*=linear, but is 0\.0$"):
+        check_sampling(config)

@@ -16,7 +16,7 @@ from nmt.commands.streams import fail, open_standard_streams, print_error, shows
 COMMANDS = ("prepare", "train", "translate", "evaluate", "embeddings")
 
 USAGE = """\
-nmt: sequence-to-sequence translation with stacked LSTMs (Sutskever, Vinyals & Le 2014)
+nmt: sequence-to-sequence translation with recurrent networks (Sutskever, Vinyals & Le 2014, and after)
 
 usage: nmt COMMAND [KEY=VALUE ...]
 
@@ -29,7 +29,7 @@ usage: nmt COMMAND [KEY=VALUE ...]
                    nmt train -m seed=1,2,3          trains members of an ensemble, one after the other
   nmt translate  file or stdin -> file or stdout, line for line; several checkpoints are an ensemble
                    nmt translate 'checkpoints=[runs/first/checkpoints/best]' search=beam_12 < in.en > out.de
-  nmt evaluate   BLEU, chrF and TER of translations, or of checkpoints on a test set
+  nmt evaluate   BLEU, chrF, TER, exact match and error rates of translations, or of checkpoints on a test set
                    nmt evaluate hypothesis=out.de reference=test.de
   nmt embeddings word vectors: neighbours, analogies, files; learned from a corpus or taken from a checkpoint
                    nmt embeddings checkpoint=runs/first/checkpoints/best 'neighbours=[house,dog]'

@@ -77,6 +77,8 @@ def _attention_problems(config: ModelConfig, decoder: DecoderShape) -> Iterator[
     if score == AttentionScore.none:
         if heads > 1:
             yield f"model.attention_heads must be 1 without model.attention, but is {heads}"
+        if config.attention_dim is not None:
+            yield f"model.attention_dim must be null without model.attention, but is {config.attention_dim}"
         return
     if config.attention_placement == AttentionPlacement.between and decoder.num_layers < 2:
         yield "model.attention_placement=between needs at least 2 layers in the decoder, but it has 1"
@@ -125,7 +127,9 @@ def _layer_problems(config: ModelConfig, encoder: StackShape, decoder: DecoderSh
     stacks = [shape for shape in (encoder, decoder.lower, decoder.upper) if shape is not None]
     if config.connection != Connection.plain:
         applied = {shape.connection_of(index) for shape in stacks for index in range(shape.num_layers)}
-        if applied == {Connection.plain}:
+        if encoder.num_layers == decoder.num_layers == 1:
+            yield f"model.connection={config.connection} needs more than one layer"
+        elif applied == {Connection.plain}:
             yield (
                 f"model.connection={config.connection} connects no layer: it needs layers whose input and output are "
                 f"equally large, from number {config.connection_from} on"

@@ -93,12 +93,14 @@ def sampling_probability(config: TrainingConfig, *, update: int) -> float:
 
 
 def check_sampling(config: TrainingConfig) -> None:
-    """Refuse a k that its schedule does not allow.
+    """Refuse a k that its schedule does not allow, and a linear schedule that never falls.
 
     Raises:
-        ConfigError: if it is out of range.
+        ConfigError: if there is one.
     """
     k = config.sampling_k
+    if config.scheduled_sampling == SamplingSchedule.linear and config.sampling_slope == 0:
+        raise ConfigError("training.sampling_slope must be above 0 for training.scheduled_sampling=linear, but is 0.0")
     allowed = {
         SamplingSchedule.linear: (k <= 1, "at most 1"),
         SamplingSchedule.exponential: (k < 1, "below 1"),
