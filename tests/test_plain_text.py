@@ -14,6 +14,7 @@ from nmt.evaluation.plain_text import (
     refuse_markup,
     warn_of_blank_references,
     warn_of_blank_translations,
+    warn_of_columns,
     warn_of_unsuitable_text,
 )
 
@@ -143,3 +144,13 @@ def test_blank_references_are_counted(
 def test_systems_with_only_blank_translations_are_named(caplog: pytest.LogCaptureFixture) -> None:
     warn_of_blank_translations({"good": ["a", ""], "empty": ["", " "]})
     assert caplog.messages == ["empty: all translations are blank (2): is it the right file or checkpoint?"]
+
+
+def test_columns_are_noticed(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_columns(["a\tb", "c"], name="dev.tsv")
+    assert caplog.messages == []
+    warn_of_columns(["a\tb", "c", "d\te"], name="dev.tsv")
+    assert caplog.messages == [
+        "dev.tsv: 2 of 3 lines contain tabs, which are read as text: if these are columns, take the one that is meant "
+        "(cut -f2 dev.tsv > FILE)"
+    ]

@@ -43,6 +43,20 @@ def refuse_markup(lines: Sequence[str], *, name: str) -> None:
         )
 
 
+def warn_of_columns(lines: Sequence[str], *, name: str) -> None:
+    """Warn of tabs: columns would be read as one text."""
+    num_with_tab = sum("\t" in line for line in lines)
+    if 2 * num_with_tab > len(lines):
+        log.warning(
+            "%s: %d of %d lines contain tabs, which are read as text: if these are columns, take the one that is meant "
+            "(cut -f2 %s > FILE)",
+            name,
+            num_with_tab,
+            len(lines),
+            name,
+        )
+
+
 def warn_of_unsuitable_text(lines: Sequence[str], *, name: str, tokenizer: BleuTokenizer, setting: str) -> None:
     """Warn of text for which BLEU with this tokenizer means little; `setting` is the setting of the tokenizer.
 

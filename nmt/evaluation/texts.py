@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nmt.errors import ConfigError
 from nmt.evaluation.metrics import check_num_lines
-from nmt.evaluation.plain_text import refuse_markup
+from nmt.evaluation.plain_text import refuse_markup, warn_of_columns
 from nmt.text.parallel import read_lines
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def read_text(name: str) -> list[str]:
     """
     lines = list(read_lines(Path(name)))
     refuse_markup(lines, name=name)
+    warn_of_columns(lines, name=name)
     return lines
 
 
