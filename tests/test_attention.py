@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nmt.config import AttentionScore
 from nmt.model.attention import Attention, MemoryRows, SourceMemory, source_padding
-from nmt.model.decoder import DecoderState
+from nmt.model.decoder_state import DecoderState
 from nmt.model.recurrent import RecurrentState
 from tests.models import normal
 

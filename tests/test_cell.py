@@ -13,7 +13,7 @@ from nmt.config import CellKind
 from nmt.model.cell import CELLS, Cell, CellState, CellWeights, LSTMCell, PlainMap
 from nmt.model.fast.cell import FAST_CELLS
 from nmt.model.fast.linear import FastLinear, PlainLinear
-from nmt.model.recurrent import DirectedLayer
+from nmt.model.layer import DirectedLayer
 from tests.models import normal
 
 KINDS = pytest.mark.parametrize("kind", list(CellKind))

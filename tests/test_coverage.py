@@ -9,7 +9,7 @@ import torch
 
 from nmt.config import AttentionPlacement, AttentionScore, EnsembleAverage, ReadoutInput
 from nmt.model.attention import MemoryRows, SourceMemory
-from nmt.model.decoder import DecoderState
+from nmt.model.decoder_state import DecoderState
 from nmt.model.recurrent import RecurrentState
 from nmt.search.alignment import Aligner, ToAlign
 from nmt.search.beam import beam_search

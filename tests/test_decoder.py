@@ -10,7 +10,8 @@ from torch import Tensor
 from nmt.config import AttentionPlacement, AttentionScore, Bridge, CellKind, ModelConfig, ReadoutInput, ReadoutKind
 from nmt.corpus.batching import collate, pad_source
 from nmt.model.cell import PlainMap
-from nmt.model.decoder import DecoderState, HoistedMap
+from nmt.model.decoder import HoistedMap
+from nmt.model.decoder_state import DecoderState
 from nmt.model.seq2seq import Seq2Seq
 from nmt.text.subword import BOS_ID
 from tests.family import FAMILY
@@ -57,7 +58,7 @@ def wirings() -> list[ModelConfig]:
                         name=", ".join([*parts.values(), *["fed"] * feeding, *["vector"] * source_vector]) or "plain",
                         cell=list(CellKind)[number % len(CellKind)],
                         num_layers=2 + number // 2 % 2,
-                        attention_dim=6,
+                        attention_dim=6 if parts else None,
                         bridge=Bridge.dense,
                         input_feeding=feeding,
                         source_vector=source_vector,

@@ -12,8 +12,9 @@ from nmt.config import AttentionPlacement, AttentionScore, Bridge, CellKind, Dro
 from nmt.corpus.batching import collate
 from nmt.model.decoder import Advanced, DecoderWiring
 from nmt.model.dropout import Noise, dropout
-from nmt.model.recurrent import Dropouts, LayerStack, StackShape
+from nmt.model.recurrent import Dropouts, LayerStack
 from nmt.model.seq2seq import Seq2Seq
+from nmt.model.stack_shape import StackShape
 from tests.family import FAMILY
 from tests.models import MODEL, PAIRS, normal, tiny_model
 

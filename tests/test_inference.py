@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nmt.config import Connection, Implementation, ModelConfig, SearchPrecision, SourceOrder
 from nmt.corpus.batching import collate, pad_source
-from nmt.model.decoder import DecoderState
+from nmt.model.decoder_state import DecoderState
 from nmt.model.encoder import encoder_shape
 from nmt.model.fast.inference import (
     FastDecoder,

@@ -12,17 +12,9 @@ from nmt.model.cell import CELLS
 from nmt.model.dropout import Noise
 from nmt.model.fast.gru_layer import GRULayer
 from nmt.model.fast.lstm_layer import LSTMLayer
-from nmt.model.recurrent import (
-    CellStack,
-    DirectedLayer,
-    Dropouts,
-    LayerStack,
-    Packing,
-    RecurrentState,
-    StackShape,
-    TorchLayer,
-    run_over_time,
-)
+from nmt.model.layer import DirectedLayer, TorchLayer, run_over_time
+from nmt.model.recurrent import CellStack, Dropouts, LayerStack, Packing, RecurrentState
+from nmt.model.stack_shape import StackShape
 from tests.hardware import needs_bf16
 from tests.models import normal
 
@@ -108,7 +100,7 @@ def test_fast_layers_are_the_loop_over_steps_in_results_and_gradients(
     bidirectional: Bidirectional, lengths: list[int], kind: CellKind, is_own: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("own_layer_pays", "own_gru_layer_pays"):
-        monkeypatch.setattr(f"nmt.model.recurrent.{name}", lambda *_args, **_kwargs: is_own)
+        monkeypatch.setattr(f"nmt.model.layer.{name}", lambda *_args, **_kwargs: is_own)
     ran = spy_on(OWN.get(kind, TorchLayer) if is_own else TorchLayer, monkeypatch)
     rnn = stack_of(kind, bidirectional=bidirectional)
     fast = results_of(rnn, lengths)

@@ -166,7 +166,7 @@ def test_padding_has_no_loss() -> None:
 def test_gradients_of_the_whole_model_are_finite_differences(
     own: bool, dropout: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nmt.model.recurrent.own_layer_pays", lambda *_args, **_settings: own)
+    monkeypatch.setattr("nmt.model.layer.own_layer_pays", lambda *_args, **_settings: own)
     model = tiny_model(replace(MODEL, dropout=dropout)).train()
     batch = collate([src for src, _ in PAIRS], [tgt for _, tgt in PAIRS])
 

@@ -11,14 +11,9 @@ from nmt.config import CellKind, DropoutMask, Implementation
 from nmt.model.cell import Cell, CellState, LSTMCell
 from nmt.model.dropout import Noise
 from nmt.model.fast import lstm_layer
-from nmt.model.recurrent import (
-    DirectedLayer,
-    Dropouts,
-    LayerStack,
-    RecurrentState,
-    StackShape,
-    run_over_time,
-)
+from nmt.model.layer import DirectedLayer, run_over_time
+from nmt.model.recurrent import Dropouts, LayerStack, RecurrentState
+from nmt.model.stack_shape import StackShape
 from tests.hardware import needs_bf16
 from tests.models import cell_states, hidden_states, lstm_state, normal
 
@@ -34,7 +29,7 @@ def choose_layer(monkeypatch: pytest.MonkeyPatch) -> Choose:
     def choose(name: str) -> None:
         implementation = Implementation.reference if name == "reference" else Implementation.fast
         monkeypatch.setattr(DirectedLayer, "implementation", implementation)
-        monkeypatch.setattr("nmt.model.recurrent.own_layer_pays", lambda *_args, **_kwargs: name == "own layer")
+        monkeypatch.setattr("nmt.model.layer.own_layer_pays", lambda *_args, **_kwargs: name == "own layer")
 
     return choose
 
@@ -236,7 +231,7 @@ def test_the_layer_is_chosen_by_the_number_of_steps_and_by_whether_sentences_are
         asked.append((is_packed, num_steps))
         return True
 
-    monkeypatch.setattr("nmt.model.recurrent.own_layer_pays", pays)
+    monkeypatch.setattr("nmt.model.layer.own_layer_pays", pays)
     rnn, input_TBE = stacked(num_layers=1), normal(3, 2, 4)
     rnn(input_TBE)
     rnn(input_TBE, lengths_B=torch.tensor([3, 2]))

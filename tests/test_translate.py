@@ -18,7 +18,7 @@ import torch
 from nmt.commands import translate
 from nmt.commands.compose import compose_settings, to_settings
 from nmt.commands.paths import quote_paths
-from nmt.model.decoder import DecoderState
+from nmt.model.decoder_state import DecoderState
 from nmt.model.fast.cell import FastLSTMCell
 from nmt.search.scorer import EncodedSource, ModelScorer
 from tests.commands import data_settings, error, nmt, train_settings, write_digits

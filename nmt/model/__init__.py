@@ -1,8 +1,8 @@
 """From batches to log-probabilities: the papers' equations, one module for each part of the model.
 
-Read `cell`, `recurrent`, `encoder`, `attention`, `bridge`, `output`, `decoder`, `seq2seq`, in this order. The package
-`fast` has other implementations of the same interfaces, laid out for speed; `implementation=reference` does without
-them.
+Read `cell`, `layer`, `recurrent`, `encoder`, `attention`, `bridge`, `output`, `decoder`, `seq2seq`, in this order. The
+package `fast` has other implementations of the same interfaces, laid out for speed; `implementation=reference` does
+without them.
 
 The names of tensors end in their shape, one letter for each dimension, in the whole project:
 

@@ -15,9 +15,9 @@ from nmt.config import (
     TiedEmbeddings,
 )
 from nmt.errors import ConfigError
-from nmt.model.decoder import DecoderShape, decoder_shape
+from nmt.model.decoder_shape import DecoderShape, decoder_shape
 from nmt.model.encoder import encoder_shape
-from nmt.model.recurrent import StackShape
+from nmt.model.stack_shape import StackShape
 
 _HAVE_FORGET_GATE = (CellKind.lstm, CellKind.lstm_peephole, CellKind.lstm_layer_norm)
 

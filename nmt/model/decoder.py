@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from nmt.config import (
@@ -26,76 +25,19 @@ from nmt.config import (
     Bridge,
     ModelConfig,
     ReadoutInput,
-    ReadoutKind,
     TiedEmbeddings,
 )
 from nmt.model.attention import Attend, Attention, MemoryRows, SourceMemory, source_padding
 from nmt.model.bridge import BridgeLayer, StateShape
 from nmt.model.cell import CELLS, LinearMap, MapMaker, PlainMap
+from nmt.model.decoder_shape import DecoderShape, decoder_shape
+from nmt.model.decoder_state import DecoderState
 from nmt.model.dropout import Noise, drop_words
 from nmt.model.encoder import Encoding, encoder_shape, rate_of
 from nmt.model.output import OutputLayer, Readout, ReadoutLayer, SharedEmbedding, TiedLinear
-from nmt.model.recurrent import CellStack, Dropouts, LayerStack, RecurrentState, StackShape
+from nmt.model.recurrent import CellStack, Dropouts, LayerStack, RecurrentState
 
 T = TypeVar("T")
-
-
-class DecoderState(NamedTuple):
-    """What the decoder remembers between two steps; search only selects and appends rows of it.
-
-    Attributes:
-        memory: of the sources, not copied for each row; None if only the recurrent state knows the source.
-        rows: which sentence of the memory each row belongs to.
-        feed_NX: the last readout, for input feeding.
-        coverage_NS: the sum of the attention weights of each row since `count_coverage`; None if they are not counted.
-    """
-
-    recurrent: RecurrentState
-    memory: SourceMemory | None = None
-    rows: MemoryRows | None = None
-    feed_NX: Tensor | None = None
-    coverage_NS: Tensor | None = None
-
-    def count_coverage(self) -> "DecoderState":
-        """Add up attention weights from here on, which a decoder with attention has."""
-        assert self.memory is not None
-        assert self.memory.values_BSD is not None
-        assert self.rows is not None
-        values_BSD = self.memory.values_BSD
-        shape = (len(self.rows.sentence_N), values_BSD.shape[1])
-        dtype = torch.promote_types(values_BSD.dtype, torch.float32)
-        return self._replace(coverage_NS=values_BSD.new_zeros(shape, dtype=dtype))
-
-    def select(self, rows_N: Tensor) -> "DecoderState":
-        """Take the rows `rows_N`, in that order; a row may be taken several times."""
-        memory, rows = self.memory, self.rows
-        if memory is not None and rows is not None:
-            memory, rows = _without_ended(memory, rows.sentence_N.index_select(0, rows_N))
-        feed_NX = None if self.feed_NX is None else self.feed_NX.index_select(0, rows_N)
-        coverage_NS = None if self.coverage_NS is None else self.coverage_NS.index_select(0, rows_N)
-        return DecoderState(self.recurrent.select(rows_N), memory, rows, feed_NX, coverage_NS)
-
-    def concat(self, other: "DecoderState") -> "DecoderState":
-        """Append the rows of `other`."""
-        memory, rows = self.memory, self.rows
-        if memory is not None and rows is not None and other.memory is not None and other.rows is not None:
-            rows = MemoryRows(torch.cat((rows.sentence_N, other.rows.sentence_N + memory.num_sentences)))
-            memory = memory.concat(other.memory)
-        feed_NX = None if self.feed_NX is None or other.feed_NX is None else torch.cat((self.feed_NX, other.feed_NX))
-        coverage_NS = None
-        if self.coverage_NS is not None and other.coverage_NS is not None:
-            width = max(self.coverage_NS.shape[1], other.coverage_NS.shape[1])
-            parts = [F.pad(part_NS, (0, width - part_NS.shape[1])) for part_NS in (self.coverage_NS, other.coverage_NS)]
-            coverage_NS = torch.cat(parts)
-        return DecoderState(self.recurrent.concat(other.recurrent), memory, rows, feed_NX, coverage_NS)
-
-
-def _without_ended(memory: SourceMemory, sentence_N: Tensor) -> tuple[SourceMemory, MemoryRows]:
-    """Drop sentences that no row needs, once they are half of the memory."""
-    needed_X, sentence_of_row_N = torch.unique(sentence_N, return_inverse=True)
-    if 2 * len(needed_X) > memory.num_sentences:
-        return memory, MemoryRows(sentence_N)
-    return memory.select(needed_X), MemoryRows(sentence_of_row_N)
 
 
 class Advanced(NamedTuple):
@@ -204,60 +146,6 @@ def readout_inputs(config: ModelConfig, top: T, context: T | None, embedded: T) 
     if config.readout_input == ReadoutInput.state_context_embedding:
         inputs.append(embedded)
     return inputs
-
-
-class DecoderShape(NamedTuple):
-    """The sizes of a decoder's parts."""
-
-    embedding_dim: int
-    value_dim: int  # of an encoder output
-    lower: StackShape
-    upper: StackShape | None
-    readout_input_dim: int
-    readout_dim: int | None  # None: no layer
-    feed_dim: int  # of the readout, bottleneck included
-    context_dim: int
-
-    @property
-    def num_layers(self) -> int:
-        return self.lower.num_layers + (0 if self.upper is None else self.upper.num_layers)
-
-
-def decoder_shape(config: ModelConfig) -> DecoderShape:
-    """Work out the sizes of all parts."""
-    encoder = encoder_shape(config)
-    value_dim = encoder.output_dim(encoder.num_layers - 1)
-    dim, num_layers = config.decoder_dim or config.hidden_dim, config.decoder_layers or config.num_layers
-    embedding_dim = config.tgt_embedding_dim or config.embedding_dim
-    has_attention = config.attention != AttentionScore.none
-    context_dim = value_dim if has_attention else dim if config.source_vector else 0
-    readout_input_dim = dim
-    if config.readout_input != ReadoutInput.state:
-        readout_input_dim += context_dim
-    if config.readout_input == ReadoutInput.state_context_embedding:
-        readout_input_dim += embedding_dim
-    readout_dim = config.readout_dim
-    if readout_dim is None and config.readout != ReadoutKind.linear:
-        readout_dim = dim if config.readout == ReadoutKind.tanh else max(1, dim // 2)
-    feed_dim = config.output_bottleneck or readout_dim or readout_input_dim
-    input_dim = embedding_dim + (dim if config.source_vector else 0) + (feed_dim if config.input_feeding else 0)
-    is_between = has_attention and config.attention_placement == AttentionPlacement.between
-    if has_attention and config.attention_placement == AttentionPlacement.before:
-        input_dim += value_dim
-    lower = StackShape(
-        config.cell,
-        input_dim=input_dim,
-        hidden_dim=dim,
-        num_layers=1 if is_between else num_layers,
-        connection=config.connection,
-        connection_from=config.connection_from,
-        input_skip=config.input_skip and not is_between,
-    )
-    upper = None
-    if is_between:
-        joined_dim = value_dim + (input_dim if config.input_skip else 0)
-        upper = lower._replace(input_dim=dim, num_layers=num_layers - 1, joined_dim=joined_dim, first_number=2)
-    return DecoderShape(embedding_dim, value_dim, lower, upper, readout_input_dim, readout_dim, feed_dim, context_dim)
 
 
 class HoistedMap:

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from nmt.config import ModelConfig, SourceOrder
 from nmt.model.dropout import Noise, drop_words
-from nmt.model.recurrent import Dropouts, LayerStack, RecurrentState, StackShape
+from nmt.model.recurrent import Dropouts, LayerStack, RecurrentState
+from nmt.model.stack_shape import StackShape
 
 
 class Encoding(NamedTuple):

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from nmt.config import CellKind, Initializer, ModelConfig, RecurrentInitializer
 from nmt.model.cell import CELLS
-from nmt.model.recurrent import DirectedLayer, RecurrentLayer
+from nmt.model.layer import DirectedLayer
+from nmt.model.recurrent import RecurrentLayer
 from nmt.model.seq2seq import Seq2Seq
 
 HIGHWAY_BIAS = -1.0  # a new layer mostly passes its input on (Srivastava, Greff & Schmidhuber 2015, §2.2)

@@ -1,7 +1,6 @@
 """Layers over time: cells become layers, layers become a stack.
 
-    DirectedLayer    one cell with its parameters, over whole sequences by the fastest available means
-    RecurrentLayer   one of these, or one for each direction, and the connection from its input to its output
+    RecurrentLayer   a `DirectedLayer`, or one for each direction, and the connection from its input to its output
     LayerStack       layers on top of each other, with dropout between them
     CellStack        the same for single time steps, over any linear maps
 
@@ -9,22 +8,19 @@ Sequences are packed: all time steps one after the other; step t has the rows of
 longest sentences first. Equal lengths are the simple case.
 """
 
-import logging
 from collections.abc import Callable, Sequence
-from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from nmt.config import Bidirectional, CellKind, Connection, Implementation
-from nmt.model.cell import CELLS, Cell, CellState, CellWeights, LinearMap, MapMaker, PlainMap
+from nmt.config import Connection
+from nmt.model.cell import Cell, CellState, LinearMap, MapMaker, PlainMap
 from nmt.model.dropout import Noise
-from nmt.model.fast.gru_layer import GRULayer, own_gru_layer_pays
-from nmt.model.fast.lstm_layer import LSTMLayer, own_layer_pays
-
-log = logging.getLogger(__name__)
+from nmt.model.layer import DirectedLayer, Layer
+from nmt.model.stack_shape import StackShape
 
 
 class RecurrentState(NamedTuple):
@@ -73,42 +69,6 @@ class Packing:
         step_P = torch.repeat_interleave(torch.arange(len(sizes_T)), sizes_T)
         offset_T = torch.cat((torch.zeros(1, dtype=torch.int64), sizes_T.cumsum(0)[:-1]))
         return offset_T[length_B[self.sentence_P] - 1 - step_P] + self.sentence_P
-
-
-class Layer(Protocol):
-    """One cell, run over packed sequences."""
-
-    def __call__(
-        self, input_PE: Tensor, state: CellState | None, batch_sizes: Sequence[int]
-    ) -> tuple[Tensor, CellState]:
-        """Run over all time steps.
-
-        Args:
-            input_PE: all time steps, one after the other; step t has `batch_sizes[t]` rows, longest sentences first.
-            state: the initial state; zeros if it is None.
-
-        Returns:
-            The hidden states of all positions `(P, H)`, and the state after each sentence's last step.
-        """
-
-
-def run_over_time(
-    cell: Cell, input_PE: Tensor, state: CellState | None, batch_sizes: Sequence[int]
-) -> tuple[Tensor, CellState]:
-    """Run a cell over all time steps: the plain `Layer`."""
-    input_gates = cell.input_gates(input_PE).split_with_sizes(list(batch_sizes))
-    if state is None:
-        state = cell.initial_state(input_gates[0])
-    outputs: list[Tensor] = []
-    last_states: list[CellState] = []  # of the sentences that have ended, shortest first
-    for input_gates_NG, size in zip(input_gates, batch_sizes, strict=True):
-        if size < len(state[0]):
-            last_states.insert(0, tuple(part[size:] for part in state))
-            state = tuple(part[:size] for part in state)
-        state = cell.step(input_gates_NG, state)
-        outputs.append(state[0])
-    last_states.insert(0, state)
-    return torch.cat(outputs), tuple(map(torch.cat, zip(*last_states, strict=True)))
 
 
 Connect = Callable[[Tensor, Tensor], Tensor]  # the input of a layer and its hidden state -> its output
@@ -185,174 +145,6 @@ def run_stack(
         return values.view(num_steps, num_rows, -1), final
     output_TBH, _ = pad_packed_sequence(packed._replace(data=values), total_length=num_steps)
     return output_TBH, final if packed.unsorted_indices is None else final.select(packed.unsorted_indices)
-
-
-_TORCH_MODULES: dict[CellKind, Callable[[int, int], nn.RNNBase]] = {
-    CellKind.lstm: nn.LSTM,
-    CellKind.gru: nn.GRU,
-    CellKind.rnn_tanh: nn.RNN,
-    CellKind.rnn_relu: partial(nn.RNN, nonlinearity="relu"),
-}
-
-
-class _GateWeights(nn.Module):
-    """The parameters of a cell that torch does not have."""
-
-    def __init__(self, cell_class: type[Cell], input_dim: int, hidden_dim: int) -> None:
-        super().__init__()
-        gates = cell_class.num_gates * hidden_dim
-        shapes = {
-            "weight_ih": (gates, input_dim),
-            "weight_hh": (gates, hidden_dim),
-            "bias_ih": (gates,),
-            "bias_hh": (gates,),
-            **{name: (size * hidden_dim,) for name, size in cell_class.vectors.items()},
-        }
-        for name, shape in shapes.items():
-            self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
-
-
-class DirectedLayer(nn.Module):
-    """A cell with its parameters, over whole sequences: see `Layer`.
-
-    Attributes:
-        cell_class: the equations.
-        weights: torch's own layer if there is one of this kind, which then also runs; otherwise only the parameters.
-    """
-
-    def __init__(self, kind: CellKind, input_dim: int, hidden_dim: int) -> None:
-        super().__init__()
-        self.kind, self.hidden_dim = kind, hidden_dim
-        self.cell_class = CELLS[kind]
-        self.chosen_implementation = Implementation.fast
-        self.weights: nn.Module
-        if kind in _TORCH_MODULES:
-            self.weights = _TORCH_MODULES[kind](input_dim, hidden_dim)
-        else:
-            self.weights = _GateWeights(self.cell_class, input_dim, hidden_dim)
-
-    @property
-    def implementation(self) -> Implementation:
-        """The chosen implementation; the reference if the cell's equations have been changed."""
-        if self.kind in _TORCH_MODULES and not _is_torchs(self.kind, self.cell_class, self.cell_class.step):  # type: ignore[arg-type]
-            return Implementation.reference
-        return self.chosen_implementation
-
-    @property
-    def cell_weights(self) -> CellWeights:
-        """The parameters."""
-        weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G, *vectors = self.weights.parameters()
-        return CellWeights(weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G, tuple(vectors))
-
-    def cell(self, *, hidden_mask_BH: Tensor | None = None, input_maker: MapMaker = PlainMap) -> Cell:
-        """Return the cell over these parameters.
-
-        Args:
-            hidden_mask_BH: multiplies the hidden state before its matmul.
-        """
-
-        def hidden_maker(weight_OI: Tensor, bias_O: Tensor | None) -> LinearMap:
-            plain = PlainMap(weight_OI, bias_O)
-            return plain if hidden_mask_BH is None else partial(_masked, plain, hidden_mask_BH)
-
-        return self.cell_class.over(self.cell_weights, input_maker, hidden_maker)
-
-    def forward(
-        self,
-        input_PE: Tensor,
-        state: CellState | None,
-        batch_sizes: Sequence[int],
-        *,
-        hidden_mask_BH: Tensor | None = None,
-    ) -> tuple[Tensor, CellState]:
-        """Run over all time steps, the fastest way unless `implementation` forbids it."""
-        layer = self._fast_layer(input_PE, batch_sizes, hidden_mask_BH)
-        if self.implementation == Implementation.reference or layer is None:
-            layer = partial(run_over_time, self.cell(hidden_mask_BH=hidden_mask_BH))
-        return layer(input_PE, state, batch_sizes)
-
-    def _fast_layer(self, input_PE: Tensor, batch_sizes: Sequence[int], hidden_mask_BH: Tensor | None) -> Layer | None:
-        """Choose the fastest layer for an input; None if there is only the plain one."""
-        num_steps, is_packed = len(batch_sizes), batch_sizes[0] != batch_sizes[-1]
-        is_masked, on_cpu = hidden_mask_BH is not None, input_PE.device.type == "cpu"
-        if self.kind == CellKind.lstm and (
-            (is_masked and on_cpu) or own_layer_pays(input_PE, is_packed=is_packed, num_steps=num_steps)
-        ):
-            return partial(LSTMLayer(*self.cell_weights[:4]), hidden_mask_BH=hidden_mask_BH)
-        if self.kind == CellKind.gru and ((is_masked and on_cpu) or own_gru_layer_pays(input_PE, num_steps=num_steps)):
-            return partial(GRULayer(*self.cell_weights[:4]), hidden_mask_BH=hidden_mask_BH)
-        return TorchLayer(self.weights) if isinstance(self.weights, nn.RNNBase) and not is_masked else None
-
-    if TYPE_CHECKING:
-        __call__ = forward
-
-
-def _masked(linear: LinearMap, mask_BH: Tensor, h_NH: Tensor) -> Tensor:
-    """Apply a map to masked states; when short sentences have ended, the others are the first rows."""
-    return linear(h_NH * mask_BH[: len(h_NH)])
-
-
-class TorchLayer:
-    """torch's own layer as a `Layer`."""
-
-    def __init__(self, module: nn.RNNBase) -> None:
-        self._module = module
-
-    def __call__(
-        self, input_PE: Tensor, state: CellState | None, batch_sizes: Sequence[int]
-    ) -> tuple[Tensor, CellState]:
-        if input_PE.device.type == "cuda" and torch.is_autocast_enabled("cuda"):
-            # torch's autocast runs cuDNN's layers in fp16, regardless of its dtype: small gradients would vanish
-            with torch.autocast("cuda", enabled=False):
-                float_state = None if state is None else tuple(part.float() for part in state)
-                return self(input_PE.float(), float_state, batch_sizes)
-        parts = None if state is None else tuple(part.unsqueeze(0) for part in state)
-        start = parts if parts is None or isinstance(self._module, nn.LSTM) else parts[0]
-        if batch_sizes[0] == batch_sizes[-1]:
-            output_TBH, last = self._module(input_PE.view(len(batch_sizes), batch_sizes[0], -1), start)
-            output_PH = output_TBH.flatten(0, 1)
-        else:
-            output, last = self._module(PackedSequence(input_PE, torch.tensor(batch_sizes)), start)
-            output_PH = output.data
-        return output_PH, tuple(part.squeeze(0) for part in (last if isinstance(last, tuple) else (last,)))
-
-
-class StackShape(NamedTuple):
-    """Sizes and connections of a stack of layers.
-
-    Attributes:
-        joined_dim: size of what joins the input of every layer.
-        first_number: number of the lowest layer; dropout comes before all layers but number 1.
-        connection_from: number of the first layer with `connection`.
-        input_skip: the stack's input joins that of all layers but the lowest.
-    """
-
-    kind: CellKind
-    input_dim: int
-    hidden_dim: int
-    num_layers: int
-    joined_dim: int = 0
-    first_number: int = 1
-    bidirectional: Bidirectional = Bidirectional.none
-    connection: Connection = Connection.plain
-    connection_from: int = 2
-    input_skip: bool = False
-
-    def num_directions(self, index: int) -> int:
-        is_both = self.bidirectional == Bidirectional.all or (self.bidirectional == Bidirectional.first and index == 0)
-        return 2 if is_both else 1
-
-    def output_dim(self, index: int) -> int:
-        """Return the size of the output of the layer with this index; -1 is the stack's input."""
-        return self.input_dim if index < 0 else self.hidden_dim * self.num_directions(index)
-
-    def connection_of(self, index: int) -> Connection:
-        """Return how a layer is connected: only if its input is as large as its output."""
-        has_connection = self.first_number + index >= self.connection_from
-        return self.connection if has_connection and self.fits(index) else Connection.plain
-
-    def fits(self, index: int) -> bool:
-        return self.output_dim(index - 1) == self.output_dim(index)
 
 
 class Dropouts(NamedTuple):
@@ -566,55 +358,3 @@ class LayerStack(nn.Module):
             return [None] * num_directions
         size, names = (num_rows, self.shape.hidden_dim), ("forward", "backward")[:num_directions]
         return [noise.mask(f"{self._place(index)}, {name} state", like, size, rate) for name in names]
-
-
-@cache
-def _is_torchs(kind: CellKind, cell_class: type[Cell], step: Callable[..., CellState]) -> bool:
-    """Try whether a cell computes the equations of the fast implementations, which are those of torch's cells.
-
-    So whoever changes a cell, or sets another `cell_class`, trains and translates with the changed equations.
-    """
-    del step  # only a key of the cache
-    with torch.no_grad(), torch.autocast("cpu", enabled=False), torch.device("cpu"):
-        line = partial(torch.linspace, dtype=torch.float64)
-        num_gates, num_parts = cell_class.num_gates * 3, CELLS[kind].num_parts
-        input_NE, weight_ih_GE = line(-2, 2, 8).view(2, 4), line(1, -1, num_gates * 4).view(num_gates, 4)
-        weight_hh_GH, bias_ih_G, bias_hh_G = (
-            line(-1, 1, num_gates * 3).view(num_gates, 3),
-            line(-1, 1, num_gates),
-            line(1, -2, num_gates),
-        )
-        state = tuple(line(-0.9, 0.9, 6 * num_parts).view(num_parts, 2, 3).unbind())
-        cell = cell_class.over(CellWeights(weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G), PlainMap, PlainMap)
-        found = cell.step(cell.input_gates(input_NE), state)
-        expected = _torch_step(kind, input_NE, state, weight_ih_GE, weight_hh_GH, bias_ih_G, bias_hh_G)
-    is_torchs = len(found) == num_parts and all(map(torch.allclose, found, expected))
-    if not is_torchs:
-        log.warning(
-            "%s computes other equations than torch's %s: the plain modules run, without the parts that are laid out "
-            "for speed",
-            cell_class.__name__,
-            _TORCH_NAMES[kind],
-        )
-    return is_torchs
-
-
-_TORCH_NAMES = {
-    CellKind.lstm: "LSTM",
-    CellKind.gru: "GRU",
-    CellKind.rnn_tanh: "recurrent network",
-    CellKind.rnn_relu: "recurrent network",
-}
-
-
-def _torch_step(kind: CellKind, input_NE: Tensor, state: CellState, *weights: Tensor) -> CellState:
-    match kind:
-        case CellKind.lstm:
-            h_NH, c_NH = torch.lstm_cell(input_NE, state, *weights)
-            return h_NH, c_NH
-        case CellKind.gru:
-            return (torch.gru_cell(input_NE, state[0], *weights),)
-        case CellKind.rnn_tanh:
-            return (torch.rnn_tanh_cell(input_NE, state[0], *weights),)
-        case _:
-            return (torch.rnn_relu_cell(input_NE, state[0], *weights),)

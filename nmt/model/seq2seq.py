@@ -11,7 +11,7 @@ from nmt.errors import ConfigError
 from nmt.model.checks import check_model
 from nmt.model.decoder import Decoder
 from nmt.model.encoder import Encoder, Encoding
-from nmt.model.recurrent import DirectedLayer
+from nmt.model.layer import DirectedLayer
 
 
 class Seq2Seq(nn.Module):

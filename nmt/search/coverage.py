@@ -9,7 +9,7 @@ translation; the sum over j includes it.
 import torch
 from torch import Tensor
 
-from nmt.model.decoder import DecoderState
+from nmt.model.decoder_state import DecoderState
 
 
 def log_coverage(state: DecoderState) -> Tensor:

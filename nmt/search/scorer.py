@@ -15,7 +15,7 @@ from torch import Tensor
 from nmt.config import AttentionScore, EnsembleAverage, Implementation, SearchPrecision
 from nmt.corpus.batching import pad_source
 from nmt.errors import CheckpointError
-from nmt.model.decoder import DecoderState
+from nmt.model.decoder_state import DecoderState
 from nmt.model.fast.inference import prepare_for_inference
 from nmt.model.seq2seq import Seq2Seq
 from nmt.search import ranking

@@ -29,7 +29,7 @@ from torch import Tensor
 from nmt.config import ModelConfig
 from nmt.errors import CheckpointError, ConfigError, DamagedCheckpointError, DataError
 from nmt.files import atomic_folder, atomic_write, find_folder, remove_temporaries, restore_folder
-from nmt.model.decoder import decoder_shape
+from nmt.model.decoder_shape import decoder_shape
 from nmt.model.encoder import encoder_shape
 from nmt.model.seq2seq import Seq2Seq
 from nmt.saved_config import missing_settings, model_config

@@ -35,7 +35,7 @@ def own_gru_layer_pays(input_PE: Tensor, *, num_steps: int) -> bool:
 
 
 class GRULayer:
-    """A `nmt.model.recurrent.Layer` with the weights of `nn.GRU`."""
+    """A `nmt.model.layer.Layer` with the weights of `nn.GRU`."""
 
     def __init__(self, weight_ih_GE: Tensor, weight_hh_GH: Tensor, bias_ih_G: Tensor, bias_hh_G: Tensor) -> None:
         self._input_weights = weight_ih_GE, bias_ih_G

@@ -25,12 +25,15 @@ from nmt.config import (
 )
 from nmt.errors import ConfigError
 from nmt.model.cell import CELLS, Cell, CellWeights, LinearMap, MapMaker
-from nmt.model.decoder import Decoder, DecoderState, DecoderWiring, readout_inputs
+from nmt.model.decoder import Decoder, DecoderWiring, readout_inputs
+from nmt.model.decoder_state import DecoderState
 from nmt.model.encoder import Encoder, Encoding, encoder_shape, read_source
 from nmt.model.fast.cell import FAST_CELLS
 from nmt.model.fast.linear import FastLinear, Int8Linear, SumMap, TokenMap, dense_linear
-from nmt.model.recurrent import CellStack, DirectedLayer, LayerStack, StackShape, run_layer, run_over_time, run_stack
+from nmt.model.layer import DirectedLayer, run_over_time
+from nmt.model.recurrent import CellStack, LayerStack, run_layer, run_stack
 from nmt.model.seq2seq import Seq2Seq
+from nmt.model.stack_shape import StackShape
 
 
 class InferenceModel(Protocol):

@@ -1,6 +1,6 @@
 """One LSTM layer over packed sequences on a CPU, forward and backward, with few and large matmuls.
 
-It computes what `nmt.model.recurrent.run_over_time` computes with an `nmt.model.cell.LSTMCell`, and its gradient.
+It computes what `nmt.model.layer.run_over_time` computes with an `nmt.model.cell.LSTMCell`, and its gradient.
 torch's fused CPU layer multiplies by the input weights, and computes the weights' gradients, step by step. Here
 everything that does not depend on the previous step is one matmul over all steps: the input's contribution to the
 gates, and in the backward pass the gradients of both weights and of the input. Only the matmul with the previous hidden
@@ -33,7 +33,7 @@ def own_layer_pays(input_PE: Tensor, *, is_packed: bool, num_steps: int) -> bool
 
 
 class LSTMLayer:
-    """A `nmt.model.recurrent.Layer` with the weights of `nn.LSTM`."""
+    """A `nmt.model.layer.Layer` with the weights of `nn.LSTM`."""
 
     def __init__(self, weight_ih_GE: Tensor, weight_hh_GH: Tensor, bias_ih_G: Tensor, bias_hh_G: Tensor) -> None:
         self._weights = weight_ih_GE, weight_hh_GH
