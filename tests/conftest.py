@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 torch.set_num_threads(1)
 # A shell makes its background jobs, and all that they start, ignore Ctrl-C: restore it for the tests that send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores
 
 
 @pytest.fixture
