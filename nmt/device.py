@@ -11,7 +11,7 @@ from functools import cache
 import torch
 from torch import nn
 
-from nmt.config import Implementation, SearchPrecision, TrainingPrecision
+from nmt.choices import Implementation, SearchPrecision, TrainingPrecision
 from nmt.errors import ConfigError
 from nmt.model.fast.linear import Int8Linear, dense_linear
 

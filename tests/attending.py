@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from nmt.config import AttentionScore, ReadoutInput, ReadoutKind, SearchPrecision, SourceOrder
+from nmt.choices import AttentionScore, ReadoutInput, ReadoutKind, SearchPrecision, SourceOrder
 from nmt.search.scorer import ModelScorer
 from nmt.text.subword import EOS_ID, UNK_ID, SubwordModel
 from tests.models import MODEL, tiny_model, tiny_subword

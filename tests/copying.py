@@ -12,16 +12,8 @@ from pathlib import Path
 
 import torch
 
-from nmt.config import (
-    AttentionScore,
-    Bridge,
-    CellKind,
-    ModelConfig,
-    ReadoutInput,
-    SearchPrecision,
-    SourceOrder,
-    SubwordKind,
-)
+from nmt.choices import AttentionScore, Bridge, CellKind, ReadoutInput, SearchPrecision, SourceOrder, SubwordKind
+from nmt.config import ModelConfig
 from nmt.model.seq2seq import Seq2Seq
 from nmt.search.scorer import ModelScorer
 from nmt.text.subword import BOS_ID, EOS_ID, UNK_ID, SubwordModel

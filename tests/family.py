@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from nmt.config import (
+from nmt.choices import (
     AttentionPlacement,
     AttentionScore,
     Bidirectional,
@@ -14,12 +14,12 @@ from nmt.config import (
     CellKind,
     Connection,
     Initializer,
-    ModelConfig,
     ReadoutInput,
     ReadoutKind,
     RecurrentInitializer,
     TiedEmbeddings,
 )
+from nmt.config import ModelConfig
 from nmt.saved_config import model_config
 from tests.models import MODEL
 

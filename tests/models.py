@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmt.config import BatchingConfig, BatchUnit, ModelConfig, Normalization, SourceOrder, SubwordKind, Tokenizer
+from nmt.choices import BatchUnit, Normalization, SourceOrder, SubwordKind, Tokenizer
+from nmt.config import BatchingConfig, ModelConfig
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.corpus.manifest import SplitReport
 from nmt.model.initialization import initialize

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nmt.config import EnsembleAverage, LengthPenaltyConfig, LengthPenaltyKind, SearchConfig, SearchPrecision
+from nmt.choices import EnsembleAverage, LengthPenaltyKind, SearchPrecision
+from nmt.config import LengthPenaltyConfig, SearchConfig
 from nmt.corpus.batching import collate
 from nmt.model.seq2seq import Seq2Seq
 from nmt.search.hypothesis import Hypothesis

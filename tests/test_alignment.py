@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nmt.config import AttentionPlacement, AttentionScore, EnsembleAverage, ReadoutInput, ReplaceUnk, SourceOrder
+from nmt.choices import AttentionPlacement, AttentionScore, EnsembleAverage, ReadoutInput, ReplaceUnk, SourceOrder
 from nmt.corpus.batching import collate
 from nmt.errors import ConfigError
 from nmt.search.alignment import (

@@ -17,6 +17,7 @@ ORDER = [
     "locks",
     "plain",
     "schema",
+    "choices",
     "config",
     "saved_config",
     "conf_files",

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import AttentionScore
+from nmt.choices import AttentionScore
 from nmt.model.attention import Attention, MemoryRows, SourceMemory, source_padding
 from nmt.model.decoder_state import DecoderState
 from nmt.model.recurrent import RecurrentState

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmt.config import BatchingConfig, BatchUnit
+from nmt.choices import BatchUnit
+from nmt.config import BatchingConfig
 from nmt.corpus.batching import (
     Batch,
     Indices,

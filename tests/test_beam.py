@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nmt.config import LengthPenaltyConfig, LengthPenaltyKind, ReplaceUnk, SearchConfig
+from nmt.choices import LengthPenaltyKind, ReplaceUnk
+from nmt.config import LengthPenaltyConfig, SearchConfig
 from nmt.errors import ConfigError
 from nmt.search import beam
 from nmt.search.beam import beam_search, check_search_config, max_len_subwords, search

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import AttentionScore, Bidirectional, Bridge, CellKind, ReadoutInput
+from nmt.choices import AttentionScore, Bidirectional, Bridge, CellKind, ReadoutInput
 from nmt.corpus.batching import pad_source
 from nmt.model.cell import CELLS
 from nmt.model.recurrent import RecurrentState

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmt.config import CellKind
+from nmt.choices import CellKind
 from nmt.model.cell import CELLS, Cell, CellState, CellWeights, LSTMCell, PlainMap
 from nmt.model.fast.cell import FAST_CELLS
 from nmt.model.fast.linear import FastLinear, PlainLinear

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from nmt.config import SourceOrder
+from nmt.choices import SourceOrder
 from nmt.errors import CheckpointError, DamagedCheckpointError
 from nmt.plain import to_plain
 from nmt.training import checkpoint as checkpoint_module

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nmt.config import BestBy
+from nmt.choices import BestBy
 from nmt.errors import CheckpointError
 from nmt.training import checkpoint as checkpoint_module
 from nmt.training.checkpoint import checkpoint_name, load_checkpoint, load_snapshot

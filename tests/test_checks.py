@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nmt.config import (
+from nmt.choices import (
     AttentionPlacement,
     AttentionScore,
     Bidirectional,
@@ -13,11 +13,11 @@ from nmt.config import (
     CellKind,
     Connection,
     DropoutMask,
-    ModelConfig,
     ReadoutInput,
     ReadoutKind,
     TiedEmbeddings,
 )
+from nmt.config import ModelConfig
 from nmt.errors import ConfigError
 from nmt.model.checks import check_model, model_problems
 from nmt.model.seq2seq import Seq2Seq

@@ -12,25 +12,27 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
+from nmt.choices import (
+    BatchUnit,
+    LengthPenaltyKind,
+    LossPer,
+    OptimizerKind,
+    ScheduleKind,
+    SourceOrder,
+    SubwordKind,
+    Tokenizer,
+)
 from nmt.commands.compose import compose_settings, register_schemas
 from nmt.commands.keys import PRESETS
 from nmt.commands.keys import SCHEMAS as COMMANDS
 from nmt.conf_files import conf_dir, first_comment
 from nmt.config import (
     BatchingConfig,
-    BatchUnit,
     DataConfig,
-    LengthPenaltyKind,
-    LossPer,
     ModelConfig,
     OptimizerConfig,
-    OptimizerKind,
-    ScheduleKind,
     SearchConfig,
-    SourceOrder,
     SubwordConfig,
-    SubwordKind,
-    Tokenizer,
     TrainCommand,
     TrainingConfig,
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nmt.config import Normalization
+from nmt.choices import Normalization
 from nmt.corpus.binarizer import PairLimits, write_split
 from nmt.corpus.manifest import write_manifest
 from nmt.corpus.prepare import PreparedCorpus

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nmt.config import AttentionPlacement, AttentionScore, EnsembleAverage, ReadoutInput
+from nmt.choices import AttentionPlacement, AttentionScore, EnsembleAverage, ReadoutInput
 from nmt.model.attention import MemoryRows, SourceMemory
 from nmt.model.decoder_state import DecoderState
 from nmt.model.recurrent import RecurrentState

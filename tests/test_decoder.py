@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import AttentionPlacement, AttentionScore, Bridge, CellKind, ModelConfig, ReadoutInput, ReadoutKind
+from nmt.choices import AttentionPlacement, AttentionScore, Bridge, CellKind, ReadoutInput, ReadoutKind
+from nmt.config import ModelConfig
 from nmt.corpus.batching import collate, pad_source
 from nmt.model.cell import PlainMap
 from nmt.model.decoder import HoistedMap

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import Implementation, SearchPrecision, TrainingPrecision
+from nmt.choices import Implementation, SearchPrecision, TrainingPrecision
 from nmt.device import (
     _cpu_capabilities,
     _warn_of_slow_bf16,

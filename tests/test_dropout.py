@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nmt.config import DropoutMask
+from nmt.choices import DropoutMask
 from nmt.model.dropout import Noise, drop_words, dropout
 
 ONES = torch.ones(1000, 403, dtype=torch.float64)  # not a multiple of the four values that share a random number

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import AttentionPlacement, AttentionScore, Bridge, CellKind, DropoutMask, ModelConfig, ReadoutInput
+from nmt.choices import AttentionPlacement, AttentionScore, Bridge, CellKind, DropoutMask, ReadoutInput
+from nmt.config import ModelConfig
 from nmt.corpus.batching import collate
 from nmt.model.decoder import Advanced, DecoderWiring
 from nmt.model.dropout import Noise, dropout

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import SourceOrder
+from nmt.choices import SourceOrder
 from nmt.corpus.batching import pad_source
 from nmt.model.encoder import reverse_source
 from nmt.text.subword import EOS_ID, PAD_ID

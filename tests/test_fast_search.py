@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import EnsembleAverage, SearchConfig, SearchPrecision, SourceOrder
+from nmt.choices import EnsembleAverage, SearchPrecision, SourceOrder
+from nmt.config import SearchConfig
 from nmt.model.fast.inference import FastModel
 from nmt.model.fast.linear import onednn_packs
 from nmt.model.seq2seq import Seq2Seq

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import DropoutMask, SearchPrecision, TrainingPrecision
+from nmt.choices import DropoutMask, SearchPrecision, TrainingPrecision
 from nmt.corpus.batching import collate
 from nmt.device import bf16_failure, choose_tf32, resolve_training_precision
 from nmt.search.scorer import ModelScorer

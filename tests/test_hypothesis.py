@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from nmt.config import LengthPenaltyConfig, LengthPenaltyKind
+from nmt.choices import LengthPenaltyKind
+from nmt.config import LengthPenaltyConfig
 from nmt.search.hypothesis import Finished, Hypothesis, length_penalty
 from tests.search import search_config
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import Connection, Implementation, ModelConfig, SearchPrecision, SourceOrder
+from nmt.choices import Connection, Implementation, SearchPrecision, SourceOrder
+from nmt.config import ModelConfig
 from nmt.corpus.batching import collate, pad_source
 from nmt.model.decoder_state import DecoderState
 from nmt.model.encoder import encoder_shape

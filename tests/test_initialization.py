@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import AttentionScore, CellKind, Connection, Initializer, RecurrentInitializer
+from nmt.choices import AttentionScore, CellKind, Connection, Initializer, RecurrentInitializer
 from nmt.model.cell import CELLS
 from nmt.model.initialization import initialize
 from nmt.model.recurrent import RecurrentLayer

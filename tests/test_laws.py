@@ -6,16 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import (
-    Bridge,
-    CellKind,
-    EnsembleAverage,
-    Implementation,
-    ModelConfig,
-    SearchConfig,
-    SearchPrecision,
-    SourceOrder,
-)
+from nmt.choices import Bridge, CellKind, EnsembleAverage, Implementation, SearchPrecision, SourceOrder
+from nmt.config import ModelConfig, SearchConfig
 from nmt.corpus.batching import collate
 from nmt.errors import ConfigError
 from nmt.model.cell import CELLS, Cell, CellState, LSTMCell

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import Bidirectional, CellKind, Connection, DropoutMask, Implementation
+from nmt.choices import Bidirectional, CellKind, Connection, DropoutMask, Implementation
 from nmt.model.cell import CELLS
 from nmt.model.dropout import Noise
 from nmt.model.fast.gru_layer import GRULayer

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from nmt.choices import EnsembleAverage, SearchPrecision
 from nmt.commands.compose import compose_settings, to_settings
-from nmt.config import EnsembleAverage, SearchPrecision
 from nmt.errors import ConfigError
 from nmt.search.loading import default_search_config, load_scorer, with_search_settings
 from nmt.search.scorer import EnsembleScorer, ModelScorer

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from nmt.config import Implementation, TrainingPrecision
+from nmt.choices import Implementation, TrainingPrecision
 from nmt.corpus.batching import collate
 from nmt.training import fast_loss
 from nmt.training.loss import batch_loss, token_loss

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sacrebleu
 
-from nmt.config import BleuTokenizer, Metric, PairedTest
+from nmt.choices import BleuTokenizer, Metric, PairedTest
 from nmt.errors import ConfigError, DataError
 from nmt.evaluation import metrics as metrics_module
 from nmt.evaluation.groups import score_groups

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from nmt.config import ReadoutInput, ReadoutKind, TiedEmbeddings
+from nmt.choices import ReadoutInput, ReadoutKind, TiedEmbeddings
 from nmt.corpus.batching import collate
 from nmt.model.output import ReadoutLayer
 from nmt.training.checkpoint import load_checkpoint, save_checkpoint

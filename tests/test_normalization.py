@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import nmt.text.subword_learning as learning_module
-from nmt.config import Normalization, SubwordKind, Tokenizer
+from nmt.choices import Normalization, SubwordKind, Tokenizer
 from nmt.errors import DataError
 from nmt.text.normalization import StandaloneNormalizer, report_normalization
 from nmt.text.subword import SubwordModel

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from nmt.config import OptimizerConfig, OptimizerKind, ScheduleConfig, ScheduleKind
+from nmt.choices import OptimizerKind, ScheduleKind
+from nmt.config import OptimizerConfig, ScheduleConfig
 from nmt.training.optimizer import build_optimizer, clip_gradients, state_layout
 
 SCHEDULE = ScheduleConfig(

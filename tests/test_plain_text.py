@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nmt.config import BleuTokenizer
+from nmt.choices import BleuTokenizer
 from nmt.errors import DataError
 from nmt.evaluation.plain_text import (
     refuse_markup,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import AttentionPlacement, AttentionScore, Bridge, CellKind, Connection, SourceOrder
+from nmt.choices import AttentionPlacement, AttentionScore, Bridge, CellKind, Connection, SourceOrder
 from nmt.model.seq2seq import Seq2Seq
 from tests.family import PRESETS, preset
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from nmt.config import FrozenEmbeddings, Side, TrainingConfig
+from nmt.choices import FrozenEmbeddings, Side
+from nmt.config import TrainingConfig
 from nmt.errors import ConfigError, DataError
 from nmt.text.subword import SPECIALS
 from nmt.text.word_vectors import WordVectors

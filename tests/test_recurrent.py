@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import CellKind, DropoutMask, Implementation
+from nmt.choices import CellKind, DropoutMask, Implementation
 from nmt.model.cell import Cell, CellState, LSTMCell
 from nmt.model.dropout import Noise
 from nmt.model.fast import lstm_layer

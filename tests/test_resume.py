@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nmt import config as config_module
-from nmt.config import OptimizerConfig, OptimizerKind, ScheduleConfig, ScheduleKind
+from nmt.choices import OptimizerKind, ScheduleKind
+from nmt.config import OptimizerConfig, ScheduleConfig
 from nmt.errors import CheckpointError, DamagedCheckpointError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.plain import PlainError

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nmt.choices import BatchUnit, SubwordKind
 from nmt.commands.compose import compose_settings, to_settings
-from nmt.config import BatchingConfig, BatchUnit, SubwordKind, TrainCommand, TrainingConfig
+from nmt.config import BatchingConfig, TrainCommand, TrainingConfig
 from nmt.corpus.batching import Batch, Position, TrainingBatches
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.corpus.sampling import SubwordSampler, build_sampler, sampling_problems

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from nmt.config import BestBy, OptimizerConfig, SamplingSchedule, ScheduleKind
+from nmt.choices import BestBy, SamplingSchedule, ScheduleKind
+from nmt.config import OptimizerConfig
 from nmt.errors import ConfigError
 from nmt.training.schedule import PlateauState, check_sampling, learning_rate, sampling_probability
 from tests.test_optimizer import SCHEDULE, SGD

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from nmt.choices import SourceOrder
 from nmt.commands.keys import SCHEMAS
-from nmt.config import ModelConfig, SearchConfig, SourceOrder
+from nmt.config import ModelConfig, SearchConfig
 from nmt.errors import ConfigError
 from nmt.plain import without_none
 from nmt.schema import Range, Setting, check_settings, setting, setting_problems, settings_of

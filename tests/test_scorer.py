@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from nmt.config import EnsembleAverage, SearchPrecision, SourceOrder, SubwordKind
+from nmt.choices import EnsembleAverage, SearchPrecision, SourceOrder, SubwordKind
 from nmt.corpus.batching import collate
 from nmt.errors import CheckpointError
 from nmt.model.seq2seq import Seq2Seq

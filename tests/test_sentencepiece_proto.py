@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
-from nmt.config import Normalization, SubwordKind
+from nmt.choices import Normalization, SubwordKind
 from nmt.text.normalization import StandaloneNormalizer
 from nmt.text.sentencepiece_proto import Piece, PieceType, parse_model
 

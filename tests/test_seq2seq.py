@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from nmt.config import ModelConfig, SourceOrder
+from nmt.choices import SourceOrder
+from nmt.config import ModelConfig
 from nmt.corpus.batching import Batch, collate
 from nmt.model.seq2seq import Seq2Seq
 from tests.family import FAMILY

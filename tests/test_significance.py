@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nmt.config import PairedTest
+from nmt.choices import PairedTest
 from nmt.errors import ConfigError, DataError
 from nmt.evaluation.significance import compare_systems
 

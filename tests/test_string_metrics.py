@@ -9,7 +9,7 @@ import pytest
 import sacrebleu
 
 import nmt
-from nmt.config import BleuTokenizer, PairedTest
+from nmt.choices import BleuTokenizer, PairedTest
 from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, MetricOptions, score_corpus
 from nmt.evaluation.significance import compare_systems
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import nmt.text.word_table as word_table_module
-from nmt.config import WORD_KINDS, Normalization, SubwordKind, Tokenizer
+from nmt.choices import Normalization, SubwordKind, Tokenizer
+from nmt.config import WORD_KINDS
 from nmt.errors import DataError
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID, UNK_ID, SubwordModel
 from nmt.text.subword_learning import learn_subword

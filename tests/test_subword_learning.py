@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import nmt.text.subword_learning as learning_module
-from nmt.config import Normalization, SubwordKind, Tokenizer
+from nmt.choices import Normalization, SubwordKind, Tokenizer
 from nmt.errors import ConfigError, DataError
 from nmt.text.subword import UNK_ID, SubwordModel
 from nmt.text.subword_learning import learn_joint_subwords, learn_subword

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import nmt.text.subword_process as subword_process_module
-from nmt.config import Normalization
+from nmt.choices import Normalization
 from nmt.errors import DataError
 from nmt.text.subword import SubwordModel
 from nmt.text.subword_learning import learn_subword

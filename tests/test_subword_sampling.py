@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sentencepiece import SentencePieceTrainer
 
-from nmt.config import Normalization, SubwordKind, Tokenizer
+from nmt.choices import Normalization, SubwordKind, Tokenizer
 from nmt.text.subword import SubwordModel
 from nmt.text.subword_learning import learn_subword
 from nmt.text.subword_sampling import BpeDropout, Symbols, UnigramSampling

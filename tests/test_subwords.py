@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nmt.choices import Normalization, SubwordKind, Tokenizer
 from nmt.commands.compose import compose_settings, to_settings
-from nmt.config import Normalization, SubwordConfig, SubwordKind, Tokenizer
+from nmt.config import SubwordConfig
 from nmt.corpus.subwords import Subwords, fingerprinted, learn_subwords, subword_problems, subword_specs
 from nmt.text.columns import Columns
 from nmt.text.parallel import ParallelFiles, TextFiles

@@ -14,7 +14,8 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nmt.config import BatchingConfig, BatchUnit, Normalization, SubwordKind
+from nmt.choices import BatchUnit, Normalization, SubwordKind
+from nmt.config import BatchingConfig
 from nmt.corpus.batching import Position, TrainingBatches, plan_epoch
 from nmt.corpus.binarized import open_split
 from nmt.corpus.binarizer import write_split

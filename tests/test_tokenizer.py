@@ -11,7 +11,7 @@ import pytest
 import sentencepiece
 from sacrebleu.tokenizers import tokenizer_ja_mecab, tokenizer_ko_mecab, tokenizer_spm
 
-from nmt.config import BleuTokenizer
+from nmt.choices import BleuTokenizer
 from nmt.errors import ConfigError
 from nmt.evaluation import tokenizer as tokenizer_module
 from nmt.evaluation.metrics import MetricOptions, score_corpus

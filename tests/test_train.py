@@ -16,7 +16,7 @@ import torch
 import yaml
 from filelock import FileLock
 
-from nmt.config import Implementation, SearchPrecision
+from nmt.choices import Implementation, SearchPrecision
 from nmt.errors import TrainingError
 from nmt.evaluation import dev_scores
 from nmt.search.scorer import ModelScorer

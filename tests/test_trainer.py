@@ -20,19 +20,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from nmt.config import (
-    BatchingConfig,
-    BatchUnit,
-    BestBy,
-    LossPer,
-    ModelConfig,
-    OptimizerConfig,
-    OptimizerKind,
-    ScheduleConfig,
-    ScheduleKind,
-    TrainingConfig,
-    TrainingPrecision,
-)
+from nmt.choices import BatchUnit, BestBy, LossPer, OptimizerKind, ScheduleKind, TrainingPrecision
+from nmt.config import BatchingConfig, ModelConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
 from nmt.corpus.batching import Batch, TrainingBatches, collate, pad_source
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.errors import CheckpointError, TrainingError

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import Normalization
+from nmt.choices import Normalization
 from nmt.errors import ConfigError
 from nmt.search.beam import beam_search
 from nmt.search.hypothesis import Hypothesis

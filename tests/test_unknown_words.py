@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nmt.config import ReplaceUnk, SubwordKind, Tokenizer
+from nmt.choices import ReplaceUnk, SubwordKind, Tokenizer
 from nmt.errors import DataError
 from nmt.search.alignment import Alignment
 from nmt.search.translator import Translator

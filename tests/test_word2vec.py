@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nmt.config import Side, VectorMethod
+from nmt.choices import Side, VectorMethod
 from nmt.corpus.manifest import read_manifest
 from nmt.corpus.prepare import PreparedCorpus
 from nmt.corpus.word2vec import Word2VecSpec, learn_vectors

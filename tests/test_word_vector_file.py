@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nmt.config import VectorFormat
+from nmt.choices import VectorFormat
 from nmt.errors import DataError
 from nmt.text import word_vector_file
 from nmt.text.word_vector_file import read_dim, read_vectors, write_vectors

@@ -1,1 +1,1 @@
-"""The command line: one module per command; only this package and config.py use Hydra."""
+"""The command line: one module per command; only this package uses Hydra."""

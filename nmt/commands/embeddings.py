@@ -4,8 +4,9 @@ import logging
 from functools import partial
 from pathlib import Path
 
+from nmt.choices import Side
 from nmt.commands.output import check_output, open_output, read_files
-from nmt.config import EmbeddingsCommand, Side
+from nmt.config import EmbeddingsCommand
 from nmt.corpus.manifest import read_manifest
 from nmt.corpus.prepare import PreparedCorpus
 from nmt.corpus.word2vec import Word2VecSpec, learn_vectors

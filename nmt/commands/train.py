@@ -8,9 +8,10 @@ import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
 
+from nmt.choices import AttentionScore, TiedEmbeddings
 from nmt.commands.run_dir import RunDirectory, claim_run_dir, log_file
 from nmt.commands.stop import graceful_stop
-from nmt.config import AttentionScore, TiedEmbeddings, TrainCommand
+from nmt.config import TrainCommand
 from nmt.corpus.prepare import data_problems, prepare
 from nmt.corpus.sampling import sampling_problems
 from nmt.device import resolve_device, resolve_search_precision, resolve_training_precision

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from nmt.choices import InputFormat, OutputFormat
 from nmt.commands.output import check_folder, check_output, open_folder, open_output, read_files, read_stdin
-from nmt.config import InputFormat, OutputFormat, TranslateCommand
+from nmt.config import TranslateCommand
 from nmt.device import resolve_device, resolve_search_precision
 from nmt.search.alignment import pharaoh, require_attention
 from nmt.search.heat_map import heat_map

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nmt.config import BatchingConfig, BatchUnit
+from nmt.choices import BatchUnit
+from nmt.config import BatchingConfig
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.corpus.sampling import SubwordSampler
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID

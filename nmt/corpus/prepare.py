@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from nmt.config import DataConfig, FilesConfig, SubwordConfig, Tokenizer
+from nmt.choices import Tokenizer
+from nmt.config import DataConfig, FilesConfig, SubwordConfig
 from nmt.corpus.binarized import BinarizedCorpus, open_split
 from nmt.corpus.binarizer import NumProcesses, PairLimits, write_split
 from nmt.corpus.manifest import SRC_SUBWORD, TGT_SUBWORD, SplitReport, read_manifest, write_manifest

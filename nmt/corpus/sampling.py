@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.config import SubwordConfig, SubwordKind, TrainingConfig
+from nmt.choices import Side, SubwordKind
+from nmt.config import SubwordConfig, TrainingConfig
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.errors import ConfigError
 from nmt.text.rows import row_offsets, take_rows
@@ -21,7 +22,6 @@ from nmt.text.word_table import EncodedTexts
 
 log = logging.getLogger(__name__)
 
-SIDES = ("src", "tgt")
 _NUM_SENTENCES_AT_ONCE = 1024  # each chunk has its own random numbers: a resumed run depends on this
 _UNFIT = "whose subwords are neither BPE nor unigram, or may span several words"
 
@@ -33,7 +33,9 @@ class SubwordSampler:
     process, for any number of threads, and whatever was sampled before.
     """
 
-    def __init__(self, subwords: dict[str, SubwordModel], *, alphas: dict[str, float], max_len: int, seed: int) -> None:
+    def __init__(
+        self, subwords: dict[Side, SubwordModel], *, alphas: dict[Side, float], max_len: int, seed: int
+    ) -> None:
         """Choose how to segment.
 
         Args:
@@ -64,13 +66,13 @@ class SubwordSampler:
             )
         return sampled
 
-    def _segment(self, corpus: BinarizedCorpus, side: str, *, epoch: int) -> dict[str, NDArray[Any]]:
+    def _segment(self, corpus: BinarizedCorpus, side: Side, *, epoch: int) -> dict[str, NDArray[Any]]:
         """Return the ids, lengths and offsets of a side, by their names in the corpus."""
         segment = self._segmenters[side]
         ids, lens, offsets = (getattr(corpus, f"{side}_{name}") for name in ("ids", "lens", "offsets"))
         chunks = []
         for begin in range(0, corpus.num_pairs, _NUM_SENTENCES_AT_ONCE):
-            rng = np.random.default_rng([self._seed, epoch, 1 + SIDES.index(side), begin])
+            rng = np.random.default_rng([self._seed, epoch, 1 + list(Side).index(side), begin])
             end = begin + _NUM_SENTENCES_AT_ONCE
             usual = EncodedTexts(take_rows(ids, offsets[begin:end], lens[begin:end]), lens[begin:end])
             chunks.append(_limited(segment(usual, rng), usual, max_len=self._max_len))
@@ -99,10 +101,10 @@ def build_sampler(
     Raises:
         ConfigError: if the texts of a model may not be segmented at random.
     """
-    subwords = dict(zip(SIDES, (src, tgt), strict=True))
+    subwords = dict(zip(Side, (src, tgt), strict=True))
     alphas = _alphas(training)
     problems = [
-        _problem(side, alpha, f"this model of the {'source' if side == 'src' else 'target'}", _UNFIT)
+        _problem(side, alpha, f"this model of the {'source' if side == Side.src else 'target'}", _UNFIT)
         for side, alpha in alphas.items()
         if not subwords[side].can_resegment
     ]
@@ -115,7 +117,7 @@ def sampling_problems(subword: SubwordConfig, training: TrainingConfig) -> list[
     """Return what is wrong with the settings, before subwords are learned; `build_sampler` checks given models."""
     if subword.src_model is not None or training.init_from is not None:
         return []
-    kinds = {side: getattr(subword, side).kind or subword.kind for side in SIDES}
+    kinds = {side: getattr(subword, side).kind or subword.kind for side in Side}
     return [
         _problem(side, alpha, f"subword={kinds[side]}", "which has only one segmentation of a text")
         for side, alpha in _alphas(training).items()
@@ -123,13 +125,13 @@ def sampling_problems(subword: SubwordConfig, training: TrainingConfig) -> list[
     ]
 
 
-def _alphas(training: TrainingConfig) -> dict[str, float]:
+def _alphas(training: TrainingConfig) -> dict[Side, float]:
     """Return the settings of the sides that are segmented at random."""
-    alphas = dict(zip(SIDES, (training.src_subword_alpha, training.tgt_subword_alpha), strict=True))
+    alphas = dict(zip(Side, (training.src_subword_alpha, training.tgt_subword_alpha), strict=True))
     return {side: alpha for side, alpha in alphas.items() if alpha > 0}
 
 
-def _problem(side: str, alpha: float, model: str, reason: str) -> str:
+def _problem(side: Side, alpha: float, model: str, reason: str) -> str:
     return (
         f"training.{side}_subword_alpha must be 0 for {model}, {reason}, but is {alpha}: leave it out, or use BPE or "
         "unigram subwords"

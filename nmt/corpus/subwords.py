@@ -4,16 +4,16 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from nmt.config import DataConfig, Normalization, SubwordConfig, SubwordKind
+from nmt.choices import Normalization, Side, SubwordKind
+from nmt.config import DataConfig, SubwordConfig
 from nmt.text.parallel import ParallelFiles
 from nmt.text.subword import SubwordModel
 from nmt.text.subword_learning import SubwordSpec, learn_joint_subwords, learn_subword
 
 log = logging.getLogger(__name__)
 
-_Side = Literal["src", "tgt"]
 _SAME_IF_JOINT = ("kind", "tokenizer", "byte_fallback", "character_coverage")
 
 
@@ -41,7 +41,7 @@ def subword_problems(config: SubwordConfig) -> list[str]:
     problems = []
     if (config.src_model is None) != (config.tgt_model is None):
         problems.append("subword.src_model and subword.tgt_model must be given both or neither")
-    if None in (_normalization(config, "src"), _normalization(config, "tgt")):
+    if None in (_normalization(config, Side.src), _normalization(config, Side.tgt)):
         problems.append("subword.normalization must be set if subword.src_normalization or tgt_normalization is null")
     elif config.joint:
         src, tgt = subword_specs(config)
@@ -56,7 +56,7 @@ def subword_problems(config: SubwordConfig) -> list[str]:
 
 def subword_specs(config: SubwordConfig) -> SubwordSpecs:
     """Return how each side's subwords are learned: a setting of the side comes before that of both."""
-    return SubwordSpecs(_spec(config, "src"), _spec(config, "tgt"))
+    return SubwordSpecs(_spec(config, Side.src), _spec(config, Side.tgt))
 
 
 def given_subwords(config: SubwordConfig) -> Subwords | None:
@@ -101,7 +101,7 @@ def fingerprinted(config: SubwordConfig, given: Subwords | None) -> dict[str, An
     Settings of nmt 0.1.0 have the same ones as in that version.
     """
     settings = asdict(config)
-    sides = [{key: value for key, value in settings.pop(side).items() if value is not None} for side in ("src", "tgt")]
+    sides = [{key: value for key, value in settings.pop(side).items() if value is not None} for side in Side]
     if any(sides):
         settings["sides"] = sides
     del settings["src_normalization"], settings["tgt_normalization"]
@@ -112,7 +112,7 @@ def fingerprinted(config: SubwordConfig, given: Subwords | None) -> dict[str, An
     return settings
 
 
-def _spec(config: SubwordConfig, side: _Side) -> SubwordSpec:
+def _spec(config: SubwordConfig, side: Side) -> SubwordSpec:
     own = getattr(config, side)
     normalization = _normalization(config, side)
     assert normalization is not None, "see subword_problems"
@@ -134,7 +134,7 @@ def _spec(config: SubwordConfig, side: _Side) -> SubwordSpec:
     )
 
 
-def _normalization(config: SubwordConfig, side: _Side) -> Normalization | None:
+def _normalization(config: SubwordConfig, side: Side) -> Normalization | None:
     own = getattr(config, side)
     if own.normalization is None and own.kind == SubwordKind.token:
         return Normalization.identity  # symbols that look alike may differ in meaning

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from nmt.config import Side, VectorMethod
+from nmt.choices import Side, VectorMethod
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.corpus.prepare import PreparedCorpus
 from nmt.errors import ConfigError

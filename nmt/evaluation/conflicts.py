@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nmt.config import EvaluateCommand, PairedTest
+from nmt.choices import PairedTest
+from nmt.config import EvaluateCommand
 from nmt.errors import ConfigError, config_problems
 from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, check_metrics
 from nmt.evaluation.tokenizer import resolve_tokenizer

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmt.config import Metric
+from nmt.choices import Metric
 from nmt.evaluation.metrics import (
     SACREBLEU_DEFAULTS,
     MetricOptions,

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, cast
 
 from sacrebleu import BLEU, CHRF, TER
 
-from nmt.config import MAX_SAMPLES, BleuTokenizer, Metric
+from nmt.choices import BleuTokenizer, Metric
+from nmt.config import MAX_SAMPLES
 from nmt.errors import ConfigError, DataError, config_problems
 from nmt.evaluation.string_metrics import CharacterErrorRate, ExactMatch, WordErrorRate
 from nmt.evaluation.tokenizer import check_tokenizer

@@ -6,7 +6,7 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from nmt.config import BleuTokenizer
+from nmt.choices import BleuTokenizer
 from nmt.errors import DataError
 
 if TYPE_CHECKING:

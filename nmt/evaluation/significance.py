@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sacrebleu import significance
 from sacrebleu.metrics.base import Metric as SacrebleuMetric
 
-from nmt.config import MAX_SAMPLES, Metric, PairedTest
+from nmt.choices import Metric, PairedTest
+from nmt.config import MAX_SAMPLES
 from nmt.errors import ConfigError, DataError
 from nmt.evaluation.metrics import (
     SACREBLEU_DEFAULTS,

@@ -16,7 +16,7 @@ from sacrebleu.metrics.base import Metric as SacrebleuMetric
 from sacrebleu.metrics.base import Score, Signature
 
 from nmt import __version__
-from nmt.config import Metric
+from nmt.choices import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from sacrebleu import BLEU
 from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
 from sacrebleu.utils import SACREBLEU_DIR
 
-from nmt.config import BleuTokenizer
+from nmt.choices import BleuTokenizer
 from nmt.errors import ConfigError
 
 AUTO = "auto"

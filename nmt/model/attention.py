@@ -6,9 +6,9 @@ context is the weighted mean of the values, the encoder's outputs h_s:
     α = softmax_s score(q, k_s)
     context = Σ_s α_s h_s
 
-    additive, concat    v · tanh(W_q q + W_k h_s)       Bahdanau et al. 2015, §A.1.2; Luong et al. 2015, equation 8,
-                                                        where W_q q + W_k h_s is written W [q; h_s]
-    dot                 q · h_s                         Luong et al. 2015, equation 8
+    additive, concat    v · tanh(W_q q + W_k h_s)       Bahdanau et al. 2015, §A.1.2; Luong et al. 2015, §3.1, where
+                                                        W_q q + W_k h_s is written W [q; h_s]
+    dot                 q · h_s                         Luong et al. 2015, §3.1
     general             q · W_k h_s                     the same
     scaled_dot          W_q q · W_k h_s / √A            Vaswani et al. 2017, §3.2.1
 
@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from nmt.config import AttentionScore, Implementation
+from nmt.choices import AttentionScore, Implementation
 from nmt.model.cell import LinearMap, MapMaker, PlainMap
 from nmt.model.fast import additive_score
 
@@ -164,7 +164,10 @@ class Attend:
             score_XQS = score_XQS + memory.padding_BS.repeat_interleave(self._num_heads, 0).unsqueeze(1)
         weight_XQS = torch.softmax(score_XQS.to(torch.promote_types(score_XQS.dtype, torch.float32)), dim=-1)
         context_XQD = torch.bmm(weight_XQS.to(values_XSD.dtype), values_XSD)
-        return Attended(self._join(context_XQD), weight_XQS.view(-1, self._num_heads, *weight_XQS.shape[1:]).mean(1))
+        weight_BQS = weight_XQS
+        if self._num_heads > 1:
+            weight_BQS = weight_XQS.view(-1, self._num_heads, *weight_XQS.shape[1:]).mean(1)
+        return Attended(self._join(context_XQD), weight_BQS)
 
     def _additive_scores(self, query_XQA: Tensor, keys_XSA: Tensor, vector_A: Tensor) -> Tensor:
         """Score with v, of which each head has its part."""

@@ -1,7 +1,7 @@
 """The bridge from encoder to decoder: the decoder's first state.
 
 copy      the encoder's last states, layer by layer (Sutskever et al. 2014, §2)
-dense     tanh(W s + b), s the encoder's last states of all layers, or its source vector (Cho et al. 2014, §A.1.2)
+dense     tanh(W s + b), s the encoder's last states of all layers, or its source vector (Cho et al. 2014, appendix A)
 mean      tanh(W m + b), m the mean of the encoder's outputs (as Bahdanau et al. 2015, §A.2.2, with the first
           backward state)
 zero      zeros
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nmt.config import Bridge
+from nmt.choices import Bridge
 from nmt.model.encoder import Encoding
 from nmt.model.recurrent import RecurrentState
 

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from nmt.config import CellKind
+from nmt.choices import CellKind
 
 # A linear map of one or several inputs, which count as one vector: (…, I) -> (…, O).
 LinearMap = Callable[..., Tensor]
@@ -72,13 +72,17 @@ class Cell:
         num_gates: G / H; the gates are in the order of the equations.
         num_parts: tensors of a state.
         vectors: names and sizes, in H, of parameters that are no weights of a map.
-        is_bounded: whether hidden states are between -1 and 1.
+        is_bounded: whether hidden states are between -1 and 1, if the first one is.
+        has_forget_gate: the second gate is a forget gate.
+        keeps_state: a hidden state is part of the next one, and not only read by the gates.
     """
 
     num_gates: ClassVar[int]
     num_parts: ClassVar[int] = 1
     vectors: ClassVar[dict[str, int]] = {}
     is_bounded: ClassVar[bool] = True
+    has_forget_gate: ClassVar[bool] = False
+    keeps_state: ClassVar[bool] = False
 
     def __init__(self, input_map: LinearMap, hidden_map: LinearMap, vectors: tuple[Tensor, ...] = ()) -> None:
         self.input_map = input_map
@@ -110,6 +114,7 @@ class LSTMCell(Cell):
 
     num_gates = 4
     num_parts = 2
+    has_forget_gate = True
 
     def step(self, input_gates_NG: Tensor, state: CellState) -> CellState:
         h_NH, c_NH = state
@@ -149,6 +154,7 @@ class PeepholeLSTMCell(Cell):
 
     num_gates = 4
     num_parts = 2
+    has_forget_gate = True
     vectors: ClassVar[dict[str, int]] = {"peephole_i": 1, "peephole_f": 1, "peephole_o": 1}
 
     def step(self, input_gates_NG: Tensor, state: CellState) -> CellState:
@@ -172,6 +178,7 @@ class GRUCell(Cell):
     """
 
     num_gates = 3
+    keeps_state = True
 
     @classmethod
     def over(cls, weights: CellWeights, input_maker: MapMaker, hidden_maker: MapMaker) -> "GRUCell":
@@ -224,6 +231,7 @@ class LayerNormLSTMCell(Cell):
 
     num_gates = 4
     num_parts = 2
+    has_forget_gate = True
     vectors: ClassVar[dict[str, int]] = {"gain_ih": 4, "gain_hh": 4, "gain_c": 1, "bias_c": 1}
 
     def __init__(

@@ -2,24 +2,22 @@
 
 from collections.abc import Iterator
 
-from nmt.config import (
+from nmt.choices import (
     AttentionPlacement,
     AttentionScore,
     Bridge,
-    CellKind,
     Connection,
     DropoutMask,
-    ModelConfig,
     ReadoutInput,
     ReadoutKind,
     TiedEmbeddings,
 )
+from nmt.config import ModelConfig
 from nmt.errors import ConfigError
+from nmt.model.cell import CELLS
 from nmt.model.decoder_shape import DecoderShape, decoder_shape
 from nmt.model.encoder import encoder_shape
 from nmt.model.stack_shape import StackShape
-
-_HAVE_FORGET_GATE = (CellKind.lstm, CellKind.lstm_peephole, CellKind.lstm_layer_norm)
 
 
 def check_model(config: ModelConfig) -> None:
@@ -41,7 +39,7 @@ def model_problems(config: ModelConfig) -> Iterator[str]:
     yield from _layer_problems(config, encoder, decoder)
     if config.dropout_recurrent > 0 and config.dropout_mask != DropoutMask.sentence:
         yield "model.dropout_recurrent must be 0 unless model.dropout_mask is sentence"
-    if config.forget_bias != 0 and config.cell not in _HAVE_FORGET_GATE:
+    if config.forget_bias != 0 and not CELLS[config.cell].has_forget_gate:
         yield (
             f"model.forget_bias must be 0 for model.cell={config.cell}, which has no forget gate, but is "
             f"{config.forget_bias}"
@@ -115,7 +113,7 @@ def _readout_problems(config: ModelConfig, decoder: DecoderShape) -> Iterator[st
             f"have {decoder.feed_dim} and {decoder.embedding_dim}: set model.readout_dim or model.output_bottleneck to "
             f"{decoder.embedding_dim}"
         )
-    src_dim = config.src_embedding_dim or config.embedding_dim
+    src_dim = encoder_shape(config).input_dim
     if config.tied_embeddings == TiedEmbeddings.both and src_dim != decoder.embedding_dim:
         yield (
             "model.tied_embeddings=both needs source and target embeddings of equal sizes, but they have "

@@ -19,14 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from nmt.config import (
-    AttentionPlacement,
-    AttentionScore,
-    Bridge,
-    ModelConfig,
-    ReadoutInput,
-    TiedEmbeddings,
-)
+from nmt.choices import AttentionPlacement, AttentionScore, Bridge, ReadoutInput, TiedEmbeddings
+from nmt.config import ModelConfig
 from nmt.model.attention import Attend, Attention, MemoryRows, SourceMemory, source_padding
 from nmt.model.bridge import BridgeLayer, StateShape
 from nmt.model.cell import CELLS, LinearMap, MapMaker, PlainMap
@@ -181,7 +175,7 @@ class Decoder(nn.Module):
         self.attention = _attention(config, shape)
         dim = shape.lower.hidden_dim
         encoder = encoder_shape(config)
-        encoder_dims = [encoder.hidden_dim * encoder.num_directions(index) for index in range(encoder.num_layers)]
+        encoder_dims = [encoder.output_dim(index) for index in range(encoder.num_layers)]
         final_dim = CELLS[config.cell].num_parts * sum(encoder_dims)
         self.source_vector = nn.Linear(encoder_dims[-1], dim) if config.source_vector else None
         self.bridge = BridgeLayer(

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from nmt.config import AttentionPlacement, AttentionScore, ModelConfig, ReadoutInput, ReadoutKind
+from nmt.choices import AttentionPlacement, AttentionScore, ReadoutInput, ReadoutKind
+from nmt.config import ModelConfig
 from nmt.model.encoder import encoder_shape
 from nmt.model.stack_shape import StackShape
 

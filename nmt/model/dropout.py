@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from nmt.config import DropoutMask
+from nmt.choices import DropoutMask
 
 _LEVELS = 2**16  # one random number of 64 bits gives the masks of four values, 16 bits each
 

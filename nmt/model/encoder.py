@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nmt.config import ModelConfig, SourceOrder
+from nmt.choices import SourceOrder
+from nmt.config import ModelConfig
 from nmt.model.dropout import Noise, drop_words
 from nmt.model.recurrent import Dropouts, LayerStack, RecurrentState
 from nmt.model.stack_shape import StackShape
@@ -53,10 +54,11 @@ class Encoder(nn.Module):
         self.config = config
         # from_pretrained takes no random numbers: `initialize` sets the values, and random numbers on a meta device
         # would import half of torch
-        zeros_VE = torch.zeros(vocab_size, config.src_embedding_dim or config.embedding_dim)
+        shape = encoder_shape(config)
+        zeros_VE = torch.zeros(vocab_size, shape.input_dim)
         self.embedding = nn.Embedding.from_pretrained(zeros_VE, freeze=False)  # type: ignore[no-untyped-call]
         dropouts = Dropouts(rate_of(config.dropout_layers, config), config.dropout_recurrent)
-        self.rnn = LayerStack(encoder_shape(config), name="encoder", dropouts=dropouts)
+        self.rnn = LayerStack(shape, name="encoder", dropouts=dropouts)
 
     def forward(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
         """Read source sentences, right-padded, EOS last; `lengths_B` counts EOS and is on the CPU."""

@@ -14,7 +14,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from nmt.config import CellKind, Initializer, ModelConfig, RecurrentInitializer
+from nmt.choices import Initializer, RecurrentInitializer
+from nmt.config import ModelConfig
 from nmt.model.cell import CELLS
 from nmt.model.layer import DirectedLayer
 from nmt.model.recurrent import RecurrentLayer
@@ -35,7 +36,7 @@ def initialize(model: Seq2Seq, *, generator: torch.Generator) -> None:
     for layer in model.layers():
         if config.init_recurrent == RecurrentInitializer.orthogonal:
             _make_orthogonal(layer, generator=generator)
-        if config.cell in (CellKind.lstm, CellKind.lstm_peephole, CellKind.lstm_layer_norm):
+        if CELLS[config.cell].has_forget_gate:
             layer.cell_weights.bias_ih_G[layer.hidden_dim : 2 * layer.hidden_dim].add_(config.forget_bias)
     for module in model.modules():
         if isinstance(module, RecurrentLayer) and module.transform is not None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from nmt.config import CellKind, Implementation
+from nmt.choices import CellKind, Implementation
 from nmt.model.cell import CELLS, Cell, CellState, CellWeights, LinearMap, MapMaker, PlainMap
 from nmt.model.fast.gru_layer import GRULayer, own_gru_layer_pays
 from nmt.model.fast.lstm_layer import LSTMLayer, own_layer_pays
@@ -136,8 +136,10 @@ class DirectedLayer(nn.Module):
         hidden_mask_BH: Tensor | None = None,
     ) -> tuple[Tensor, CellState]:
         """Run over all time steps, the fastest way unless `implementation` forbids it."""
-        layer = self._fast_layer(input_PE, batch_sizes, hidden_mask_BH)
-        if self.implementation == Implementation.reference or layer is None:
+        layer: Layer | None = None
+        if self.implementation == Implementation.fast:
+            layer = self._fast_layer(input_PE, batch_sizes, hidden_mask_BH)
+        if layer is None:
             layer = partial(run_over_time, self.cell(hidden_mask_BH=hidden_mask_BH))
         return layer(input_PE, state, batch_sizes)
 

@@ -6,8 +6,8 @@ With z = W_s state + W_c context + W_e embedding + b, of which the context and t
     tanh      r = tanh(z)                                    (Luong et al. 2015, equation 5)
     maxout    r_j = max(z_2j, z_2j+1)                        (Goodfellow et al. 2013; Bahdanau et al. 2015, §A.2.2)
 
-and logits = W_o r + b_o, or W_o B r + b_o with a bottleneck B (Cho et al. 2014, §A.1.2). The weights W_o may be those
-of the target embedding (Press & Wolf 2017).
+and logits = W_o r + b_o, or W_o B r + b_o with a bottleneck B (Cho et al. 2014, appendix A). The weights W_o may be
+those of the target embedding (Press & Wolf 2017).
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from nmt.config import ReadoutKind
+from nmt.choices import ReadoutKind
 from nmt.model.cell import MapMaker, PlainMap
 
 Readout = Callable[[Sequence[Tensor]], Tensor]  # state, context and embedding, as far as they are read -> r

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from nmt.config import Connection
+from nmt.choices import Connection
 from nmt.model.cell import Cell, CellState, LinearMap, MapMaker, PlainMap
 from nmt.model.dropout import Noise
 from nmt.model.layer import DirectedLayer, Layer

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from nmt.config import Implementation, ModelConfig, TiedEmbeddings
+from nmt.choices import Implementation, TiedEmbeddings
+from nmt.config import ModelConfig
 from nmt.corpus.batching import Batch
 from nmt.errors import ConfigError
 from nmt.model.checks import check_model

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from nmt.config import Bidirectional, CellKind, Connection
+from nmt.choices import Bidirectional, CellKind, Connection
 
 
 class StackShape(NamedTuple):

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nmt.config import ReplaceUnk, SearchConfig, SourceOrder
+from nmt.choices import ReplaceUnk, SourceOrder
+from nmt.config import SearchConfig
 from nmt.errors import ConfigError
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.scorer import EncodedSource, ModelScorer

@@ -26,7 +26,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nmt.config import ReplaceUnk, SearchConfig
+from nmt.choices import ReplaceUnk
+from nmt.config import SearchConfig
 from nmt.errors import ConfigError
 from nmt.schema import setting_problems
 from nmt.search.hypothesis import Finished, Floats, Hypothesis, Ints, length_penalty

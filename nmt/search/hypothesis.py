@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nmt.config import LengthPenaltyKind, SearchConfig
+from nmt.choices import LengthPenaltyKind
+from nmt.config import SearchConfig
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
+from nmt.choices import EnsembleAverage, Implementation, SearchPrecision
 from nmt.conf_files import conf_dir
-from nmt.config import EnsembleAverage, Implementation, SearchConfig, SearchPrecision
+from nmt.config import SearchConfig
 from nmt.errors import ConfigError
 from nmt.plain import PlainError, from_plain, read_yaml, to_plain
 from nmt.search.scorer import EnsembleScorer, ModelScorer

@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from nmt.config import AttentionScore, EnsembleAverage, Implementation, SearchPrecision
+from nmt.choices import AttentionScore, EnsembleAverage, Implementation, SearchPrecision
 from nmt.corpus.batching import pad_source
 from nmt.errors import CheckpointError
 from nmt.model.decoder_state import DecoderState

@@ -15,7 +15,7 @@ from functools import cache
 from itertools import takewhile
 from typing import NamedTuple
 
-from nmt.config import Normalization
+from nmt.choices import Normalization
 
 
 def nfc(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
-from nmt.config import SubwordKind
+from nmt.choices import SubwordKind
 
 # The numbers of the fields, in sentencepiece_model.proto
 _PIECES, _TRAINER = 1, 2  # of a model

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nmt.config import WORD_KINDS, Normalization, Tokenizer
+from nmt.choices import Normalization, Tokenizer
+from nmt.config import WORD_KINDS
 from nmt.errors import DataError
 from nmt.files import atomic_write
 from nmt.text.moses import Moses

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nmt.config import Normalization, SubwordKind, Tokenizer
+from nmt.choices import Normalization, SubwordKind, Tokenizer
 from nmt.errors import DataError
 
 _FORMAT_VERSIONS = (1, 2)

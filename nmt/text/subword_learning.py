@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nmt.config import MAX_VOCAB_SIZE, WORD_KINDS, Normalization, SubwordKind, Tokenizer
+from nmt.choices import Normalization, SubwordKind, Tokenizer
+from nmt.config import MAX_VOCAB_SIZE, WORD_KINDS
 from nmt.errors import ConfigError, DataError
 from nmt.text.moses import Moses
 from nmt.text.normalization import StandaloneNormalizer, nfc, report_normalization, rule_name

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.config import SubwordKind
+from nmt.choices import SubwordKind
 from nmt.text.rows import row_offsets, sum_rows, take_rows
 from nmt.text.sentencepiece_proto import ParsedModel, PieceType
 from nmt.text.word_table import EncodedTexts

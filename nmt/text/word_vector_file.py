@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.config import VectorFormat
+from nmt.choices import VectorFormat
 from nmt.errors import DataError
 from nmt.text.compression import DAMAGED, NUM_MAGIC_BYTES, decompressed
 from nmt.text.word_vectors import WordVectors

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from nmt.config import BatchingConfig, BestBy, ScheduleKind, TrainCommand, TrainingPrecision
+from nmt.choices import BestBy, ScheduleKind, TrainingPrecision
+from nmt.config import BatchingConfig, TrainCommand
 from nmt.corpus.batching import validation_batches
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.model.seq2seq import Seq2Seq

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nmt.config import Implementation, TrainingPrecision
+from nmt.choices import Implementation, TrainingPrecision
 from nmt.corpus.batching import Batch
 from nmt.model.output import OutputLayer
 from nmt.model.seq2seq import Seq2Seq

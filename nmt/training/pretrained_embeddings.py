@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from nmt.config import FrozenEmbeddings, ModelConfig, Side, TrainingConfig
+from nmt.choices import FrozenEmbeddings, Side
+from nmt.config import ModelConfig, TrainingConfig
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.errors import ConfigError
 from nmt.model.seq2seq import Seq2Seq

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from nmt.config import Side, TrainCommand
+from nmt.choices import Side
+from nmt.config import TrainCommand
 from nmt.corpus.batching import TrainingBatches
 from nmt.corpus.prepare import PreparedCorpus
 from nmt.corpus.sampling import build_sampler

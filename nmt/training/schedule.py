@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from nmt.config import BestBy, OptimizerConfig, SamplingSchedule, ScheduleConfig, ScheduleKind, TrainingConfig
+from nmt.choices import BestBy, SamplingSchedule, ScheduleKind
+from nmt.config import OptimizerConfig, ScheduleConfig, TrainingConfig
 from nmt.errors import ConfigError
 from nmt.training.dev_set import Scores, is_better
 

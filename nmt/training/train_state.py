@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from nmt.config import BestBy, ScheduleConfig, ScheduleKind
+from nmt.choices import BestBy, ScheduleKind
+from nmt.config import ScheduleConfig
 from nmt.corpus.batching import Position
 from nmt.plain import from_plain
 from nmt.training.dev_set import Scores, is_better

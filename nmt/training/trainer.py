@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nmt.config import LossPer, OptimizerConfig, TrainingConfig, TrainingPrecision
+from nmt.choices import LossPer, TrainingPrecision
+from nmt.config import OptimizerConfig, TrainingConfig
 from nmt.corpus.batching import Batch, TrainingBatches
 from nmt.errors import CheckpointError, TrainingError
 from nmt.model.seq2seq import Seq2Seq

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nmt.config import CellKind
+from nmt.choices import CellKind
 from nmt.model.cell import Cell, CellState, CellWeights, GRUCell, LSTMCell, MapMaker
 from nmt.model.fast.linear import FastLinear
 

@@ -13,11 +13,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nmt.config import (
+from nmt.choices import (
     AttentionPlacement,
     AttentionScore,
     Bridge,
-    CellKind,
     Connection,
     Implementation,
     ReadoutKind,
@@ -263,7 +262,7 @@ def output_limit(shape: StackShape, index: int, *, state_limit: float | None = 1
     Args:
         state_limit: of the first hidden state, which a GRU mixes into all later ones; None: unknown.
     """
-    if state_limit is None and shape.kind in (CellKind.gru, CellKind.gru_layer_norm):
+    if state_limit is None and CELLS[shape.kind].keeps_state:
         return None
     limit = 1.0
     for number in range(index + 1):
