@@ -137,6 +137,8 @@ COMMAND_LINES: dict[str, str] = {
     "train data={a:1}": r"data must be one of europarl_en_fr, files",
     "prepare data=nothing": r"data must be one of europarl_en_fr, files, .*'nothing'",
     "prepare subword=BPE": r"subword must be one of bpe, char, token, unigram, word, but is 'BPE'",
+    "train training.scheduled_sampling=linear": r"training\.sampling_slope must be above 0 for .*=linear, but is 0\.0",
+    "train model.attention_dim=5": r"model\.attention_dim must be null without model\.attention, but is 5",
     "train optimizer=lion": r"optimizer must be one of adadelta, adagrad, adam, adamw, rmsprop, sgd",
     "train batching=words": r"batching must be one of sentences, tokens",
     "train training=defaul": r"training must be one of default, but is 'defaul'",

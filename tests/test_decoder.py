@@ -227,3 +227,30 @@ def test_an_empty_source_can_be_translated() -> None:
     logits_1V, _ = model.decoder.step(torch.tensor([2]), model.decoder.start(model.encode(*pad_source([[]]))))
     assert logits_1V.shape == (1, 12)
     assert torch.isfinite(logits_1V).all()
+
+
+@pytest.mark.parametrize("name", ["lstm", "attention_2x512", "luong_2015", "bahdanau_2015"])
+@torch.no_grad()
+def test_with_sampling_the_decoder_reads_its_own_predictions(name: str) -> None:
+    """A distribution that is almost one-hot makes a sample the most probable token."""
+    model = tiny_model(FAMILY[name]).eval()
+    model.decoder.output.weight.mul_(1e4)
+    sampled_TBH = model.decoder(BATCH.tgt_in_BT, start(model), sampling=1.0)
+    prev_B, state = BATCH.tgt_in_BT[:, 0], start(model)
+    predicted = []
+    for hidden_BH in sampled_TBH:
+        logits_BV, state = model.decoder.step(prev_B, state)
+        torch.testing.assert_close(model.decoder.output(hidden_BH), logits_BV, rtol=1e-9, atol=1e-9)
+        prev_B = logits_BV.argmax(1)
+        predicted.append(prev_B)
+    assert not torch.equal(torch.stack(predicted[:-1]), BATCH.tgt_in_BT.t()[1:])  # they are not the true tokens
+
+
+@torch.no_grad()
+def test_a_share_of_the_tokens_is_sampled() -> None:
+    torch.manual_seed(1)
+    model = tiny_model()
+    model.decoder.output.bias[7] += 1e4
+    token_B = model.decoder._sample(normal(10_000, MODEL.hidden_dim), torch.full((10_000,), 5), 0.3)
+    assert set(token_B.tolist()) == {5, 7}
+    assert float((token_B == 7).double().mean()) == pytest.approx(0.3, abs=0.02)

@@ -368,3 +368,11 @@ def test_file_names_with_any_bytes_are_printed(files: Path) -> None:
     assert _evaluate(f"hypothesis={name}", "reference=ref").startswith("caf\\xe9\n  BLEU 100.0 ")
     report = json.loads(_evaluate(f"hypothesis={name}", "reference=ref", "json=true"))
     assert report["systems"][0]["name"] == "caf\\xe9"
+
+
+@pytest.mark.usefixtures("files")
+def test_columns_that_are_read_as_text_are_noticed(tmp_path: Path) -> None:
+    (tmp_path / "columns").write_text("".join(f"{n}\ta cat\n" for n in range(4)), encoding="utf-8")
+    done = nmt("evaluate", "hypothesis=fair", "reference=columns", "metrics=[exact]", "bootstrap_samples=0")
+    assert done.status == 0
+    assert "columns: 4 of 4 lines contain tabs, which are read as text" in done.err

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from nmt.choices import BatchUnit, BestBy, LossPer, OptimizerKind, ScheduleKind, TrainingPrecision
+from nmt.choices import BatchUnit, BestBy, LossPer, OptimizerKind, SamplingSchedule, ScheduleKind, TrainingPrecision
 from nmt.config import BatchingConfig, ModelConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
 from nmt.corpus.batching import Batch, TrainingBatches, collate, pad_source
 from nmt.corpus.binarized import BinarizedCorpus
@@ -200,6 +200,17 @@ def test_a_stopped_and_resumed_run_is_the_uninterrupted_one(tmp_path: Path, cut:
     assert resumed.state.update == cut
     assert resumed.run() == "max_updates"
     assert_same_run(resumed, uninterrupted)
+
+
+def test_scheduled_sampling_falls_with_the_updates_and_resumes(tmp_path: Path, uninterrupted: Trainer) -> None:
+    training = replace(ACCUMULATING, scheduled_sampling=SamplingSchedule.linear, sampling_slope=0.1)
+    whole = build(tmp_path / "whole", training=training)
+    whole.run()
+    assert stop_at(build(tmp_path / "cut", training=training), 7).run() == "stopped"
+    resumed = build_resumed(tmp_path / "cut", training=training)
+    resumed.run()
+    assert_same_run(resumed, whole)
+    assert records_of(whole.files.run_dir) != records_of(uninterrupted.files.run_dir)
 
 
 @pytest.mark.parametrize(
