@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pytest
+import torch
 
 from nmt import saved_config as saved_config_module
 from nmt.config import ModelConfig, TrainCommand
@@ -13,11 +14,13 @@ from nmt.errors import CheckpointError, DamagedCheckpointError
 from nmt.training import checkpoint_format as format_module
 from nmt.training.checkpoint import (
     load_checkpoint,
+    load_snapshot,
     read_info,
     read_new_settings,
     record_scores,
 )
 from nmt.training.checkpoint_format import FORMAT_VERSION, MIGRATIONS, Description, Migration
+from nmt.training.snapshot import TrainingSnapshot
 from tests.checkpoints import edit_config, edit_json, info_of, rehash, save
 from tests.models import MODEL
 
@@ -172,6 +175,21 @@ def test_a_renamed_setting_is_migrated(saved: Path, monkeypatch: pytest.MonkeyPa
     checkpoint = load_checkpoint(saved)
     assert checkpoint.model_config == MODEL
     assert checkpoint.info.epochs == info_of(7).epochs + 1
+
+
+def test_renamed_parameters_are_renamed_wherever_they_are_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the model, in the optimizer, and in the parameters beside a moving average."""
+    one = torch.ones(1)
+    snapshot = TrainingSnapshot(optimizer={"a/exp_avg": one}, random={}, state={}, parameters={"a": one})
+    saved = save(tmp_path, snapshot=snapshot)
+    monkeypatch.setattr(format_module, "MIGRATIONS", {**MIGRATIONS, 3: Migration(name=lambda name: f"new.{name}")})
+    monkeypatch.setattr(format_module, "FORMAT_VERSION", 4)
+    loaded = load_snapshot(saved)
+    assert (list(loaded.optimizer), list(loaded.parameters)) == (["new.a/exp_avg"], ["new.a"])
+    with pytest.raises(DamagedCheckpointError, match=r"the settings: decoder\.embedding\.weight is missing"):
+        load_checkpoint(saved)
 
 
 def test_recording_scores_keeps_the_format_of_a_checkpoint(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -273,3 +273,15 @@ def test_the_int8_encoder_reads_like_the_encoder_up_to_its_rounding(lengths: lis
     torch.testing.assert_close(fast.final, exact.final, rtol=0, atol=0.03)
     torch.testing.assert_close(fast.output_SBH, exact.output_SBH, rtol=0, atol=0.03)
     assert not torch.equal(hidden_states(fast.final), hidden_states(exact.final))
+
+
+@needs_bf16
+@pytest.mark.parametrize("name", FAMILY)
+@torch.no_grad()
+def test_in_bf16_no_state_is_rounded_between_steps(name: str) -> None:
+    model = tiny_model(FAMILY[name], src_vocab_size=12, dtype=torch.float32).eval()
+    fast = FastModel(model, SearchPrecision.bf16)
+    state = fast.decoder.start(fast.encode(*pad_source([[4, 5, 6], [7, 8]])))
+    for _ in range(2):
+        _, state = fast.decoder.step(torch.tensor([4, 5]), state)
+        assert {part.dtype for layer in state.recurrent.layers for part in layer} == {torch.float32}

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from nmt.choices import SourceOrder
+from nmt.choices import Implementation, SourceOrder
 from nmt.config import ModelConfig
 from nmt.corpus.batching import Batch, collate
 from nmt.model.seq2seq import Seq2Seq
@@ -135,3 +135,15 @@ def test_bf16_stays_within_its_precision_and_gradients_are_float32(config: Model
 def test_parameters_by_hand() -> None:
     # embeddings 11×5 and 12×5; LSTMs 4·7·(5+7+2) and 4·7·(7+7+2) on each side; output (7+1)·12
     assert tiny_model().num_parameters() == 55 + 60 + 2 * (392 + 448) + 96
+
+
+def test_the_reference_scores_additive_attention_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model(FAMILY["bahdanau_2015"]).eval()
+    batch = batch_of(PAIRS)
+    expected_MH = model(batch)
+    monkeypatch.setattr("nmt.model.fast.additive_score.additive_scores", None)
+    model.implementation = Implementation.reference
+    torch.testing.assert_close(model(batch), expected_MH, rtol=0, atol=1e-12)
+    model.implementation = Implementation.fast
+    with pytest.raises(TypeError):
+        model(batch)
