@@ -1,6 +1,5 @@
 """`nmt translate`: from a file or stdin to a file or stdout, line by line."""
 
-import json
 import logging
 import sys
 import time
@@ -13,12 +12,12 @@ import torch
 from tqdm import tqdm
 
 from nmt.choices import InputFormat, OutputFormat
+from nmt.commands.formats import draw, format_translation
 from nmt.commands.output import check_folder, check_output, open_folder, open_output, read_files, read_stdin
 from nmt.config import TranslateCommand
 from nmt.device import resolve_device, resolve_search_precision
-from nmt.search.alignment import pharaoh, require_attention
-from nmt.search.heat_map import heat_map
-from nmt.search.translator import EMPTY, TranslatedHypothesis, Translation, Translator
+from nmt.search.alignment import require_attention
+from nmt.search.translator import Translator
 from nmt.text.columns import Columns
 from nmt.text.parallel import decode_lines, read_lines
 from nmt.training.run_data import source_columns
@@ -51,9 +50,9 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     ):
         translations = translator.translate(lines, align=bool(needed_by), progress=bar.update)
         for number, translation in enumerate(translations, start=1):
-            stream.write(_format(translation, settings.format, n_best=settings.search.n_best).encode())
+            stream.write(format_translation(translation, settings.format, n_best=settings.search.n_best).encode())
             if folder is not None:
-                _draw(translation, folder / f"{number:06}.svg")
+                draw(translation, folder / f"{number:06}.svg")
             if number % settings.search.window_lines == 0:
                 stream.flush()
     seconds = time.perf_counter() - begin
@@ -102,57 +101,3 @@ def _needs_alignments(settings: TranslateCommand) -> list[str]:
     """Name the settings that need the alignments of translations."""
     needed = [] if settings.format in (OutputFormat.text, OutputFormat.jsonl) else [f"format={settings.format}"]
     return needed if settings.alignments is None else [*needed, "alignments"]
-
-
-def _draw(translation: Translation, path: Path) -> None:
-    """Write the heat map of the best translation; an empty line has none."""
-    best = translation.hypotheses[0]
-    if best.alignment is not None:
-        title = f"{translation.source} → {best.text}"
-        path.write_text(heat_map(best.alignment, title=title), encoding="utf-8")
-
-
-def _format(translation: Translation, output_format: OutputFormat, *, n_best: int) -> str:
-    """Format a translation as text, always `n_best` lines, or as one line of JSON with scores.
-
-    Lines of text end like their source; lines of JSON always end in "\\n".
-    """
-    source = translation.source.removesuffix("\r")
-    if output_format in (OutputFormat.jsonl, OutputFormat.jsonl_attention):
-        has_alignments = output_format == OutputFormat.jsonl_attention
-        content = {
-            "source": source,
-            "unknown_share": round(translation.unknown_share, 4),
-            "hypotheses": [_as_json(hypothesis, has_alignments) for hypothesis in translation.hypotheses],
-        }
-        return json.dumps(content, ensure_ascii=False) + "\n"
-    end = "\n" if source == translation.source else "\r\n"
-    hypotheses = [*translation.hypotheses, *[EMPTY] * (n_best - len(translation.hypotheses))]
-    return "".join(_as_line(hypothesis, output_format) + end for hypothesis in hypotheses)
-
-
-def _as_line(hypothesis: TranslatedHypothesis, output_format: OutputFormat) -> str:
-    if output_format == OutputFormat.text:
-        return hypothesis.text
-    alignment, aligned = hypothesis.alignment, list[int]()
-    if alignment is not None:
-        is_of_words = output_format == OutputFormat.pharaoh
-        aligned = alignment.aligned_words() if is_of_words else alignment.aligned_subwords()
-    return f"{hypothesis.text} ||| {pharaoh(aligned)}"
-
-
-def _as_json(hypothesis: TranslatedHypothesis, has_alignments: bool) -> dict[str, Any]:
-    content = hypothesis._asdict()
-    alignment = content.pop("alignment")
-    if has_alignments:
-        content["alignment"] = (
-            None
-            if alignment is None
-            else {
-                "words": pharaoh(alignment.aligned_words()),
-                "source": alignment.source,
-                "target": alignment.target,
-                "weights": [[round(weight, 4) for weight in row] for row in alignment.weights.tolist()],
-            }
-        )
-    return content
