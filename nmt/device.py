@@ -5,7 +5,9 @@ oneDNN, or an environment variable (`ONEDNN_MAX_CPU_ISA`), may not deliver. The 
 """
 
 import logging
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -82,9 +84,17 @@ def _compute_bf16(device: torch.device) -> None:
             lstm(input_TBE)
         dense_linear(output.weight.detach(), output.bias.detach(), torch.bfloat16)(input_TBE[0])
     else:
-        with torch.no_grad():
+        with torch.no_grad(), without_compaction_warning():
             output.bfloat16()(lstm.bfloat16()(input_TBE.bfloat16())[0])
             torch.cuda.synchronize(device)
+
+
+@contextmanager
+def without_compaction_warning() -> Iterator[None]:
+    """Silence torch's advice on cuDNN's layers in bf16: `flatten_parameters` knows no bf16."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
+        yield
 
 
 def _compute_int8() -> None:

@@ -44,7 +44,7 @@ def _product_error() -> float:
 
 
 def test_matmuls_are_exact_in_fp32_and_may_be_rounded_in_bf16() -> None:
-    assert _product_error() < 1e-6
+    assert _product_error() < 3e-6
     choose_tf32(TrainingPrecision.bf16, GPU)
     if torch.cuda.get_device_capability() >= (8, 0):
         assert 1e-5 < _product_error() < 1e-2

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from nmt.choices import CellKind, Implementation
+from nmt.device import without_compaction_warning
 from nmt.model.cell import CELLS, Cell, CellState, CellWeights, LinearMap, MapMaker, PlainMap
 from nmt.model.fast.gru_layer import GRULayer, own_gru_layer_pays
 from nmt.model.fast.lstm_layer import LSTMLayer, own_layer_pays
@@ -178,7 +179,14 @@ class TorchLayer:
             with torch.autocast("cuda", enabled=False):
                 float_state = None if state is None else tuple(part.float() for part in state)
                 return self(input_PE.float(), float_state, batch_sizes)
-        parts = None if state is None else tuple(part.unsqueeze(0) for part in state)
+        if input_PE.device.type == "cuda" and input_PE.dtype == torch.bfloat16:
+            with without_compaction_warning():
+                return self._run(input_PE, state, batch_sizes)
+        return self._run(input_PE, state, batch_sizes)
+
+    def _run(self, input_PE: Tensor, state: CellState | None, batch_sizes: Sequence[int]) -> tuple[Tensor, CellState]:
+        # cuDNN refuses slices, such as those of a bridge
+        parts = None if state is None else tuple(part.unsqueeze(0).contiguous() for part in state)
         start = parts if parts is None or isinstance(self._module, nn.LSTM) else parts[0]
         if batch_sizes[0] == batch_sizes[-1]:
             output_TBH, last = self._module(input_PE.view(len(batch_sizes), batch_sizes[0], -1), start)
