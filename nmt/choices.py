@@ -18,6 +18,7 @@ class SubwordKind(StrEnum):
 class Normalization(StrEnum):
     nmt_nfkc = "nmt_nfkc"
     nfc = "nfc"
+    nfd = "nfd"
     identity = "identity"
 
 

@@ -150,7 +150,7 @@ class SubwordConfig:
     byte_fallback: bool = setting("spell characters outside the vocabulary as bytes instead of as unknown")
     normalization: Normalization | None = setting(
         "normalization of both sides: nmt_nfkc unifies similar characters and spaces, nfc only their encoding, "
-        "identity changes nothing; null: each side has its own"
+        "nfd takes syllables and accents apart, identity changes nothing; null: each side has its own"
     )
     src_normalization: Normalization | None = setting(
         "normalization of the source, if subword.normalization is null", default=None

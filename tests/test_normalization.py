@@ -1,6 +1,7 @@
 """How characters change: by rule, by side, and by count."""
 
 import logging
+import unicodedata
 from dataclasses import replace
 from typing import Any
 
@@ -65,8 +66,28 @@ def test_a_combining_mark_at_the_start_of_a_word_stays() -> None:
     assert learn(["a\u0301 b\u0301"]).normalize("a \u0301a") == "a \u0301a"
 
 
-def test_only_nfc_changes_the_file_format() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_nfd_is_read_in_letters_and_written_composed(kind: SubwordKind) -> None:
+    line = "가능 é ậ"
+    size = {"word": 10, "unigram": 19}.get(kind, 26)
+    model = learn([line] * 3, kind=kind, vocab_size=size, normalization=Normalization.nfd)
+    assert model.decode(model.encode(line)) == model.normalize(line) == line
+    assert model.encode(unicodedata.normalize("NFD", line)) == model.encode(line)
+    assert model.unknown_share(line, model.encode(line)) == 0
+
+
+def test_nfd_shares_letters_between_syllables() -> None:
+    model = learn(["각낙"], normalization=Normalization.nfd)
+    assert len(model.encode("각낙")) == 1 + 6  # a space and two syllables of three letters
+    assert model.encode("낙")[2:] == model.encode("각")[2:]
+    assert model.decode(model.encode("나가")) == "나가"  # never seen
+    assert model.normalize_tokens("é") == "e\u0301"
+    assert SubwordModel.from_bytes(model.to_bytes(), name="copy").encode("각낙") == model.encode("각낙")
+
+
+def test_only_nfc_and_nfd_change_the_file_format() -> None:
     assert b'"version": 2' in learn().to_bytes().partition(b"\n")[0]
+    assert b'"version": 3' in learn(normalization=Normalization.nfd).to_bytes().partition(b"\n")[0]
     for rule in (Normalization.nmt_nfkc, Normalization.identity):
         line = learn(normalization=rule).to_bytes().partition(b"\n")[0]
         assert line == b'{"format": "nmt-subword", "version": 1, "kind": "char", "tokenizer": "none", "lang": "xx"}'

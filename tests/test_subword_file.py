@@ -50,6 +50,6 @@ def test_a_truncated_model_is_refused(tmp_path: Path) -> None:
 def test_a_model_of_a_later_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.subword"
     path.write_bytes(b'{"format": "nmt-subword", "version": 9}\n')
-    message = r"a\.subword is a subword model of format 9, but this nmt reads up to format 2: prepare the data again"
+    message = r"a\.subword is a subword model of format 9, but this nmt reads up to format 3: prepare the data again"
     with pytest.raises(DataError, match=message):
         SubwordModel.load(path)

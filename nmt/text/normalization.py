@@ -3,29 +3,37 @@
     nmt_nfkc  SentencePiece's own rule: NFKC, one kind of space, no control characters. Characters that look alike
               become equal, which helps with a source; a target would lose its `²`, `…` and full-width punctuation.
     nfc       Characters as they were written, canonically composed; every run of spaces (U+0020) becomes one.
+    nfd       The same, decomposed: a Hangul syllable becomes its letters, and an accent a character of its own, which
+              helps a model of characters. Translations are composed again.
     identity  Text as it was written.
 
-SentencePiece applies its own rules. NFC is applied before, by Python; it leaves composed text unchanged.
+SentencePiece applies its own rules. NFC and NFD are applied before, by Python; NFC leaves composed text unchanged.
 """
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from itertools import takewhile
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from nmt.choices import Normalization
 
+FORMS: Mapping[Normalization | None, Literal["NFC", "NFD"]] = {Normalization.nfc: "NFC", Normalization.nfd: "NFD"}
 
-def nfc(text: str) -> str:
-    """Compose canonically (Unicode Standard Annex 15), and replace SentencePiece's space marker "▁" by a space."""
-    return unicodedata.normalize("NFC", text).replace("▁", " ")
+
+def canonical(text: str, normalization: Normalization | None) -> str:
+    """Compose or decompose (Unicode Standard Annex 15), and replace SentencePiece's space marker "▁" by a space.
+
+    Under other rules than `nfc` and `nfd` the text is unchanged.
+    """
+    form = FORMS.get(normalization)
+    return text if form is None else unicodedata.normalize(form, text).replace("▁", " ")
 
 
 def rule_name(normalization: Normalization) -> str:
     """Return the name of SentencePiece's rule for what it has to do."""
-    return str(Normalization.identity if normalization == Normalization.nfc else normalization)
+    return str(Normalization.identity if normalization in FORMS else normalization)
 
 
 class StandaloneNormalizer:
@@ -39,7 +47,7 @@ class StandaloneNormalizer:
         """
         from sentencepiece import SentencePieceNormalizer
 
-        self._is_nfc = normalization == Normalization.nfc
+        self._normalization = normalization
         self._normalizer = SentencePieceNormalizer(
             rule_name=rule_name(normalization),
             add_dummy_prefix=True,
@@ -48,7 +56,7 @@ class StandaloneNormalizer:
         )
 
     def __call__(self, text: str) -> str:
-        normalized: str = self._normalizer.normalize(nfc(text) if self._is_nfc else text)
+        normalized: str = self._normalizer.normalize(canonical(text, self._normalization))
         return normalized.removeprefix("▁").replace("▁", " ")
 
     def put_into(self, proto: bytes) -> bytes:

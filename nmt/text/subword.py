@@ -11,6 +11,7 @@ are described in `nmt.text.normalization`.
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import chain
@@ -24,7 +25,7 @@ from nmt.config import WORD_KINDS
 from nmt.errors import DataError
 from nmt.files import atomic_write
 from nmt.text.moses import Moses
-from nmt.text.normalization import nfc
+from nmt.text.normalization import FORMS, canonical
 from nmt.text.sentencepiece_proto import ParsedModel, parse_model
 from nmt.text.subword_file import SubwordHeader, pack, unpack
 from nmt.text.subword_sampling import RandomSegmenter, can_sample
@@ -62,7 +63,7 @@ class SubwordModel:
             }
         self._moses = None
         if header.tokenizer == Tokenizer.moses:
-            self._moses = Moses(header.lang, knows_curly=header.normalization == Normalization.nfc)
+            self._moses = Moses(header.lang, knows_curly=header.normalization in FORMS)
 
     @classmethod
     def load(cls, path: Path, *, fingerprint: str | None = None) -> "SubwordModel":
@@ -157,8 +158,8 @@ class SubwordModel:
         return self._words.encode(list(chain.from_iterable(words)), list(map(len, words)))
 
     def _encode_words(self, words: list[str]) -> list[list[int]]:
-        if self._header.normalization == Normalization.nfc:
-            words = [nfc(word) for word in words]
+        if self._header.normalization in FORMS:
+            words = [canonical(word, self._header.normalization) for word in words]
         if self._header.kind in WORD_KINDS:
             return [self._known_words(word) for word in words]
         # An empty word, between two spaces or at an end, is one more "▁" unless SentencePiece removes extra spaces.
@@ -277,14 +278,14 @@ class SubwordModel:
 
     def normalize_tokens(self, text: str) -> str:
         """Normalize the characters of a text that is tokenized already."""
-        if self._header.normalization == Normalization.nfc:
-            text = nfc(text)
-        normalized: str = self._sp.normalize(text)
+        normalized: str = self._sp.normalize(canonical(text, self._header.normalization))
         return normalized.removeprefix(_SPACE).replace(_SPACE, " ")
 
     def _finish(self, text: str) -> str:
         if self._moses is not None:
             text = self._moses.detokenize(text)
+        if self._header.normalization == Normalization.nfd:
+            text = unicodedata.normalize("NFC", text)
         return text.replace("\n", " ")  # byte pieces can spell a line feed, but a line must stay one line
 
 

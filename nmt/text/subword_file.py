@@ -1,6 +1,6 @@
 """The file of a subword model: a line of JSON, then SentencePiece's own model.
 
-Format 2 has a normalization in its header; a model without one is written in format 1.
+Formats 2 and 3 have a normalization in their header, NFC and NFD; a model without one is written in format 1.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any
 from nmt.choices import Normalization, SubwordKind, Tokenizer
 from nmt.errors import DataError
 
-_FORMAT_VERSIONS = (1, 2)
+_VERSION_OF = {None: 1, Normalization.nfc: 2, Normalization.nfd: 3}  # what an earlier nmt does not know is refused
 _START = b'{"format": "nmt-subword"'
 
 
@@ -20,7 +20,7 @@ class SubwordHeader:
 
     Attributes:
         kind: None for a model that was learned elsewhere.
-        normalization: applied before SentencePiece's own, which is part of its model: NFC or none.
+        normalization: applied before SentencePiece's own, which is part of its model: NFC, NFD or none.
     """
 
     kind: SubwordKind | None
@@ -32,9 +32,8 @@ class SubwordHeader:
 def pack(header: SubwordHeader, proto: bytes) -> bytes:
     """Return the content of a file; `proto` is SentencePiece's serialized model."""
     fields = asdict(header)
-    version = 2
+    version = _VERSION_OF[header.normalization]
     if header.normalization is None:
-        version = 1
         del fields["normalization"]
     return json.dumps({"format": "nmt-subword", "version": version, **fields}).encode() + b"\n" + proto
 
@@ -60,14 +59,14 @@ def _parse_header(fields: dict[str, Any], name: str) -> SubwordHeader:
     version = fields["version"]
     if isinstance(version, bool) or not isinstance(version, int):
         raise ValueError("no version")
-    if version not in _FORMAT_VERSIONS:
+    if version not in _VERSION_OF.values():
         raise DataError(
-            f"{name} is a subword model of format {version}, but this nmt reads up to format {_FORMAT_VERSIONS[-1]}: "
-            "prepare the data again, or use the nmt that wrote it"
+            f"{name} is a subword model of format {version}, but this nmt reads up to format "
+            f"{max(_VERSION_OF.values())}: prepare the data again, or use the nmt that wrote it"
         )
     kind, lang = fields["kind"], fields["lang"]
     normalization = Normalization(fields["normalization"]) if version > 1 else None
-    if not isinstance(lang, str) or normalization not in (None, Normalization.nfc):
+    if not isinstance(lang, str) or _VERSION_OF.get(normalization) != version:
         raise ValueError("unknown rules")
     return SubwordHeader(
         kind=None if kind is None else SubwordKind(kind),

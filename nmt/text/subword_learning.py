@@ -12,7 +12,7 @@ from nmt.choices import Normalization, SubwordKind, Tokenizer
 from nmt.config import MAX_VOCAB_SIZE, WORD_KINDS
 from nmt.errors import ConfigError, DataError
 from nmt.text.moses import Moses
-from nmt.text.normalization import StandaloneNormalizer, nfc, report_normalization, rule_name
+from nmt.text.normalization import FORMS, StandaloneNormalizer, canonical, report_normalization, rule_name
 from nmt.text.subword import BOS_ID, EOS_ID, NUM_SPECIALS, PAD_ID, UNK_ID, SubwordModel
 from nmt.text.subword_file import SubwordHeader
 
@@ -91,13 +91,13 @@ def learn_joint_subwords(
     )
     sample = _sample(with_words, spec.max_sentences, seed=spec.seed)
     if spec.tokenizer == Tokenizer.moses:
-        moses = [Moses(lang, knows_curly=rule == Normalization.nfc) for lang, rule in zip(langs, rules, strict=True)]
+        moses = [Moses(lang, knows_curly=rule in FORMS) for lang, rule in zip(langs, rules, strict=True)]
         sample = [(side, moses[side].tokenize(line)) for side, line in sample]
     protos = _train_sides(sample, spec, rules, langs=langs)
     symbols = frozenset(spec.symbols)
     models = []
     for side, (lang, rule, proto) in enumerate(zip(langs, rules, protos, strict=True)):
-        header = SubwordHeader(spec.kind, spec.tokenizer, lang, rule if rule == Normalization.nfc else None)
+        header = SubwordHeader(spec.kind, spec.tokenizer, lang, rule if rule in FORMS else None)
         models.append(SubwordModel(proto, header))
         lines = [_without(symbols, line) for of_side, line in sample if of_side == side]
         _report(models[-1], lines, rule, spec, lang=lang)
@@ -141,7 +141,7 @@ def _train_sides(
     normalizers = [StandaloneNormalizer(rule, one_space=_has_single_spaces(rule, spec)) for rule in rules]
     symbols = dict.fromkeys(f"▁{normalizers[0](symbol)}" for symbol in spec.symbols)  # of the first side only
     if len(set(rules)) == 1:
-        lines = [nfc(line) if rules[0] == Normalization.nfc else line for _, line in sample]
+        lines = [canonical(line, rules[0]) for _, line in sample]
         return [_train(lines, spec, rules[0], lang=lang, symbols=list(symbols))] * len(rules)
     # the vocabulary holds the characters of both sides, each normalized by its own rule
     lines = [normalizers[side](line) for side, line in sample]
