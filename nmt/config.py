@@ -387,6 +387,11 @@ class TrainingConfig:
     freeze_embeddings: FrozenEmbeddings = setting(
         "embeddings that training does not change", default=FrozenEmbeddings.none
     )
+    samples: int = setting(
+        "number of development sentences whose translations a checkpoint keeps, for nmt verify; 0: none",
+        Range(at_least=0, at_most=20),
+        default=0,
+    )
 
 
 @dataclass
@@ -544,3 +549,26 @@ class EmbeddingsCommand:
     epochs: int = setting("corpus: number of passes over the corpus", Range(at_least=1, limit=10_000))
     seed: int = setting("corpus: random seed", SEED_32)
     threads: int = setting("corpus: number of CPU threads; several learn faster, but are not repeatable", THREADS)
+
+
+@dataclass
+class CardCommand:
+    run_dir: str | None = setting("folder of the run whose best checkpoint gets a card", is_path=True)
+    checkpoint: str | None = setting("checkpoint that gets the card; null: RUN_DIR/checkpoints/best", is_path=True)
+    scores: list[str] = setting(
+        "files with scores of the checkpoint, as nmt evaluate json=true prints them", is_path=True
+    )
+    name: str | None = setting("name of the model; null: data.name-model.name")
+    license: str | None = setting("licence of the model, as Hugging Face names it, such as mit; null: not known")
+    datasets: list[str] = setting("names of the data sets at Hugging Face; []: data.name")
+    output: str | None = setting("file for the card; null: README.md in the folder of the checkpoint", is_path=True)
+    replace: bool = setting("replace README.md in the folder of the checkpoint, if there is one")
+
+
+@dataclass
+class VerifyCommand:
+    checkpoint: str = setting("checkpoint to verify", is_path=True)
+    precision: SearchPrecision = setting("number format in which its sentences are translated again")
+    device: Device = setting(ABOUT_DEVICE)
+    threads: int | None = setting(ABOUT_THREADS, THREADS)
+    implementation: Implementation = setting(ABOUT_IMPLEMENTATION, default=Implementation.fast)

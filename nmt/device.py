@@ -5,6 +5,7 @@ oneDNN, or an environment variable (`ONEDNN_MAX_CPU_ISA`), may not deliver. The 
 """
 
 import logging
+import platform
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -179,6 +180,15 @@ def _warn_of_slow_bf16(device: torch.device) -> None:
     log.warning("torch finds no bf16 instructions on %s: bf16 is probably slower than fp32 (auto)", device)
 
 
+def describe_machine(device: torch.device) -> str:
+    """Name the processor that computes, and how many threads on a CPU, as in "AMD EPYC, 2 threads"."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = _cpu_capabilities().get("cpu_name") or platform.processor() or platform.machine() or "unknown CPU"
+    threads = torch.get_num_threads()
+    return f"{name}, {threads} thread{'s' if threads > 1 else ''}"
+
+
 def choose_tf32(precision: TrainingPrecision | SearchPrecision, device: torch.device) -> None:
     """Decide how a GPU multiplies float32 in this process, and log it.
 
@@ -188,12 +198,40 @@ def choose_tf32(precision: TrainingPrecision | SearchPrecision, device: torch.de
     if device.type != "cuda":
         return
     allow_tf32 = precision == TrainingPrecision.bf16
-    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):  # torch 2.9; mixing both ways of setting it is an error
-        name = "tf32" if allow_tf32 else "ieee"
+    _set_tf32(allow_tf32)
+    log.info("float32 matmuls on %s are %s", device, "rounded to TF32" if allow_tf32 else "exact, without TF32")
+
+
+@contextmanager
+def exact_float32(device: torch.device) -> Iterator[None]:
+    """Multiply float32 exactly during a block, whatever `choose_tf32` has decided."""
+    allowed_tf32 = device.type == "cuda" and _allows_tf32()
+    if allowed_tf32:
+        _set_tf32(False)
+    try:
+        yield
+    finally:
+        if allowed_tf32:
+            _set_tf32(True)
+
+
+def _allows_tf32() -> bool:
+    if _has_fp32_precision():
+        return bool(torch.backends.cuda.matmul.fp32_precision == "tf32")
+    return bool(torch.backends.cuda.matmul.allow_tf32)
+
+
+def _set_tf32(is_allowed: bool) -> None:
+    if _has_fp32_precision():
+        name = "tf32" if is_allowed else "ieee"
         torch.backends.cuda.matmul.fp32_precision = name
         torch.backends.cudnn.conv.fp32_precision = name  # type: ignore[attr-defined]
         torch.backends.cudnn.rnn.fp32_precision = name  # type: ignore[attr-defined]
     else:
-        torch.backends.cuda.matmul.allow_tf32 = allow_tf32
-        torch.backends.cudnn.allow_tf32 = allow_tf32
-    log.info("float32 matmuls on %s are %s", device, "rounded to TF32" if allow_tf32 else "exact, without TF32")
+        torch.backends.cuda.matmul.allow_tf32 = is_allowed
+        torch.backends.cudnn.allow_tf32 = is_allowed
+
+
+def _has_fp32_precision() -> bool:
+    """Return whether torch is 2.9 or newer, where using the older settings as well is an error."""
+    return hasattr(torch.backends.cuda.matmul, "fp32_precision")

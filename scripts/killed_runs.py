@@ -26,6 +26,7 @@ from unittest import mock
 import nmt.commands.train  # noqa: F401  # before the forks
 from nmt.commands import main as command_line
 from nmt.training import resume
+from nmt.training.checkpoint import check_files
 from nmt.training.checkpoint_links import checkpoints_in, resolve_checkpoint
 from nmt.training.checkpoint_store import CheckpointStore
 from nmt.training.trainer import Trainer
@@ -160,9 +161,11 @@ def differences(run_dir: Path, expected_dir: Path) -> Iterator[str]:
 
 
 def _checkpoint_differences(checkpoint: Path, expected: Path) -> Iterator[str]:
-    for file in sorted(str(path.relative_to(expected)) for path in expected.rglob("*.safetensors")):
-        if (checkpoint / file).read_bytes() != (expected / file).read_bytes():
+    exact = [path for pattern in ("*.safetensors", "samples.json") for path in expected.rglob(pattern)]
+    for file in sorted(str(path.relative_to(expected)) for path in exact):
+        if not (checkpoint / file).is_file() or (checkpoint / file).read_bytes() != (expected / file).read_bytes():
             yield f"{checkpoint.name}/{file} differs"
+    yield from check_files(checkpoint).problems
     for file in ("checkpoint.json", "training/state.json"):
         if _without_times(checkpoint / file) != _without_times(expected / file):
             yield f"{checkpoint.name}/{file} differs"

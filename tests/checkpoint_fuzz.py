@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from nmt.errors import NmtError
-from nmt.training.checkpoint import load_checkpoint, load_snapshot
+from nmt.training.checkpoint import load_checkpoint, load_samples, load_snapshot
 
 
 def accident(file: Path, other: Path, rng: random.Random) -> str:
@@ -117,7 +117,7 @@ def outcome(checkpoint: Path, use: Callable[[Path], None] | None = None) -> str:
         Exception: if an error is not handled.
     """
     try:
-        loaded, snapshot = load_checkpoint(checkpoint), load_snapshot(checkpoint)
+        loaded, snapshot, samples = load_checkpoint(checkpoint), load_snapshot(checkpoint), load_samples(checkpoint)
         if use is not None:
             use(checkpoint)
     except NmtError as error:
@@ -127,6 +127,7 @@ def outcome(checkpoint: Path, use: Callable[[Path], None] | None = None) -> str:
         assert len(message) < 1000, message
         return "refused"
     state = hashlib.sha256()
+    state.update(repr(samples).encode(errors="backslashreplace"))
     for tensors in (loaded.model.state_dict(), snapshot.optimizer, snapshot.random, snapshot.parameters):
         for name, tensor in tensors.items():
             state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(errors="backslashreplace"))

@@ -14,6 +14,7 @@ from nmt.model.seq2seq import Seq2Seq
 from nmt.training.checkpoint import CheckpointContent, save_checkpoint
 from nmt.training.checkpoint_files import hash_file
 from nmt.training.checkpoint_format import CheckpointInfo, hash_of
+from nmt.training.samples import Sample
 from nmt.training.snapshot import TrainingSnapshot
 from tests.models import MODEL, tiny_model, tiny_subword
 
@@ -35,6 +36,11 @@ SNAPSHOT = TrainingSnapshot(
     state={"update": 7, "position": {"epoch": 1}, "wall_s": 1.5},
     parameters={},
 )
+SAMPLES = [
+    Sample("a b", "b a", [5, 4], -1.5, finished=True),
+    Sample("é", "", [], -0.25, finished=True),
+    Sample("c", "c c", [6, 6], -3.0, finished=False),
+]
 
 
 def model_of_both(*, seed: int = 1) -> Seq2Seq:

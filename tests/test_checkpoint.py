@@ -22,8 +22,10 @@ from nmt.plain import to_plain
 from nmt.training import checkpoint as checkpoint_module
 from nmt.training import checkpoint_format as format_module
 from nmt.training.checkpoint import (
+    check_files,
     checkpoint_name,
     load_checkpoint,
+    load_samples,
     load_snapshot,
     read_info,
     record_scores,
@@ -33,7 +35,19 @@ from nmt.training.checkpoint import (
 from nmt.training.checkpoint_files import check_hash, load_json
 from nmt.training.checkpoint_format import CheckpointInfo
 from nmt.training.snapshot import TrainingSnapshot
-from tests.checkpoints import FILES, SNAPSHOT, SRC, TGT, content_of, edit_config, info_of, model_of_both, rehash, save
+from tests.checkpoints import (
+    FILES,
+    SAMPLES,
+    SNAPSHOT,
+    SRC,
+    TGT,
+    content_of,
+    edit_config,
+    info_of,
+    model_of_both,
+    rehash,
+    save,
+)
 from tests.disks import contents
 from tests.models import MODEL
 
@@ -63,6 +77,57 @@ def test_scores_are_recorded_in_a_saved_checkpoint(saved: Path) -> None:
     assert read_info(saved) == replace(info_of(7), scores={"nats_per_token": 1 / 3, "perplexity": math.inf}, wall_s=2.5)
     load_checkpoint(saved)
     load_snapshot(saved)
+
+
+def test_samples_are_saved_with_a_checkpoint_or_with_its_scores(tmp_path: Path) -> None:
+    at_once = save_checkpoint(tmp_path, replace(content_of(info_of(1)), samples=SAMPLES))
+    later = save(tmp_path)
+    assert load_samples(later) == []
+    record_scores(later, {}, wall_s=1.0, samples=SAMPLES)
+    for checkpoint in (at_once, later):
+        assert load_samples(checkpoint) == SAMPLES
+        report = check_files(checkpoint)
+        assert (report.num_checked, report.problems, report.can_resume) == (len(FILES), [], True)
+    assert sorted(contents(later)) == sorted([*FILES, "samples.json"])
+
+
+def test_samples_without_their_hash_do_not_belong_to_a_checkpoint(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run may be killed after it has written them."""
+
+    def killed(*_args: object, **_: object) -> bytes:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nmt.training.checkpoint.describe_with_scores", killed)
+        with pytest.raises(KeyboardInterrupt):
+            record_scores(saved, {"nats_per_token": 1.0}, wall_s=1.0, samples=SAMPLES[:1])
+    assert (saved / "samples.json").exists()
+    assert load_samples(saved) == []
+    assert check_files(saved).problems == []
+    record_scores(saved, {"nats_per_token": 1.0}, wall_s=1.0, samples=SAMPLES)
+    assert load_samples(saved) == SAMPLES
+
+
+def test_a_disk_without_space_for_samples_leaves_a_checkpoint_as_it_was(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = contents(saved)
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(CheckpointError, match=r"/update_000007/samples\.json could not be written \(No space left"):
+        record_scores(saved, {"nats_per_token": 1.0}, wall_s=1.0, samples=SAMPLES)
+    assert contents(saved) == before
+
+
+def test_damaged_samples_do_not_keep_a_checkpoint_from_translating(saved: Path) -> None:
+    record_scores(saved, {}, wall_s=1.0, samples=SAMPLES)
+    (saved / "samples.json").write_text("{}")
+    load_checkpoint(saved)
+    load_snapshot(saved)
+    with pytest.raises(DamagedCheckpointError, match=r"samples\.json is damaged or was edited: its hash is not"):
+        load_samples(saved)
 
 
 def test_a_snapshot_is_loaded_as_it_was_saved(saved: Path) -> None:

@@ -21,7 +21,7 @@ from nmt.training.checkpoint import (
 )
 from nmt.training.checkpoint_format import FORMAT_VERSION, MIGRATIONS, Description, Migration
 from nmt.training.snapshot import TrainingSnapshot
-from tests.checkpoints import edit_config, edit_json, info_of, rehash, save
+from tests.checkpoints import SAMPLES, edit_config, edit_json, info_of, rehash, save
 from tests.models import MODEL
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -212,8 +212,9 @@ def test_scores_are_recorded_in_format_1(tmp_path: Path) -> None:
     path = tmp_path / "update_000004"
     shutil.copytree(Path(__file__).parent / "fixtures" / "format_1" / "bpe_adam" / "checkpoints" / "best", path)
     config = (path / "config.yaml").read_bytes()
-    record_scores(path, {"nats_per_token": 1.5}, wall_s=2.0)
+    record_scores(path, {"nats_per_token": 1.5}, wall_s=2.0, samples=SAMPLES)
     assert load_checkpoint(path).info.scores == {"nats_per_token": 1.5}
+    assert not (path / "samples.json").exists()  # it has no hashes
     assert json.loads((path / "checkpoint.json").read_bytes())["format_version"] == 1
     assert (path / "config.yaml").read_bytes() == config
 

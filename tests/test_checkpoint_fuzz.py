@@ -14,7 +14,7 @@ from nmt.training.checkpoint import CheckpointContent, load_checkpoint, load_sna
 from nmt.training.resume import read_snapshot
 from nmt.training.train_state import TrainState
 from tests.checkpoint_fuzz import Found, fuzz_accidents, fuzz_strangers
-from tests.checkpoints import rehash
+from tests.checkpoints import SAMPLES, rehash
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
@@ -39,6 +39,7 @@ def _written_anew(path: Path, folder: Path) -> Path:
         src_subword=loaded.src_subword,
         tgt_subword=loaded.tgt_subword,
         snapshot=load_snapshot(path)._replace(parameters=dict(loaded.model.named_parameters())),
+        samples=SAMPLES,
     )
     return save_checkpoint(folder, content)
 

@@ -32,6 +32,7 @@ def test_folders_with_other_names_are_not_touched(tmp_path: Path, name: str) -> 
 def test_only_temporary_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     checkpoint = write(store_of(tmp_path), 2)
     (checkpoint / ".checkpoint.json.0a1b2c3d.tmp").touch()
+    (checkpoint / ".samples.json.0a1b2c3d.tmp").touch()
     leftovers = [".update_000004.tmp", ".update_000004.0a1b2c3d.tmp", ".best.tmp", ".last.00ff00ff.tmp"]
     others = [".update_000004_mine.tmp", ".update_000004.mine.tmp", ".other.tmp"]
     for name in (*leftovers, *others):

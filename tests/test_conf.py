@@ -55,6 +55,8 @@ MANDATORY = {  # what only the user knows
     "translate": ["checkpoints=[runs/a/checkpoints/best]"],
     "evaluate": [],
     "embeddings": [],
+    "card": [],
+    "verify": ["checkpoint=runs/a/checkpoints/best"],
     "data=files": [
         "data.src_lang=de",
         "data.tgt_lang=en",
@@ -83,6 +85,8 @@ def choices() -> Iterator[tuple[str, list[str]]]:
         yield "translate", [f"search={search}"]
     yield "evaluate", ["search=greedy"]
     yield "embeddings", []
+    yield "card", []
+    yield "verify", []
 
 
 def settings_of(command: str, *overrides: str) -> Any:

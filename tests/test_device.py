@@ -17,6 +17,8 @@ from nmt.device import (
     _warn_of_slow_bf16,
     bf16_failure,
     choose_tf32,
+    describe_machine,
+    exact_float32,
     has_fast_bf16,
     int8_failure,
     is_intel_cpu,
@@ -233,6 +235,44 @@ def test_tf32_is_chosen_in_the_way_of_torch_before_2_9(
     monkeypatch.setattr(torch, "backends", older)
     choose_tf32(precision, torch.device("cuda"))
     assert older.cudnn.allow_tf32 == older.cuda.matmul.allow_tf32 == expected
+
+
+@needs_torch_2_9
+@pytest.mark.usefixtures("_as_torch_was")
+@pytest.mark.parametrize("precision", [TrainingPrecision.fp32, TrainingPrecision.bf16])
+def test_float32_can_be_exact_for_a_while(precision: TrainingPrecision) -> None:
+    gpu = torch.device("cuda")
+    choose_tf32(precision, gpu)
+    before = float32_matmuls()
+    with exact_float32(gpu):
+        assert float32_matmuls() == dict.fromkeys(("matmul", "conv", "rnn"), "ieee")
+    assert float32_matmuls() == before
+
+
+@pytest.mark.parametrize("is_allowed", [False, True])
+def test_float32_can_be_exact_for_a_while_in_the_way_of_torch_before_2_9(
+    is_allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = SimpleNamespace(
+        cudnn=SimpleNamespace(allow_tf32=is_allowed),
+        cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=is_allowed)),
+    )
+    monkeypatch.setattr(torch, "backends", older)
+    with exact_float32(torch.device("cuda")):
+        assert not older.cudnn.allow_tf32
+        assert not older.cuda.matmul.allow_tf32
+    assert older.cudnn.allow_tf32 == older.cuda.matmul.allow_tf32 == is_allowed
+
+
+def test_a_machine_is_its_processor_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmt.device._cpu_capabilities", lambda: {"cpu_name": "AMD EPYC"})
+    for num_threads, expected in ((1, "AMD EPYC, 1 thread"), (2, "AMD EPYC, 2 threads")):
+        monkeypatch.setattr(torch, "get_num_threads", lambda number=num_threads: number)
+        assert describe_machine(CPU) == expected
+    monkeypatch.setattr("nmt.device._cpu_capabilities", dict)
+    monkeypatch.setattr("platform.processor", lambda: "")
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    assert describe_machine(CPU) == "riscv64, 2 threads"
 
 
 @needs_torch_2_9

@@ -30,10 +30,11 @@ from nmt.text.subword import BOS_ID, EOS_ID
 from nmt.training import checkpoint_store
 from nmt.training import optimizer as optimizer_module
 from nmt.training import trainer as trainer_module
-from nmt.training.checkpoint import CheckpointContent, load_checkpoint, load_snapshot, save_checkpoint
+from nmt.training.checkpoint import CheckpointContent, load_checkpoint, load_samples, load_snapshot, save_checkpoint
 from nmt.training.dev_set import DevSet, Scores
 from nmt.training.limits import EndReason
 from nmt.training.loss import perplexity
+from nmt.training.samples import Sample
 from nmt.training.saver import RunFiles
 from nmt.training.schedule import PlateauState
 from nmt.training.train_state import TrainState
@@ -420,6 +421,11 @@ def digest(model: Seq2Seq) -> Scores:
     return {"bleu": sum(float(parameter.detach().double().sum()) for parameter in model.parameters())}
 
 
+def sampled(model: Seq2Seq) -> list[Sample]:
+    """Replace sample translations by one that depends on all parameters."""
+    return [Sample("a", "b", [4], digest(model)["bleu"], finished=True)]
+
+
 BY_DIGEST = replace(TRAINING, max_updates=10, best_by=BestBy.bleu, patience=3)
 
 
@@ -427,6 +433,7 @@ BY_DIGEST = replace(TRAINING, max_updates=10, best_by=BestBy.bleu, patience=3)
 def by_digest(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     """Train ten updates, with validations at 4, 8 and 10, which is not scheduled, and checkpoints at 5 and 10."""
     trainer = build(tmp_path_factory.mktemp("digest"), training=BY_DIGEST, text_scores=digest)
+    trainer.dev.samples = sampled
     trainer.run()
     return trainer
 
@@ -437,6 +444,7 @@ def test_a_run_killed_at_a_validation_resumes_like_the_uninterrupted(
     tmp_path: Path, update: int, stage: str, by_digest: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed = build(tmp_path, training=BY_DIGEST, text_scores=digest)
+    killed.dev.samples = sampled
 
     def killing(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -456,12 +464,44 @@ def test_a_run_killed_at_a_validation_resumes_like_the_uninterrupted(
         with pytest.raises(KeyboardInterrupt):
             killed.run()
     resumed = build_resumed(tmp_path, training=BY_DIGEST, text_scores=digest)
+    resumed.dev.samples = sampled
     assert resumed.state.update == update
     resumed.run()
     assert_same_run(resumed, by_digest)
     assert checkpoints_of(resumed) == checkpoints_of(by_digest)
     scores = [load_checkpoint(t.files.checkpoints_dir / "best").info.scores for t in (resumed, by_digest)]
     assert scores[0] == scores[1] != {}
+    samples = [load_samples(t.files.checkpoints_dir / "best") for t in (resumed, by_digest)]
+    assert samples[0] == samples[1] != []
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_every_validated_checkpoint_holds_samples_of_its_own_model(tmp_path: Path, ema: float) -> None:
+    training = replace(BY_DIGEST, max_updates=10, bleu_every=None, best_by=BestBy.nats_per_token, ema=ema, keep_last=9)
+    trainer = build(tmp_path, training=training)
+    trainer.dev.samples = sampled
+    trainer.run()
+    for path in sorted(trainer.files.checkpoints_dir.glob("update_*")):
+        is_validated = path.name != "update_000005"
+        assert load_samples(path) == (sampled(load_checkpoint(path).model) if is_validated else [])
+
+
+def test_a_checkpoint_that_is_written_again_keeps_its_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of a run, what could not be written is written again."""
+    trainer = build(tmp_path, training=replace(BY_DIGEST, max_updates=4))
+    trainer.dev.samples = sampled
+    with monkeypatch.context() as patch:
+        failing_saves(patch, of="record_scores")
+        trainer.run()
+    assert load_samples(tmp_path / "checkpoints" / "last") == sampled(trainer.model)
+
+
+def test_the_machines_that_trained_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, update in (("A, 1 thread", 2), ("B, 2 threads", 4), ("A, 1 thread", 6)):
+        monkeypatch.setattr(trainer_module, "describe_machine", lambda _device, name=name: name)
+        trainer = build(tmp_path) if update == 2 else build_resumed(tmp_path)
+        stop_at(trainer, update).run()
+    assert load_snapshot(tmp_path / "checkpoints" / "last").state["machines"] == ["A, 1 thread", "B, 2 threads"]
 
 
 def test_a_validation_missed_by_a_stop_is_made_up_for_on_resuming(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class Jobs:
     def _run(self, composed: Any) -> int:
         check_schema(self.command, composed)
         settings, config_yaml = to_settings(composed)
-        _warn_of_threads(settings.threads)
+        _warn_of_threads(getattr(settings, "threads", None))
         note = f"no data, model or training settings are given: {QUICKSTART}" if self.is_quickstart else None
         with _announced(note), _full_memory_explained(self.command):
             module = importlib.import_module(f"nmt.commands.{self.command}")

@@ -3,7 +3,14 @@
 import difflib
 from typing import Any
 
-from nmt.config import EmbeddingsCommand, EvaluateCommand, TrainCommand, TranslateCommand
+from nmt.config import (
+    CardCommand,
+    EmbeddingsCommand,
+    EvaluateCommand,
+    TrainCommand,
+    TranslateCommand,
+    VerifyCommand,
+)
 from nmt.schema import settings_of
 
 SCHEMAS: dict[str, type] = {
@@ -12,6 +19,8 @@ SCHEMAS: dict[str, type] = {
     "translate": TranslateCommand,
     "evaluate": EvaluateCommand,
     "embeddings": EmbeddingsCommand,
+    "card": CardCommand,
+    "verify": VerifyCommand,
 }
 PRESETS = ("experiment", "debug")  # groups of conf/ whose options set keys of several other groups, for training
 _MAX_SUGGESTIONS = 4

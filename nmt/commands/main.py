@@ -13,7 +13,7 @@ from nmt.commands.os_errors import explain_os_error
 from nmt.commands.stop import Stopped
 from nmt.commands.streams import fail, open_standard_streams, print_error, shows_tracebacks
 
-COMMANDS = ("prepare", "train", "translate", "evaluate", "embeddings")
+COMMANDS = ("prepare", "train", "translate", "evaluate", "embeddings", "card", "verify")
 
 USAGE = """\
 nmt: sequence-to-sequence translation with recurrent networks (Sutskever, Vinyals & Le 2014, and after)
@@ -33,6 +33,10 @@ usage: nmt COMMAND [KEY=VALUE ...]
                    nmt evaluate hypothesis=out.de reference=test.de
   nmt embeddings word vectors: neighbours, analogies, files; learned from a corpus or taken from a checkpoint
                    nmt embeddings checkpoint=runs/first/checkpoints/best 'neighbours=[house,dog]'
+  nmt card       a model card beside a checkpoint: languages, data, recipe, scores, how to use it
+                   nmt card run_dir=runs/first
+  nmt verify     whether a checkpoint is undamaged and translates as it did when it was written
+                   nmt verify checkpoint=runs/first/checkpoints/best
 
   nmt COMMAND --help          its settings and their values
   nmt COMMAND ... --cfg job   the settings of a command line, without running it

@@ -26,8 +26,14 @@ _READ_BY = {
     "translate": ("input",),
     "evaluate": ("source", "groups", "reference", "hypothesis"),
     "embeddings": ("vectors",),
+    "card": ("scores",),
 }
-_WRITTEN_BY = {"translate": ("output", "alignments"), "evaluate": ("output",), "embeddings": ("output",)}
+_WRITTEN_BY = {
+    "translate": ("output", "alignments"),
+    "evaluate": ("output",),
+    "embeddings": ("output",),
+    "card": ("output",),
+}
 
 
 def check_sweep(command: str, overrides: Sequence[str]) -> None:

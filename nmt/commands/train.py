@@ -21,6 +21,7 @@ from nmt.files import atomic_write, is_file_name
 from nmt.model.checks import check_model
 from nmt.search.alignment import settings_with_attention
 from nmt.search.beam import check_search_config
+from nmt.search.greedy_samples import build_dev_samples
 from nmt.training.dev_set import decisive_text_measures
 from nmt.training.pretrained_embeddings import check_vector_files
 from nmt.training.resume import ResumedSettings, find_start, settings_to_resume
@@ -123,7 +124,14 @@ def _train(resumed: ResumedSettings, directory: RunDirectory, last: Path | None)
     corpus = prepare(settings.data, settings.subword, needs_test=last is None)
     with graceful_stop() as stop_requested:
         files = run_files(settings, corpus, config_yaml=config_yaml)
-        trainer = build_trainer(settings, corpus, files, text_scores=build_dev_scores(settings, files), last=last)
+        trainer = build_trainer(
+            settings,
+            corpus,
+            files,
+            text_scores=build_dev_scores(settings, files),
+            samples=build_dev_samples(settings, files),
+            last=last,
+        )
         trainer.stop_requested = stop_requested.is_set
         for change in changes:
             log.info("resuming with a changed setting: %s", change)

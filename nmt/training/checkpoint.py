@@ -9,6 +9,7 @@ A checkpoint is self-contained:
       src.subword tgt.subword  the subword models
       training/                for resuming: optimizer.safetensors, random.safetensors, state.json; with
                                `training.ema` the parameters, parameters.safetensors
+      samples.json             sample translations of its validation, if there was one; see samples.py
 
 It is written to a temporary folder, synced and renamed, so that it is complete or absent. Pickle is never used. A
 checkpoint may come from anybody: each file is compared with its hash when it is read, and its contents are checked
@@ -17,7 +18,7 @@ before use.
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,7 +46,9 @@ from nmt.training.checkpoint_files import (
 from nmt.training.checkpoint_format import (
     CONFIG_FILE,
     INFO_FILE,
+    TRAINING,
     CheckpointInfo,
+    FileReport,
     OpenedCheckpoint,
     damaged,
     describe,
@@ -53,13 +56,14 @@ from nmt.training.checkpoint_format import (
     open_checkpoint,
     to_json,
 )
+from nmt.training.samples import SAMPLES_FILE, Sample, read_samples, samples_to_json
 from nmt.training.snapshot import TrainingSnapshot
 
 _MODEL = "model.safetensors"
-_OPTIMIZER, _RANDOM, _STATE = "training/optimizer.safetensors", "training/random.safetensors", "training/state.json"
+_OPTIMIZER, _RANDOM, _STATE = (f"{TRAINING}/{n}" for n in ("optimizer.safetensors", "random.safetensors", "state.json"))
 _SUBWORDS = {side: f"{side}.subword" for side in ("src", "tgt")}
 _FILES = (CONFIG_FILE, _MODEL, *_SUBWORDS.values(), _OPTIMIZER, _RANDOM, _STATE)
-_PARAMETERS = "training/parameters.safetensors"  # only with a moving average
+_PARAMETERS = f"{TRAINING}/parameters.safetensors"  # only with a moving average
 _MAX_TRIES = 5  # to read a checkpoint that a run is replacing
 
 T = TypeVar("T")
@@ -75,6 +79,7 @@ class CheckpointContent:
     src_subword: SubwordModel
     tgt_subword: SubwordModel
     snapshot: TrainingSnapshot
+    samples: Sequence[Sample] = ()
 
 
 @dataclass(frozen=True)
@@ -112,18 +117,28 @@ def save_checkpoint(checkpoints_dir: Path, content: CheckpointContent) -> Path:
     return target
 
 
-def record_scores(path: Path, scores: Mapping[str, float], *, wall_s: float) -> None:
-    """Add the scores of a validation to a checkpoint, in one step.
+def record_scores(path: Path, scores: Mapping[str, float], *, wall_s: float, samples: Sequence[Sample] = ()) -> None:
+    """Add the scores and sample translations of a validation to a checkpoint, in one step.
+
+    The samples are written first: until checkpoint.json has their hash, they do not belong to the checkpoint. Format 1,
+    which has no hashes, gets none.
 
     Raises:
         CheckpointError: if the checkpoint is damaged, or the disk is full or not writable.
     """
-    open_checkpoint(path, path)
+    new_hashes: dict[str, str] = {}
+    name = SAMPLES_FILE
+    has_hashes = open_checkpoint(path, path).hashes is not None
     try:
-        with atomic_write(path / INFO_FILE) as stream:
-            stream.write(describe_with_scores(path / INFO_FILE, scores=scores, wall_s=wall_s))
+        if samples and has_hashes:
+            with atomic_write(path / name) as stream:
+                stream.write(samples_to_json(samples))
+            new_hashes[name] = hash_file(path / name)
+        name = INFO_FILE
+        with atomic_write(path / name) as stream:
+            stream.write(describe_with_scores(path / name, scores=scores, wall_s=wall_s, new_hashes=new_hashes))
     except OSError as error:
-        raise CheckpointError(f"{path / INFO_FILE} could not be written ({error.strerror})") from error
+        raise CheckpointError(f"{path / name} could not be written ({error.strerror})") from error
 
 
 def restore_checkpoints(checkpoints_dir: Path) -> None:
@@ -177,6 +192,33 @@ def load_snapshot(path: Path) -> TrainingSnapshot:
     return _read(path, _load_snapshot)
 
 
+def load_state(path: Path) -> dict[str, Any] | None:
+    """Read the state of training (`TrainState.to_json`); None if the folder for resuming was deleted.
+
+    Raises:
+        CheckpointError: if it is damaged, or the checkpoint is missing or damaged.
+    """
+    return _read(path, lambda opened: _load_state(opened) if (opened.folder / TRAINING).exists() else None)
+
+
+def load_samples(path: Path) -> list[Sample]:
+    """Read the sample translations of a checkpoint; none if it holds none.
+
+    Raises:
+        CheckpointError: if they, or the checkpoint, are missing or damaged.
+    """
+    return _read(path, _load_samples)
+
+
+def check_files(path: Path) -> FileReport:
+    """Compare all files of a checkpoint with the hashes that were written with them.
+
+    Raises:
+        CheckpointError: if there is no checkpoint, its description is damaged, or it is of a newer format.
+    """
+    return _read(path, lambda opened: opened.check_all())
+
+
 def _read(path: Path, read: Callable[[OpenedCheckpoint], T]) -> T:
     """Read one checkpoint, even if a run replaces it meanwhile or moves the link `path` to another one."""
     for _ in range(_MAX_TRIES - 1):
@@ -206,7 +248,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 
 def _write_files(folder: Path, content: CheckpointContent) -> None:
-    (folder / "training").mkdir()
+    (folder / TRAINING).mkdir()
     (folder / CONFIG_FILE).write_text(content.config_yaml, encoding="utf-8")
     save_tensors(content.parameters, folder / _MODEL)
     content.src_subword.save(folder / _SUBWORDS["src"])
@@ -218,6 +260,9 @@ def _write_files(folder: Path, content: CheckpointContent) -> None:
     if content.snapshot.parameters:
         save_tensors(content.snapshot.parameters, folder / _PARAMETERS)
         names.append(_PARAMETERS)
+    if content.samples:
+        (folder / SAMPLES_FILE).write_bytes(samples_to_json(content.samples))
+        names.append(SAMPLES_FILE)
     hashes = {name: hash_file(folder / name) for name in names}
     (folder / INFO_FILE).write_bytes(describe(content.info, hashes))
 
@@ -279,8 +324,17 @@ def _load_snapshot(opened: OpenedCheckpoint) -> TrainingSnapshot:
     if opened.hashes is None and (missing := missing_settings(opened.config)):
         raise damaged(opened.folder / CONFIG_FILE, "; ".join(missing))
     optimizer, random = opened.migrated(load_tensors(opened.check(_OPTIMIZER))), load_tensors(opened.check(_RANDOM))
+    state = _load_state(opened)
+    parameters = load_tensors(opened.check(_PARAMETERS)) if _PARAMETERS in (opened.hashes or ()) else {}
+    return TrainingSnapshot(optimizer, random, state, opened.migrated(parameters))
+
+
+def _load_state(opened: OpenedCheckpoint) -> dict[str, Any]:
     state = load_json(opened.check(_STATE))
     if not isinstance(state, dict):
         raise damaged(opened.folder / _STATE, "it holds no values by name")
-    parameters = load_tensors(opened.check(_PARAMETERS)) if _PARAMETERS in (opened.hashes or ()) else {}
-    return TrainingSnapshot(optimizer, random, state, opened.migrated(parameters))
+    return state
+
+
+def _load_samples(opened: OpenedCheckpoint) -> list[Sample]:
+    return read_samples(opened.check(SAMPLES_FILE)) if SAMPLES_FILE in (opened.hashes or ()) else []

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import xxhash
@@ -22,6 +22,7 @@ from nmt.training.checkpoint_files import check_hash, load_json, load_yaml
 
 FORMAT_VERSION = 3
 INFO_FILE, CONFIG_FILE = "checkpoint.json", "config.yaml"
+TRAINING = "training"  # the folder that only resuming needs
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,20 @@ def from_2_name(name: str) -> str:
 MIGRATIONS: dict[int, Migration] = {1: Migration(), 2: Migration(name=from_2_name)}
 
 
+class FileReport(NamedTuple):
+    """What comparing the files of a checkpoint with their hashes has found.
+
+    Attributes:
+        num_checked: files compared; 0 in format 1, which has no hashes.
+        problems: a line for each file that is missing or has changed.
+        can_resume: False if the folder that only resuming needs was deleted, as it may be.
+    """
+
+    num_checked: int
+    problems: list[str]
+    can_resume: bool
+
+
 @dataclass(frozen=True)
 class OpenedCheckpoint:
     """A checkpoint whose description has been read and checked; its other files have not.
@@ -101,6 +116,27 @@ class OpenedCheckpoint:
         """
         check_hash(self.folder, name, self.hashes)
         return self.folder / name
+
+    def check_all(self) -> FileReport:
+        """Compare all files with their hashes.
+
+        Raises:
+            CheckpointError: if the checkpoint is deleted meanwhile.
+        """
+        can_resume = (self.folder / TRAINING).exists()
+        names = [name for name in self.hashes or () if can_resume or not name.startswith(f"{TRAINING}/")]
+        problems = []
+        for name in names:
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:  # a stranger's trap
+                problems.append(f"{self.folder / INFO_FILE} names {shown(name)}, which is no file of the checkpoint")
+                continue
+            try:
+                self.check(name)
+            except DamagedCheckpointError as error:
+                problems.append(str(error))
+        if not (self.folder / INFO_FILE).is_file():
+            raise CheckpointError(f"{self.folder} was deleted while it was read: name another checkpoint of the run")
+        return FileReport(len(names), problems, can_resume)
 
     def migrated(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Give tensors the names that their parameters have in the newest format."""
@@ -154,15 +190,21 @@ def describe(info: CheckpointInfo, hashes: dict[str, str]) -> bytes:
     return _write_envelope(_Envelope(FORMAT_VERSION, asdict(info), hashes))
 
 
-def describe_with_scores(file: Path, *, scores: Mapping[str, float], wall_s: float) -> bytes:
+def describe_with_scores(
+    file: Path, *, scores: Mapping[str, float], wall_s: float, new_hashes: Mapping[str, str]
+) -> bytes:
     """Return an existing checkpoint.json with the scores of a validation added, in its own format.
+
+    Args:
+        new_hashes: of files that belong to the checkpoint from now on.
 
     An older checkpoint is not migrated here: config.yaml beside it would have to be migrated in the same step, and no
     file system replaces two files at once.
     """
     envelope = _read_envelope(file)
     info = {**envelope.info, "scores": dict(scores), "wall_s": wall_s}
-    return _write_envelope(_Envelope(envelope.version, info, envelope.hashes))
+    hashes = None if envelope.hashes is None else {**envelope.hashes, **new_hashes}
+    return _write_envelope(_Envelope(envelope.version, info, hashes))
 
 
 def hash_of(values: Mapping[str, Any]) -> str:

@@ -9,7 +9,9 @@ from typing import NamedTuple
 from nmt.errors import DamagedCheckpointError, DataError, NmtError
 from nmt.files import remove, remove_folder, remove_temporaries
 from nmt.training.checkpoint import checkpoint_name, load_checkpoint, load_snapshot, read_info, restore_checkpoints
+from nmt.training.checkpoint_format import INFO_FILE
 from nmt.training.checkpoint_links import LINKS, checkpoints_in
+from nmt.training.samples import SAMPLES_FILE
 
 # version 0.1.0 used the shorter names
 _LEFTOVER = re.compile(r"\.(update_[0-9]{6,}|best|last)(\.[0-9a-f]{8})?\.tmp")
@@ -77,7 +79,8 @@ def remove_leftovers(folder: Path) -> None:
             remove(path)
     for path in checkpoints_in(folder).values():
         if not path.is_symlink():
-            remove_temporaries(path, "checkpoint.json")
+            for name in (INFO_FILE, SAMPLES_FILE):
+                remove_temporaries(path, name)
 
 
 def _damage(path: Path) -> NmtError | None:

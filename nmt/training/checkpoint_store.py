@@ -14,7 +14,7 @@ A run owns the folders with these names and a checkpoint.json, and its temporary
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from nmt.training.checkpoint import CheckpointContent, checkpoint_name, read_inf
 from nmt.training.checkpoint_links import checkpoints_in, linked_name
 from nmt.training.checkpoint_recovery import adopt_copy, remove_leftovers
 from nmt.training.dev_set import is_better
+from nmt.training.samples import Sample
 
 log = logging.getLogger(__name__)
 
@@ -59,13 +60,21 @@ class CheckpointStore:
             raise
         self.settle(best)
 
-    def record_scores(self, update: int, scores: Mapping[str, float], *, wall_s: float, best: Best | None) -> None:
-        """Add the scores of a validation to the checkpoint of its update.
+    def record_scores(
+        self,
+        update: int,
+        scores: Mapping[str, float],
+        *,
+        wall_s: float,
+        best: Best | None,
+        samples: Sequence[Sample] = (),
+    ) -> None:
+        """Add the scores and sample translations of a validation to the checkpoint of its update.
 
         Raises:
             CheckpointError, OSError: if the disk is full or not writable.
         """
-        record_scores(self.folder / checkpoint_name(update), scores, wall_s=wall_s)
+        record_scores(self.folder / checkpoint_name(update), scores, wall_s=wall_s, samples=samples)
         self.settle(best)
 
     def settle(self, best: Best | None) -> None:

@@ -1,6 +1,6 @@
 """The development set, on which a model is measured during training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from nmt.corpus.batching import validation_batches
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.model.seq2seq import Seq2Seq
 from nmt.training.loss import batch_loss
+from nmt.training.samples import Sample
 
 Scores = Mapping[str, float]
 
@@ -36,11 +37,13 @@ class DevSet:
 
     Attributes:
         text_scores: translates the set with a model and returns its `TEXT_MEASURES`; None if they are not measured.
+        samples: translates a few sentences of the set for `nmt verify`; None if checkpoints hold none.
     """
 
     corpus: BinarizedCorpus
     batching: BatchingConfig
     text_scores: Callable[[Seq2Seq], Scores] | None = None
+    samples: Callable[[Seq2Seq], Sequence[Sample]] | None = None
 
     @torch.no_grad()
     def nats_per_token(self, model: Seq2Seq, *, device: torch.device, precision: TrainingPrecision) -> float:

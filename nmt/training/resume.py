@@ -37,6 +37,7 @@ MAY_CHANGE = (
     "training.patience",
     "training.log_every",
     "training.keep_last",
+    "training.samples",
     "data.dir",
     "data.prepared_dir",
     "data.test",

@@ -1,7 +1,7 @@
 """A run: from settings and a prepared corpus to a trainer of a new, fine-tuned or resumed model."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -20,6 +20,7 @@ from nmt.training.checkpoint_links import resolve_checkpoint
 from nmt.training.dev_set import DevSet, Scores
 from nmt.training.pretrained_embeddings import freeze_embeddings, load_embeddings
 from nmt.training.resume import load_parameters, load_start
+from nmt.training.samples import Sample
 from nmt.training.saver import RunFiles
 from nmt.training.trainer import Trainer
 
@@ -57,12 +58,13 @@ def build_trainer(
     files: RunFiles,
     *,
     text_scores: Callable[[Seq2Seq], Scores] | None,
+    samples: Callable[[Seq2Seq], Sequence[Sample]] | None,
     last: Path | None,
 ) -> Trainer:
     """Make the trainer of a run.
 
     Args:
-        text_scores: of the development set; see `DevSet`.
+        text_scores: of the development set; see `DevSet`, also for `samples`.
         last: the checkpoint to resume from; None for a new run.
 
     Raises:
@@ -70,7 +72,8 @@ def build_trainer(
         ConfigError: if the model of `training.init_from` is a different one, a subword model cannot be sampled, or word
             vectors do not fit the model.
     """
-    trainer = _new_trainer(settings, corpus, files, text_scores)
+    trainer = _new_trainer(settings, corpus, files)
+    trainer.dev.text_scores, trainer.dev.samples = text_scores, samples
     if last is not None:
         load_parameters(
             trainer.model,
@@ -89,9 +92,7 @@ def build_trainer(
     return trainer
 
 
-def _new_trainer(
-    settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles, text_scores: Callable[[Seq2Seq], Scores] | None
-) -> Trainer:
+def _new_trainer(settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles) -> Trainer:
     device = resolve_device(settings.device)
     precision = resolve_training_precision(settings.training.precision, device)
     choose_tf32(precision, device)
@@ -115,7 +116,7 @@ def _new_trainer(
     return Trainer(
         model,
         batches,
-        dev=DevSet(corpus.open("dev"), settings.batching, text_scores),
+        dev=DevSet(corpus.open("dev"), settings.batching),
         training=settings.training,
         optimizer=settings.optimizer,
         precision=precision,

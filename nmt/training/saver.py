@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,7 @@ from nmt.text.subword import SubwordModel
 from nmt.training.checkpoint import CheckpointContent
 from nmt.training.checkpoint_format import CheckpointInfo
 from nmt.training.checkpoint_store import Best, CheckpointStore
+from nmt.training.samples import Sample
 from nmt.training.snapshot import TrainingSnapshot
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class RunFiles:
         scores: dict[str, float],
         parameters: Mapping[str, Tensor],
         snapshot: TrainingSnapshot,
+        samples: Sequence[Sample] = (),
     ) -> CheckpointContent:
         """Put together the contents of the checkpoint of an update."""
         info = CheckpointInfo(
@@ -52,7 +54,9 @@ class RunFiles:
             tgt_subword_fingerprint=self.tgt_subword.fingerprint,
             scores=scores,
         )
-        return CheckpointContent(info, parameters, self.config_yaml, self.src_subword, self.tgt_subword, snapshot)
+        return CheckpointContent(
+            info, parameters, self.config_yaml, self.src_subword, self.tgt_subword, snapshot, samples
+        )
 
 
 class Saver:
@@ -83,12 +87,21 @@ class Saver:
         """Write a checkpoint; its tensors must not change any more."""
         self._jobs.append(self._thread.submit(self._write, content, best))
 
-    def record_scores(self, update: int, scores: Mapping[str, float], *, wall_s: float, best: Best | None) -> None:
-        """Add scores to the checkpoint of an update; do nothing if that checkpoint could not be written."""
+    def record_scores(
+        self,
+        update: int,
+        scores: Mapping[str, float],
+        *,
+        wall_s: float,
+        best: Best | None,
+        samples: Sequence[Sample] = (),
+    ) -> None:
+        """Add scores and sample translations to the checkpoint of an update, unless that could not be written."""
 
         def job() -> None:
             if self.written == update:
-                self._attempt(partial(self.store.record_scores, update, scores, wall_s=wall_s, best=best))
+                record = partial(self.store.record_scores, update, scores, wall_s=wall_s, best=best, samples=samples)
+                self._attempt(record)
 
         self._jobs.append(self._thread.submit(job))
 

@@ -39,6 +39,7 @@ class TrainState:
         scored_at: its update.
         wall_s: seconds that the run has taken, including earlier parts.
         precision: None in states of version 0.1.0.
+        machines: that trained so far, in order; empty in states that record none.
     """
 
     update: int = 0
@@ -52,6 +53,12 @@ class TrainState:
     interval: Interval = field(default_factory=Interval)
     wall_s: float = 0.0
     precision: str | None = None
+    machines: list[str] = field(default_factory=list)
+
+    def add_machine(self, machine: str) -> None:
+        """Record the machine that trains from here on."""
+        if machine not in self.machines:
+            self.machines.append(machine)
 
     def is_best(self, scores: Scores, measure: BestBy) -> bool:
         """Return whether scores are better than those of all scheduled validations so far; a tie is not better."""

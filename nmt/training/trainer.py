@@ -6,7 +6,7 @@ An update is one optimizer step, over `training.accumulate` batches; an epoch is
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from nmt.choices import LossPer, TrainingPrecision
 from nmt.config import OptimizerConfig, TrainingConfig
 from nmt.corpus.batching import Batch, TrainingBatches
+from nmt.device import describe_machine
 from nmt.errors import CheckpointError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.training.average import ParameterAverage
@@ -29,6 +30,7 @@ from nmt.training.memory import MemoryAccount
 from nmt.training.metrics_log import MetricsLog, Record
 from nmt.training.optimizer import build_optimizer, clip_gradients
 from nmt.training.resume import read_snapshot
+from nmt.training.samples import Sample
 from nmt.training.saver import RunFiles, Saver
 from nmt.training.schedule import learning_rate, sampling_probability
 from nmt.training.snapshot import copies, restore_optimizer, restore_random, take_snapshot
@@ -70,7 +72,8 @@ class Trainer:
         self.state = TrainState(precision=precision)
         self._store = CheckpointStore(files.checkpoints_dir, training)
         self._saver = Saver(self._store)
-        self._scores: dict[str, float] = {}  # of the validation at this update
+        self._scores: dict[str, float] = {}  # of the validation at this update, as its samples
+        self._samples: Sequence[Sample] = ()
         self._clock = 0.0
 
     def run(self) -> EndReason:
@@ -82,6 +85,7 @@ class Trainer:
         """
         metrics = self._open_metrics()
         memory = MemoryAccount(self.model, self.optimizer, self.average, device=self.device)
+        self.state.add_machine(describe_machine(self.device))
         self._clock = time.perf_counter()
         self.model.train()
         try:
@@ -144,7 +148,7 @@ class Trainer:
 
     def _count(self, batches: list[Batch], nll: Tensor, grad_norm: Tensor) -> None:
         """Add an update to the training state."""
-        self._scores = {}
+        self._scores, self._samples = {}, ()
         self.state.update += 1
         self.state.position = self.batches.position
         interval = self.state.interval
@@ -223,7 +227,8 @@ class Trainer:
             "".join(of_text),
             " (best so far)" if is_best else "",
         )
-        self._saver.record_scores(state.update, scores, wall_s=state.wall_s, best=self._best())
+        best, samples = self._best(), self._samples
+        self._saver.record_scores(state.update, scores, wall_s=state.wall_s, best=best, samples=samples)
 
     def _measure(self) -> dict[str, float]:
         """Return the loss on the development set; every `bleu_every` validations and at the end also scores of text."""
@@ -236,6 +241,8 @@ class Trainer:
         is_due = not is_scheduled or nth_validation % (self.config.bleu_every or 1) == 0
         if self.dev.text_scores is not None and is_due:
             scores |= self.dev.text_scores(self.model)
+        if self.dev.samples is not None:
+            self._samples = self.dev.samples(self.model)
         self.model.train()
         return scores
 
@@ -264,6 +271,7 @@ class Trainer:
             scores=self._scores,
             parameters=parameters,
             snapshot=snapshot,
+            samples=self._samples,
         )
         self._saver.save(content, best=self._best())
 

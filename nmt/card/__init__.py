@@ -1,0 +1,1 @@
+"""The model card of a checkpoint: what its run knows, and what it does not."""
