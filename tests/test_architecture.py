@@ -125,6 +125,8 @@ ORDER = [
     "evaluation.report",
     "evaluation.texts",
     "evaluation.dev_scores",
+    "report.section",
+    "report.drawing",
     "commands.*",
     "__main__",
 ]

@@ -1,0 +1,101 @@
+"""Figures drawn by matplotlib as SVG: text stays text, and colours are those of the page, light or dark.
+
+    with drawing() as figure:
+        axes = figure.subplots()
+        axes.plot(updates, losses, color=SERIES[0])
+        svg = svg_of(figure)
+
+The same figure gives the same text. Only colours of this module follow the page.
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from nmt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT = 480, 300  # pixels; on a narrow screen the page scales a figure down
+
+# Wong 2011, "Points of view: Color blindness", without yellow; the page has lighter ones for the dark.
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+DASHES = ("solid", "dashed", "dashdot", "dotted")  # beside the colours, for print in black and white
+INK = "#010203"  # text and axes
+FAINT = "#a1a2a3"  # grid
+
+_VARIABLES = {colour: f"var(--series-{n}, {colour})" for n, colour in enumerate(SERIES, start=1)} | {
+    INK: "currentColor",
+    FAINT: f"var(--faint, {FAINT})",
+}
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "nmt",
+    "font.family": ["DejaVu Sans"],  # comes with matplotlib; the page replaces it by a narrower one
+    "font.size": 12,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.facecolor": "none",
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.5,
+    "figure.facecolor": "none",
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+}
+_NOT_FOR_THE_PAGE = re.compile(
+    r"""<defs>\s*<style.*?</style>\s*</defs>|<metadata>.*?</metadata>|font-family:[^;"]*;\ """
+    r"""|(?<=<svg\ )xmlns:xlink="[^"]*"\ width="[^"]*"\ height="[^"]*"\ """,
+    re.DOTALL | re.VERBOSE,
+)
+
+
+@contextmanager
+def drawing(*, width: int = WIDTH, height: int = HEIGHT) -> Iterator["Figure"]:
+    """Give an empty figure of that many pixels, in the style of a report; `svg_of` belongs inside.
+
+    Raises:
+        ConfigError: if matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ConfigError(
+            "a report needs matplotlib, which is not installed: pip install matplotlib jinja2, or install nmt with its "
+            "extra 'report'"
+        ) from None
+    with rc_context(_STYLE):
+        yield Figure(figsize=(width / 72, height / 72), layout="constrained")
+
+
+def svg_of(figure: "Figure") -> str:
+    """Return the figure as an SVG element without size, font and date, in the colours of the page."""
+    stream = io.StringIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # matplotlib's font only measures the text
+        figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = _NOT_FOR_THE_PAGE.sub("", svg)
+    return re.sub("|".join(_VARIABLES), lambda match: _VARIABLES[match[0]], svg)
+
+
+def shades(colour: str = SERIES[0]) -> "LinearSegmentedColormap":
+    """Return a colour map from transparent to a colour, for `pcolormesh`: it is right on any background."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("shades", [(colour, 0.0), (colour, 1.0)])
