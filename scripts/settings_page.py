@@ -24,12 +24,13 @@ GROUPS_ARE_WITH = {  # the command whose default option gives the values shown
     **dict.fromkeys(("data", "subword", "model", "optimizer", "batching", "training"), "train"),
     "search": "translate",
 }
-COMMANDS = ("train", "translate", "evaluate", "embeddings")  # nmt prepare takes the settings of nmt train
+COMMANDS = ("train", "translate", "evaluate", "embeddings", "report")  # nmt prepare takes the settings of nmt train
 INTRODUCTION = """\
 # Settings
 
 Everything that can be set as KEY=VALUE on the command line of `nmt prepare`, `train`, `translate`,
-`evaluate` and `embeddings`. `nmt COMMAND --help` shows the same with the values of a command line.
+`evaluate`, `embeddings` and `report`. `nmt COMMAND --help` shows the same with the values of a
+command line.
 
 A group is a folder of `conf/`: GROUP=OPTION takes the values of a file in it, and GROUP.KEY=VALUE
 changes one of them. The values below are those of the default options; `null` means none.

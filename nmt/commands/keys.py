@@ -3,7 +3,7 @@
 import difflib
 from typing import Any
 
-from nmt.config import EmbeddingsCommand, EvaluateCommand, TrainCommand, TranslateCommand
+from nmt.config import EmbeddingsCommand, EvaluateCommand, ReportCommand, TrainCommand, TranslateCommand
 from nmt.schema import settings_of
 
 SCHEMAS: dict[str, type] = {
@@ -12,6 +12,7 @@ SCHEMAS: dict[str, type] = {
     "translate": TranslateCommand,
     "evaluate": EvaluateCommand,
     "embeddings": EmbeddingsCommand,
+    "report": ReportCommand,
 }
 PRESETS = ("experiment", "debug")  # groups of conf/ whose options set keys of several other groups, for training
 _MAX_SUGGESTIONS = 4

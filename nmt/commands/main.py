@@ -13,7 +13,7 @@ from nmt.commands.os_errors import explain_os_error
 from nmt.commands.stop import Stopped
 from nmt.commands.streams import fail, open_standard_streams, print_error, shows_tracebacks
 
-COMMANDS = ("prepare", "train", "translate", "evaluate", "embeddings")
+COMMANDS = ("prepare", "train", "translate", "evaluate", "embeddings", "report")
 
 USAGE = """\
 nmt: sequence-to-sequence translation with recurrent networks (Sutskever, Vinyals & Le 2014, and after)
@@ -33,6 +33,8 @@ usage: nmt COMMAND [KEY=VALUE ...]
                    nmt evaluate hypothesis=out.de reference=test.de
   nmt embeddings word vectors: neighbours, analogies, files; learned from a corpus or taken from a checkpoint
                    nmt embeddings checkpoint=runs/first/checkpoints/best 'neighbours=[house,dog]'
+  nmt report     one page about runs: scores with p-values, curves, BLEU by length and word frequency, examples
+                   nmt report 'runs=[runs/first,runs/second]' output=report.html
 
   nmt COMMAND --help          its settings and their values
   nmt COMMAND ... --cfg job   the settings of a command line, without running it

@@ -13,15 +13,17 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from nmt.errors import ConfigError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 480, 300  # pixels; on a narrow screen the page scales a figure down
+WIDTH, HEIGHT = 400, 270  # pixels; the page scales a figure to its column
 
 # Wong 2011, "Points of view: Color blindness", without yellow; the page has lighter ones for the dark.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -63,21 +65,25 @@ _NOT_FOR_THE_PAGE = re.compile(
 )
 
 
-@contextmanager
-def drawing(*, width: int = WIDTH, height: int = HEIGHT) -> Iterator["Figure"]:
-    """Give an empty figure of that many pixels, in the style of a report; `svg_of` belongs inside.
+def check_packages() -> None:
+    """Check that what reports are made with is installed; importing nmt does not need it.
 
     Raises:
-        ConfigError: if matplotlib is not installed.
+        ConfigError: if something is missing.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError:
+    if missing := [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]:
         raise ConfigError(
-            "a report needs matplotlib, which is not installed: pip install matplotlib jinja2, or install nmt with its "
-            "extra 'report'"
-        ) from None
+            f"a report needs {' and '.join(missing)}, which is not installed: pip install {' '.join(missing)}, or "
+            "install nmt with its extra 'report'"
+        )
+
+
+@contextmanager
+def drawing(*, width: int = WIDTH, height: int = HEIGHT) -> Iterator["Figure"]:
+    """Give an empty figure of that many pixels, in the style of a report; `svg_of` belongs inside."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     with rc_context(_STYLE):
         yield Figure(figsize=(width / 72, height / 72), layout="constrained")
 
@@ -99,3 +105,13 @@ def shades(colour: str = SERIES[0]) -> "LinearSegmentedColormap":
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("shades", [(colour, 0.0), (colour, 1.0)])
+
+
+def logarithmic(axes: "Axes") -> None:
+    """Make the y axis logarithmic, with plain numbers at its ticks."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

@@ -128,6 +128,15 @@ def format_duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
+def read_records(run_dir: Path) -> list[Record]:
+    """Read the metrics of a run, which may still be training; damaged lines are left out, a missing file is empty."""
+    file = run_dir / "metrics.jsonl"
+    if not file.exists():
+        return []
+    with naming(file):
+        return [record for line in file.read_bytes().split(b"\n") if (record := _parse(line)) is not None]
+
+
 def _truncate(file: Path, from_update: int, *, with_validation: bool) -> None:
     """Remove the records after an update and a truncated last line; move other damaged lines to a file."""
     if not file.exists():
