@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,11 @@ CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
 )
 _TIMEOUT_S = 60
+
+
+class AccessibleNode(NamedTuple):
+    role: str
+    name: str
 
 
 class Browser:
@@ -61,6 +66,14 @@ class Browser:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
+    def accessible(self) -> list[AccessibleNode]:
+        """List what a screen reader is given."""
+        nodes = self._call("Accessibility.getFullAXTree")["nodes"]
+        values = [
+            [node.get(key, {}).get("value", "") for key in ("role", "name")] for node in nodes if not node["ignored"]
+        ]
+        return [AccessibleNode(*map(str, pair)) for pair in values]
+
     def screenshot(self, file: Path) -> None:
         """Write a picture of the whole page, PNG."""
         picture = self._call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
@@ -101,17 +114,12 @@ def open_browser(profile: Path) -> Iterator[Browser]:
     """Start Chromium with an empty profile, and end it."""
     assert CHROMIUM is not None
     (read_commands, commands), (answers, write_answers) = os.pipe(), os.pipe()
-
-    def as_3_and_4() -> None:  # the descriptors that Chromium reads from and writes to
-        source, sink = os.dup(read_commands), os.dup(write_answers)
-        os.dup2(source, 3)
-        os.dup2(sink, 4)
-
+    # Chromium reads commands from descriptor 3 and writes to 4
+    start = f'exec "$0" "$@" 3<&{read_commands} 4>&{write_answers}'
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", f"--user-data-dir={profile}"]
     process = subprocess.Popen(
-        [CHROMIUM, *options],
-        preexec_fn=as_3_and_4,
-        close_fds=False,
+        ["bash", "-c", start, CHROMIUM, *options],
+        pass_fds=(read_commands, write_answers),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -96,7 +96,7 @@ def svg_of(figure: "Figure") -> str:
         figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :]
-    svg = _NOT_FOR_THE_PAGE.sub("", svg)
+    svg = _NOT_FOR_THE_PAGE.sub("", svg).replace("xlink:href=", "href=")
     return re.sub("|".join(_VARIABLES), lambda match: _VARIABLES[match[0]], svg)
 
 

@@ -77,8 +77,8 @@ def runs_section(runs: Sequence[Run]) -> Section:
     columns = ("run", "model", "parameters", "updates", "epochs", "minutes", "perplexity", "sentences/s")
     rows = tuple(_row(run) for run in runs)
     about = (
-        "Updates, epochs and minutes of training are those up to the checkpoint. Perplexity is that of a subword of the "
-        "development set. Sentences per second were translated for this report, loading included."
+        "Updates, epochs and minutes of training are those up to the checkpoint. Perplexity is that of a subword of "
+        "the development set. Sentences per second were translated for this report, loading included."
     )
     decimals = {"epochs": 1, "minutes": 1, "perplexity": 2, "sentences/s": 0}
     return Section("Runs", (about,), tables=(Table("The best checkpoint of each run", columns, rows, decimals),))

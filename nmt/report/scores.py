@@ -59,7 +59,7 @@ def _table(scores: dict[str, Score], p_values: dict[str, float | None]) -> Table
     has_interval = first.interval is not None
     columns = ["system", first.label, *(["from", "to"] if has_interval else [])]
     if len(scores) > 1:
-        columns += ["difference", *(["p"] if p_values else [])]
+        columns += ["diff.", *(["p"] if p_values else [])]
     rows = []
     for name, score in scores.items():
         row: list[Cell] = [name, score.value, *(score.interval or ())]
