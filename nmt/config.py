@@ -571,6 +571,11 @@ class ReportCommand:
         "which examples come first; difference: those whose translations differ most (of one system, the worst); "
         "length: the longest"
     )
+    phrases: str | None = setting(
+        "file of phrases whose encoder states to show, with a plane, a group and a phrase in the tab-separated columns "
+        "of each line; null: those of the built-in corpus",
+        is_path=True,
+    )
     output: str | None = setting("file for the page (HTML); null: only text on stdout", is_path=True)
     json: bool = setting("print a JSON object instead of text")
     search: SearchConfig = MISSING

@@ -55,6 +55,7 @@ MANDATORY = {  # what only the user knows
     "translate": ["checkpoints=[runs/a/checkpoints/best]"],
     "evaluate": [],
     "embeddings": [],
+    "report": [],
     "data=files": [
         "data.src_lang=de",
         "data.tgt_lang=en",

@@ -11,8 +11,10 @@ from nmt.errors import ConfigError
 from nmt.report import drawing as module
 from nmt.report.drawing import DASHES, FAINT, INK, SERIES, check_packages, drawing, logarithmic, shades, svg_of
 
+LABEL = "run <a> & 中文 $1$"
 
-def picture(label: str = "run <a> & 中文") -> str:
+
+def picture(label: str = LABEL) -> str:
     with drawing() as figure:
         axes = figure.subplots()
         for colour, dash in zip(SERIES, [*DASHES, *DASHES], strict=False):
@@ -37,12 +39,20 @@ def test_a_picture_is_one_element_without_size_date_and_font() -> None:
 
 def test_text_stays_text() -> None:
     texts = [element.text for element in ET.fromstring(picture()).iter("{http://www.w3.org/2000/svg}text")]
-    assert "run <a> & 中文" in texts
+    assert LABEL in texts
 
 
-def test_logarithmic_ticks_are_plain_numbers() -> None:
-    texts = [element.text for element in ET.fromstring(picture("a")).iter("{http://www.w3.org/2000/svg}text")]
-    assert {"1", "10", "100", "1000"} <= set(texts)
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [((2, 30), {"2", "5", "10", "20"}), ((0.5, 1200), {"1", "10", "100", "1000"}), ((1e-9, 50), {"1e−08", "0.01"})],
+)
+def test_logarithmic_ticks_are_plain_numbers(values: tuple[float, float], expected: set[str]) -> None:
+    with drawing() as figure:
+        axes = figure.subplots()
+        axes.plot([1, 2], values)
+        logarithmic(axes)
+        svg = svg_of(figure)
+    assert expected <= {element.text for element in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")}
 
 
 def test_colours_are_those_of_the_page() -> None:

@@ -41,6 +41,7 @@ _STYLE = {
     "font.family": ["DejaVu Sans"],  # comes with matplotlib; the page replaces it by a narrower one
     "font.size": 12,
     "text.color": INK,
+    "text.parse_math": False,  # names and subwords may have a dollar sign
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
@@ -81,10 +82,10 @@ def check_packages() -> None:
 @contextmanager
 def drawing(*, width: int = WIDTH, height: int = HEIGHT) -> Iterator["Figure"]:
     """Give an empty figure of that many pixels, in the style of a report; `svg_of` belongs inside."""
-    from matplotlib import rc_context
+    from matplotlib import style
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE):
+    with style.context(["default", _STYLE]):  # not the user's own style
         yield Figure(figsize=(width / 72, height / 72), layout="constrained")
 
 
@@ -108,10 +109,11 @@ def shades(colour: str = SERIES[0]) -> "LinearSegmentedColormap":
 
 
 def logarithmic(axes: "Axes") -> None:
-    """Make the y axis logarithmic, with plain numbers at its ticks."""
+    """Make the y axis logarithmic, with plain numbers at its ticks; after plotting."""
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
