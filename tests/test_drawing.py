@@ -44,7 +44,12 @@ def test_text_stays_text() -> None:
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [((2, 30), {"2", "5", "10", "20"}), ((0.5, 1200), {"1", "10", "100", "1000"}), ((1e-9, 50), {"1e−08", "0.01"})],
+    [
+        ((0.6, 1), {"0.6", "0.8", "1"}),
+        ((2, 30), {"2", "5", "10", "20"}),
+        ((0.5, 1200), {"1", "10", "100", "1000"}),
+        ((1e-9, 50), {"1e−08", "0.01"}),
+    ],
 )
 def test_logarithmic_ticks_are_plain_numbers(values: tuple[float, float], expected: set[str]) -> None:
     with drawing() as figure:
