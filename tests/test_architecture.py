@@ -141,6 +141,7 @@ ORDER = [
     "report.gradients",
     "report.gradients_section",
     "report.gates",
+    "report.inside",
     "report.text",
     "report.page",
     "commands.*",

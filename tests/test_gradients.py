@@ -263,9 +263,9 @@ def test_the_trained_model_is_beside_each_cell_with_the_initial_values_of_its_ru
     found = measure_gradients(model, PAIRS)
     assert [one.label for one in found.models] == [
         "lstm, trained",
-        "lstm, initial values",
-        "rnn_tanh, initial values",
-        "gru, initial values",
+        "lstm, initial",
+        "rnn_tanh, initial",
+        "gru, initial",
     ]
     assert found.num_sentences == len(PAIRS)
     assert (found.encoder_layer, found.decoder_layer) == ("encoder layer 1", "decoder layer 1")

@@ -25,7 +25,7 @@ ELMAN = ModelGradients(
     clipped_norms=(2.0, 3.0),
 )
 LSTM = ModelGradients(
-    "lstm, initial values",
+    "lstm, initial",
     (
         curve("encoder layer 1", H, 1.5, clip=0.5),
         curve("encoder layer 1", C, 2.0, clip=0.5),
@@ -43,8 +43,8 @@ def test_the_table_has_norms_factors_and_the_largest_gradient_of_an_update() -> 
     [table] = gradients_section(FOUND).tables
     assert list[object](table.rows) == [
         ("rnn_tanh, trained", 1.0, pytest.approx(0.5**10), pytest.approx(0.5), pytest.approx(0.75), 3.0, 3.0),
-        (f"lstm, initial values: {H}", 1.0, pytest.approx(1.5**10), pytest.approx(1.5), pytest.approx(1.25), 10.0, 5.0),
-        (f"lstm, initial values: {C}", 1.0, pytest.approx(2.0**10), pytest.approx(2), pytest.approx(1.125), 10.0, 5.0),
+        (f"lstm, initial: {H}", 1.0, pytest.approx(1.5**10), pytest.approx(1.5), pytest.approx(1.25), 10.0, 5.0),
+        (f"lstm, initial: {C}", 1.0, pytest.approx(2.0**10), pytest.approx(2), pytest.approx(1.125), 10.0, 5.0),
     ]
 
 
@@ -54,18 +54,18 @@ def test_the_picture_of_cells_has_every_norm_with_and_without_clipping() -> None
     assert columns == (
         "time step",
         "rnn_tanh, trained, without clipping",
-        f"lstm, initial values: {H}, without clipping",
-        f"lstm, initial values: {C}, without clipping",
+        f"lstm, initial: {H}, without clipping",
+        f"lstm, initial: {C}, without clipping",
         "rnn_tanh, trained, clipped at norm 5",
-        f"lstm, initial values: {H}, clipped at norm 5",
-        f"lstm, initial values: {C}, clipped at norm 5",
+        f"lstm, initial: {H}, clipped at norm 5",
+        f"lstm, initial: {C}, clipped at norm 5",
     )
     assert [row[0] for row in figure.numbers.rows] == list(range(-12, 1))
     assert figure.numbers.rows[0][3] == 2.0**12
     assert figure.numbers.rows[0][6] == 2.0**11
     for text in ("without clipping", "clipped at norm 5", "rnn_tanh, trained", "time step"):
         assert f">{text}</text>" in figure.svg
-    assert "rnn_tanh, trained 0.500; lstm, initial values: hidden state 1.500" in figure.alt
+    assert "rnn_tanh, trained 0.500; lstm, initial: hidden state 1.500" in figure.alt
 
 
 def test_the_picture_of_the_decoder_is_that_of_the_last_token() -> None:
@@ -73,8 +73,8 @@ def test_the_picture_of_the_decoder_is_that_of_the_last_token() -> None:
     assert figure.numbers.columns == (
         "time step",
         "rnn_tanh, trained",
-        f"lstm, initial values: {H}",
-        f"lstm, initial values: {C}",
+        f"lstm, initial: {H}",
+        f"lstm, initial: {C}",
     )
     assert figure.numbers.rows[0][1] == 0.75**12
 

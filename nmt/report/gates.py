@@ -114,5 +114,5 @@ def _draw(layer: LayerGates) -> str:
         axes.set_xticks(steps, layer.subwords, rotation=90, parse_math=False)
         axes.set_ylim(0, 1)
         axes.set_ylabel("value")
-        figure.legend(loc="outside upper center", ncols=3)
+        figure.legend(loc="outside upper center", ncols=3, fontsize=10)
         return svg_of(figure)

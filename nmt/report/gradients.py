@@ -99,7 +99,7 @@ class Gradients:
     has_attention: bool
 
 
-def measure_gradients(checkpoint: Checkpoint, pairs: Sequence[SentencePair], *, num_batches: int = 4) -> Gradients:
+def measure_gradients(checkpoint: Checkpoint, pairs: Sequence[SentencePair], *, num_batches: int = 3) -> Gradients:
     """Measure the model of a checkpoint and, one after the other, the same model with the cells of `COMPARED`.
 
     Args:
@@ -114,7 +114,7 @@ def measure_gradients(checkpoint: Checkpoint, pairs: Sequence[SentencePair], *, 
     models = [measure_model(checkpoint.model, batches, settings.training, label=f"{config.cell}, trained")]
     for kind in dict.fromkeys((config.cell, *COMPARED)):
         model = initial_model(checkpoint, kind, seed=settings.seed)
-        models.append(measure_model(model, batches, settings.training, label=f"{kind}, initial values"))
+        models.append(measure_model(model, batches, settings.training, label=f"{kind}, initial"))
     decoder = checkpoint.model.decoder
     return Gradients(
         tuple(models),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from nmt.report.drawing import DASHES, HEIGHT, SERIES, drawing, svg_of
+from nmt.report.drawing import DASHES, HEIGHT, SERIES, drawing, logarithmic, svg_of
 from nmt.report.gradients import Gradients, ModelGradients, NormCurve
 from nmt.report.section import Cell, Figure, Section, Table
 
@@ -157,12 +157,13 @@ def _draw(panels: Sequence[_Panel]) -> str:
                     linestyle=DASHES[index // len(SERIES) % len(DASHES)],
                     label=label,
                 )
-            axes.set_yscale("log")
+            logarithmic(axes)
             axes.set_title(panel.title)
             axes.set_ylabel("norm of the gradient")
         axes_of[-1].set_xlabel("time step")
+        axes_of[-1].xaxis.get_major_locator().set_params(integer=True)
         handles, names = axes_of[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper center", ncols=2)
+        figure.legend(handles, names, loc="outside upper center", ncols=2, fontsize=10)
         return svg_of(figure)
 
 

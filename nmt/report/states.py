@@ -162,5 +162,5 @@ def _scatter(found: StatePlane) -> str:
         axes.set_xlabel(f"first component, {shares[0]:.0%} of the variance")
         axes.set_ylabel(f"second component, {shares[1]:.0%}")
         axes.margins(0.1)
-        figure.legend(loc="outside upper center", ncols=2)
+        figure.legend(loc="outside upper center", ncols=2, fontsize=10)
         return svg_of(figure)
