@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def settings(digits: Path, run_dir: Path) -> list[str]:
     """A run, the same run under another name, and both together."""
     (digits / "again").symlink_to(run_dir)
+    (digits / "phrases").write_text("Digits\todd\tone three\nDigits\todd\tthree\nDigits\teven\ttwo four\n")
     return [
+        f"phrases={digits / 'phrases'}",
         f"runs=[{run_dir},{digits / 'again'}]",
         "ensemble=true",
         f"source={digits / 'test.en'}",
@@ -65,11 +67,15 @@ def test_the_page_has_all_parts(sections: dict[str, Any]) -> None:
         "BLEU by source length",
         "BLEU by word frequency",
         "Examples",
+        "The plane of encoder states: run",
+        "Attention: run",
+        "Vanishing and exploding gradients: run",
+        "Gates over a sentence: run",
     ]
 
 
 def test_the_scores_are_those_of_nmt_evaluate(sections: dict[str, Any], settings: list[str], checkpoint: Path) -> None:
-    same = [word for word in settings if not word.startswith(("runs", "ensemble", "examples"))]
+    same = [word for word in settings if not word.startswith(("runs", "ensemble", "examples", "phrases"))]
     evaluated = nmt(
         "evaluate", f"checkpoints=[{checkpoint}]", *same, "metrics=[bleu,chrf]", "by_length=true", "json=true"
     )
@@ -160,8 +166,21 @@ def test_a_run_with_a_test_set_needs_no_files(digits: Path, copied_run: Path) ->
         (digits / "train.away").rename(digits / "train.en")
     assert done.status == 0, done.err
     titles = [section["title"] for section in json.loads(done.out)["sections"]]
-    assert titles == ["Scores", "Runs", "Training curves", "BLEU by source length"]
+    assert titles[:4] == ["Scores", "Runs", "Training curves", "BLEU by source length"]
+    assert "BLEU by word frequency" not in titles
     assert "BLEU by word frequency is left out: " in done.err
+
+
+def test_a_run_without_its_development_set_has_no_look_inside(digits: Path, run_dir: Path) -> None:
+    texts = [f"source={digits / 'test.en'}", f"reference={digits / 'test.fr'}"]
+    (digits / "dev.en").rename(digits / "dev.away")
+    try:
+        done = nmt("report", f"runs=[{run_dir}]", *texts, "search=greedy", "json=true", "device=cpu", "threads=1")
+    finally:
+        (digits / "dev.away").rename(digits / "dev.en")
+    assert done.status == 0, done.err
+    assert [section["title"] for section in json.loads(done.out)["sections"]][-1] == "Examples"
+    assert "what happens inside the model of run is left out: " in done.err
 
 
 @pytest.mark.parametrize(
@@ -177,7 +196,7 @@ def test_a_run_with_a_test_set_needs_no_files(digits: Path, copied_run: Path) ->
         ("runs=[a] metrics=[x]", "metrics must name some of"),
         ("runs=[a] bleu_tokenize=x", "bleu_tokenize must be one of"),
         ("runs=[a] examples=-1", "examples must be at least 0"),
-        ("runs=[nothing] source=s reference=r", "s"),
+        ("runs=[nothing] source=s reference=r", "r does not exist"),
     ],
 )
 def test_mistakes_are_one_line(words: str, message: str) -> None:
@@ -186,6 +205,12 @@ def test_mistakes_are_one_line(words: str, message: str) -> None:
 
 def test_a_run_without_a_test_set_needs_files(run_dir: Path) -> None:
     assert "was given no test set" in error("report", f"runs=[{run_dir}]")
+
+
+def test_a_folder_that_is_no_run_and_missing_phrases_are_named(digits: Path) -> None:
+    texts = [f"source={digits / 'test.en'}", f"reference={digits / 'test.fr'}"]
+    assert "must name folders of runs" in error("report", f"runs=[{digits}]", *texts, "tgt_lang=fr")
+    assert "none does not exist" in error("report", f"runs=[{digits}]", *texts, "tgt_lang=fr", "phrases=none")
 
 
 def test_the_page_replaces_no_input(digits: Path, settings: list[str]) -> None:

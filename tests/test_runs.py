@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +49,5 @@ def test_a_run_without_records_has_no_curves(copied_run: Path) -> None:
 
 def test_settings_of_data_may_be_incomplete(copied_run: Path) -> None:
     edit_config(copied_run / "checkpoints" / "update_000006", lambda config: config["data"].pop("train"))
-    shutil.rmtree(copied_run / "tensorboard")
     with pytest.raises(DataError, match=r"settings of the data of .* are incomplete: .*data\.train"):
         read_run(str(copied_run), name="x").training_sources()

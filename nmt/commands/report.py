@@ -4,13 +4,14 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from nmt import __version__
 from nmt.choices import Metric, PairedTest
 from nmt.commands.output import check_output, open_output, read_files
 from nmt.commands.translate import progress_bar
 from nmt.config import ReportCommand
-from nmt.errors import ConfigError, DataError, config_problems
+from nmt.errors import ConfigError, DataError, NmtError, config_problems
 from nmt.evaluation import texts
 from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, MetricOptions, check_aligned, check_metrics
 from nmt.evaluation.plain_text import warn_of_blank_translations
@@ -19,7 +20,9 @@ from nmt.evaluation.tokenizer import resolve_tokenizer
 from nmt.report.curves import curves_section
 from nmt.report.drawing import check_packages
 from nmt.report.examples import examples_section
+from nmt.report.inside import distinct_models, inside_sections
 from nmt.report.page import as_html
+from nmt.report.phrases import PhrasePlane, read_phrases
 from nmt.report.runs import Run, best_checkpoint, read_run, runs_section, short_names
 from nmt.report.scores import scores_section
 from nmt.report.section import Section
@@ -38,6 +41,7 @@ def run(settings: ReportCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     test_set = _read_test_set(settings, checkpoints)
     _check_outputs(settings, checkpoints)
     names = short_names([*map(printable, settings.runs), *map(printable, settings.hypothesis)])
+    phrases = None if settings.phrases is None else read_phrases(Path(settings.phrases))
     others = dict(zip(names[len(checkpoints) :], map(texts.read_text, settings.hypothesis), strict=True))
     references = [*test_set.references, *test_set.further_answers]
     check_aligned({"the source": test_set.sources, **others}, references)
@@ -49,7 +53,7 @@ def run(settings: ReportCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     translations = Translations(
         test_set.sources, references, systems, options=options, bootstrap_samples=settings.bootstrap_samples
     )
-    sections = list(_sections(runs, translations, settings))
+    sections = [*_sections(runs, translations, settings), *_inside(runs, phrases)]
     if settings.output is not None:
         with open_output(settings.output) as stream:
             title = f"Report: {', '.join(names)}"
@@ -104,7 +108,7 @@ def _read_test_set(settings: ReportCommand, checkpoints: Sequence[str]) -> texts
 
 def _check_outputs(settings: ReportCommand, checkpoints: Sequence[str]) -> None:
     read = read_files(source=settings.source, reference=settings.reference, hypothesis=settings.hypothesis)
-    read += read_files(**{"search.dictionary": settings.search.dictionary})
+    read += read_files(phrases=settings.phrases, **{"search.dictionary": settings.search.dictionary})
     for output in {settings.output, None}:  # the text goes to stdout
         check_output(output, read=read, checkpoints=checkpoints)
 
@@ -155,3 +159,12 @@ def _sections(runs: Sequence[Run], translations: Translations, settings: ReportC
             log.warning("BLEU by word frequency is left out: %s", error)
     if settings.examples:
         yield examples_section(translations, number=settings.examples, order=settings.example_order)
+
+
+def _inside(runs: Sequence[Run], phrases: tuple[PhrasePlane, ...] | None) -> Iterator[Section]:
+    """Yield what happens inside the models, whose runs' text may be gone."""
+    for one in distinct_models(runs):
+        try:
+            yield from inside_sections(one, phrases=phrases)
+        except NmtError as error:
+            log.warning("what happens inside the model of %s is left out: %s", one.name, error)

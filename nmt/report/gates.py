@@ -111,7 +111,7 @@ def _draw(layer: LayerGates) -> str:
         for gate, colour, marker in zip(layer.gates, SERIES, "osD", strict=False):
             axes.fill_between(steps, gate.low, gate.high, color=colour, alpha=0.15, linewidth=0)
             axes.plot(steps, gate.mean, color=colour, marker=marker, markersize=4, label=f"{gate.name} gate")
-        axes.set_xticks(steps, layer.subwords, rotation=90, parse_math=False)
+        axes.set_xticks(steps, layer.subwords, rotation=90)
         axes.set_ylim(0, 1)
         axes.set_ylabel("value")
         figure.legend(loc="outside upper center", ncols=3, fontsize=10)

@@ -1,9 +1,8 @@
 """What happens inside the model of a run: the states of phrases, attention, gradients, gates."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from nmt.corpus.prepare import split_files
 from nmt.errors import DataError
@@ -12,7 +11,7 @@ from nmt.report.example_sentences import choose_examples
 from nmt.report.gates import gates_section, sentence_gates
 from nmt.report.gradients import measure_gradients
 from nmt.report.gradients_section import gradients_section
-from nmt.report.phrases import default_phrases, read_phrases
+from nmt.report.phrases import PhrasePlane, default_phrases
 from nmt.report.runs import Run
 from nmt.report.section import Section
 from nmt.report.states import state_planes, states_section
@@ -24,20 +23,26 @@ _NUM_MAPS = 4
 _MAX_SUBWORDS = 25  # of a source in a picture
 
 
-def inside_sections(run: Run, *, phrases: str | None) -> Iterator[Section]:
-    """Yield the sections on a run, on sentences of its development set; their titles name the run.
+def distinct_models(runs: Sequence[Run]) -> list[Run]:
+    """Return the first run of each model: of several seeds, for example, one."""
+    configs = [run.checkpoint.model_config for run in runs]
+    return [run for n, run in enumerate(runs) if configs[n] not in configs[:n]]
+
+
+def inside_sections(run: Run, *, phrases: tuple[PhrasePlane, ...] | None) -> list[Section]:
+    """Return the sections on a run, on sentences of its development set; their titles name the run.
 
     Args:
-        phrases: file of phrases; None: those of the built-in corpus, if the run has it.
+        phrases: None: those of the built-in corpus, if the run has it.
 
     Raises:
         ConfigError: if the checkpoint lacks settings of training.
-        DataError: if the phrases or the development set cannot be read, or the checkpoint does not say what it was.
+        DataError: if the development set cannot be read, or the checkpoint does not say what it was.
     """
     checkpoint, data = run.checkpoint, data_of_run(run.checkpoint.path)
     if data is None:
         raise DataError(f"the settings of the data of {run.folder} are incomplete")
-    planes = default_phrases(data) if phrases is None else read_phrases(Path(phrases))
+    planes = default_phrases(data) if phrases is None else phrases
     pairs = list(itertools.islice(read_pairs(split_files(data, data.dev)), _NUM_PAIRS))
     mapped, gated = (
         choose_examples(pairs, checkpoint.src_subword, number=number, max_subwords=_MAX_SUBWORDS)
@@ -54,4 +59,4 @@ def inside_sections(run: Run, *, phrases: str | None) -> Iterator[Section]:
     ]
     if planes:
         sections.insert(0, states_section(state_planes(checkpoint, planes)))
-    yield from (replace(section, title=f"{section.title}: {run.name}") for section in sections)
+    return [replace(section, title=f"{section.title}: {run.name}") for section in sections]

@@ -154,8 +154,7 @@ def _scatter(found: StatePlane) -> str:
         for index, group in enumerate(groups):
             own = [number for number, phrase in enumerate(plane.phrases) if phrase.group == group]
             colour, marker = SERIES[index % len(SERIES)], _MARKERS[index % len(_MARKERS)]
-            label = group.replace("$", r"\$")  # no formula
-            axes.scatter(*point_of[own].T, s=24, color=colour, marker=marker, label=label)
+            axes.scatter(*point_of[own].T, s=24, color=colour, marker=marker, label=group)
             for number in own:
                 place = {"xytext": (4, 3), "textcoords": "offset points"}
                 axes.annotate(str(number + 1), point_of[number], color=colour, **place)

@@ -44,7 +44,8 @@ def page(digits: Path, run_dir: Path) -> Path:
     long_name = digits / "a_run_with_a_long_name_of_several_words"
     long_name.symlink_to(run_dir)
     texts = [f"source={digits / 'test.en'}", f"reference={digits / 'test.fr'}"]
-    rest = ["bootstrap_samples=20", "search=greedy", "device=cpu", "threads=1"]
+    (digits / "phrases").write_text("Digits\todd\tone three\nDigits\todd\tthree\nDigits\teven\ttwo four\n")
+    rest = [f"phrases={digits / 'phrases'}", "bootstrap_samples=20", "search=greedy", "device=cpu", "threads=1"]
     done = nmt("report", f"runs=[{run_dir},{long_name}]", *texts, *rest, f"output={output}")
     assert done.status == 0, done.err
     return output
