@@ -154,10 +154,12 @@ def _scatter(found: StatePlane) -> str:
         for index, group in enumerate(groups):
             own = [number for number, phrase in enumerate(plane.phrases) if phrase.group == group]
             colour, marker = SERIES[index % len(SERIES)], _MARKERS[index % len(_MARKERS)]
-            axes.scatter(*point_of[own].T, s=24, color=colour, marker=marker, label=group)
+            x, y = point_of[own].T
+            axes.scatter(x, y, s=24, color=colour, marker=marker, label=group)
             for number in own:
-                place = {"xytext": (4, 3), "textcoords": "offset points"}
-                axes.annotate(str(number + 1), point_of[number], color=colour, **place)
+                axes.annotate(
+                    str(number + 1), tuple(point_of[number]), xytext=(4, 3), textcoords="offset points", color=colour
+                )
         axes.set_xlabel(f"first component, {shares[0]:.0%} of the variance")
         axes.set_ylabel(f"second component, {shares[1]:.0%}")
         axes.margins(0.1)
