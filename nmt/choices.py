@@ -249,6 +249,11 @@ class BleuTokenizer(StrEnum):
     none = "none"
 
 
+class ExampleOrder(StrEnum):
+    difference = "difference"
+    length = "length"
+
+
 class PairedTest(StrEnum):
     none = "none"
     bootstrap = "bootstrap"

@@ -19,6 +19,7 @@ from nmt.choices import (
     Device,
     DropoutMask,
     EnsembleAverage,
+    ExampleOrder,
     FrozenEmbeddings,
     Generator,
     Implementation,
@@ -569,6 +570,43 @@ class CardCommand:
 class VerifyCommand:
     checkpoint: str = setting("checkpoint to verify", is_path=True)
     precision: SearchPrecision = setting("number format in which its sentences are translated again")
+    device: Device = setting(ABOUT_DEVICE)
+    threads: int | None = setting(ABOUT_THREADS, THREADS)
+    implementation: Implementation = setting(ABOUT_IMPLEMENTATION, default=Implementation.fast)
+
+
+@dataclass
+class ReportCommand:
+    runs: list[str] = setting("folder of a run, or several; the first is the baseline", is_path=True)
+    hypothesis: list[str] = setting("files of translations by other systems, which follow the runs", is_path=True)
+    ensemble: bool = setting("translate with all runs together as well")
+    source: str | None = setting("source file of the test set; null: data.test of the runs", is_path=True)
+    reference: list[str] = setting("file of reference translations, or several of the same sentences", is_path=True)
+    metrics: list[str] = setting("metrics to compute: bleu, chrf, chrf++, ter, exact, cer, wer")
+    bleu_tokenize: str = setting(
+        "BLEU's tokenizer: 13a, intl, char, zh, ja-mecab, ko-mecab, flores101, flores200, none; auto: by tgt_lang"
+    )
+    tgt_lang: str | None = setting(
+        "target language code, for bleu_tokenize=auto; null: that of the first run, or unknown (13a)"
+    )
+    lowercase: bool = setting("ignore case; TER always ignores it")
+    bootstrap_samples: int = setting(
+        "number of samples for 95% intervals; 0: no intervals", Range(at_least=0, limit=MAX_SAMPLES)
+    )
+    paired_test: PairedTest = setting("significance test of the other systems against the first")
+    examples: int = setting("number of examples to show", Range(at_least=0, limit=10_000))
+    example_order: ExampleOrder = setting(
+        "which examples come first; difference: those whose translations differ most (of one system, the worst); "
+        "length: the longest"
+    )
+    phrases: str | None = setting(
+        "file of phrases whose encoder states to show, with a plane, a group and a phrase in the tab-separated columns "
+        "of each line; null: those of the built-in corpus",
+        is_path=True,
+    )
+    output: str | None = setting("file for the page (HTML); null: only text on stdout", is_path=True)
+    json: bool = setting("print a JSON object instead of text")
+    search: SearchConfig = MISSING
     device: Device = setting(ABOUT_DEVICE)
     threads: int | None = setting(ABOUT_THREADS, THREADS)
     implementation: Implementation = setting(ABOUT_IMPLEMENTATION, default=Implementation.fast)

@@ -29,6 +29,7 @@ COMMANDS = (
     "translate",
     "evaluate",
     "embeddings",
+    "report",
     "card",
     "verify",
 )  # nmt prepare takes the settings of nmt train
@@ -36,8 +37,8 @@ INTRODUCTION = """\
 # Settings
 
 Everything that can be set as KEY=VALUE on the command line of `nmt prepare`, `train`, `translate`,
-`evaluate`, `embeddings`, `card` and `verify`. `nmt COMMAND --help` shows the same with the values
-of a command line.
+`evaluate`, `embeddings`, `report`, `card` and `verify`. `nmt COMMAND --help` shows the same with
+the values of a command line.
 
 A group is a folder of `conf/`: GROUP=OPTION takes the values of a file in it, and GROUP.KEY=VALUE
 changes one of them. The values below are those of the default options; `null` means none.

@@ -11,7 +11,8 @@ import torch
 import yaml
 
 from nmt.model.seq2seq import Seq2Seq
-from nmt.training.checkpoint import CheckpointContent, save_checkpoint
+from nmt.text.subword import SubwordModel
+from nmt.training.checkpoint import Checkpoint, CheckpointContent, save_checkpoint
 from nmt.training.checkpoint_files import hash_file
 from nmt.training.checkpoint_format import CheckpointInfo, hash_of
 from nmt.training.samples import Sample
@@ -47,6 +48,13 @@ def model_of_both(*, seed: int = 1) -> Seq2Seq:
     return tiny_model(
         seed=seed, src_vocab_size=SRC.vocab_size, tgt_vocab_size=TGT.vocab_size, dtype=torch.float32
     ).eval()
+
+
+def loaded(
+    model: Seq2Seq, *, src: SubwordModel = SRC, tgt: SubwordModel = TGT, config: dict[str, Any] | None = None
+) -> Checkpoint:
+    """Return a model as a loaded checkpoint."""
+    return Checkpoint(Path("runs/tiny"), info_of(7), config or {}, model.config, model.eval(), src, tgt)
 
 
 def info_of(update: int) -> CheckpointInfo:

@@ -29,7 +29,7 @@ BAD_BYTE = os.fsdecode(b"a\xffb")
 # may name are those of `folder`.
 COMMAND_LINES: dict[str, str] = {
     # no command
-    "trian": r"no command 'trian': use one of prepare, train, translate, evaluate, embeddings",
+    "trian": r"no command 'trian': use one of prepare, train, translate, evaluate, embeddings, report",
     "Train": r"no command 'Train'",
     "train=1": r"no command 'train=1'",
     "--cfg job": r"no command '--cfg'",

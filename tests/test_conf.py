@@ -57,6 +57,7 @@ MANDATORY = {  # what only the user knows
     "embeddings": [],
     "card": [],
     "verify": ["checkpoint=runs/a/checkpoints/best"],
+    "report": [],
     "data=files": [
         "data.src_lang=de",
         "data.tgt_lang=en",

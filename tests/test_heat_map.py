@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 
 from nmt.search.alignment import Alignment
-from nmt.search.heat_map import heat_map
+from nmt.search.heat_map import Colours, heat_map
 
 SVG = "{http://www.w3.org/2000/svg}"
 WEIGHTS = np.array([[0.25, 0.5, 0.25], [0.125, 0.0, 0.875]], np.float32)
@@ -54,3 +54,14 @@ def test_labels_have_the_space_that_they_need() -> None:
 
     assert width_of("x" * 20) > width_of("x" * 10) > 0
     assert width_of("猫" * 20) > width_of("x" * 20)
+
+
+def test_colours_can_be_those_of_a_page() -> None:
+    colours = Colours("none", "currentColor", "var(--cell)", "var(--grid)")
+    picture = heat_map(ALIGNMENT, title="", colours=colours)
+    root = ET.fromstring(picture)
+    styles = [element.get("style") for element in root]
+    assert styles == [None, "fill: none", "fill: currentColor", "fill: var(--cell); stroke: var(--grid)"]
+    assert "#" not in picture
+    on_white = [element.get("style") for element in ET.fromstring(heat_map(ALIGNMENT, title=""))]
+    assert on_white[1:3] == ["fill: white", "fill: black"]

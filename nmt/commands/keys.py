@@ -7,6 +7,7 @@ from nmt.config import (
     CardCommand,
     EmbeddingsCommand,
     EvaluateCommand,
+    ReportCommand,
     TrainCommand,
     TranslateCommand,
     VerifyCommand,
@@ -21,6 +22,7 @@ SCHEMAS: dict[str, type] = {
     "embeddings": EmbeddingsCommand,
     "card": CardCommand,
     "verify": VerifyCommand,
+    "report": ReportCommand,
 }
 PRESETS = ("experiment", "debug")  # groups of conf/ whose options set keys of several other groups, for training
 _MAX_SUGGESTIONS = 4

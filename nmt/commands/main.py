@@ -13,7 +13,7 @@ from nmt.commands.os_errors import explain_os_error
 from nmt.commands.stop import Stopped
 from nmt.commands.streams import fail, open_standard_streams, print_error, shows_tracebacks
 
-COMMANDS = ("prepare", "train", "translate", "evaluate", "embeddings", "card", "verify")
+COMMANDS = ("prepare", "train", "translate", "evaluate", "embeddings", "report", "card", "verify")
 
 USAGE = """\
 nmt: sequence-to-sequence translation with recurrent networks (Sutskever, Vinyals & Le 2014, and after)
@@ -37,6 +37,8 @@ usage: nmt COMMAND [KEY=VALUE ...]
                    nmt card run_dir=runs/first
   nmt verify     whether a checkpoint is undamaged and translates as it did when it was written
                    nmt verify checkpoint=runs/first/checkpoints/best
+  nmt report     one page about runs: scores with p-values, curves, BLEU by length and word frequency, examples
+                   nmt report 'runs=[runs/first,runs/second]' output=report.html
 
   nmt COMMAND --help          its settings and their values
   nmt COMMAND ... --cfg job   the settings of a command line, without running it

@@ -55,13 +55,31 @@ def read_texts(settings: EvaluateCommand, test_set: ParallelFiles | None) -> Eva
         DataError: if a file cannot be read or is markup, or the numbers differ.
     """
     if test_set is not None and test_set.src.columns is not None:
-        sources, targets = ([*side.lines({})] for side in (test_set.src, test_set.tgt))
-        return EvaluatedTexts(sources, [targets], _further_answers(sources, targets))
-    references, sources = [read_text(name) for name in settings.reference], []
-    if settings.source is not None and (settings.checkpoints or settings.by_length):
-        sources = read_text(settings.source)
-        for name, reference in zip(settings.reference, references, strict=True):
-            check_num_lines(settings.source, len(sources), reference=name, expected=len(reference))
+        return read_columns(test_set)
+    return read_files(settings.source if settings.checkpoints or settings.by_length else None, settings.reference)
+
+
+def read_columns(test_set: ParallelFiles) -> EvaluatedTexts:
+    """Read a test set in columns.
+
+    Raises:
+        DataError: if the file cannot be read, or a line has too few fields.
+    """
+    sources, targets = ([*side.lines({})] for side in (test_set.src, test_set.tgt))
+    return EvaluatedTexts(sources, [targets], _further_answers(sources, targets))
+
+
+def read_files(source: str | None, reference: Sequence[str]) -> EvaluatedTexts:
+    """Read a test set from files of plain text, without sources if they are not needed.
+
+    Raises:
+        DataError: if a file cannot be read or is markup, or the numbers of lines differ.
+    """
+    references, sources = [read_text(name) for name in reference], []
+    if source is not None:
+        sources = read_text(source)
+        for name, lines in zip(reference, references, strict=True):
+            check_num_lines(source, len(sources), reference=name, expected=len(lines))
     return EvaluatedTexts(sources, references, [])
 
 

@@ -29,6 +29,7 @@ from nmt.choices import CellKind
 # A linear map of one or several inputs, which count as one vector: (…, I) -> (…, O).
 LinearMap = Callable[..., Tensor]
 CellState = tuple[Tensor, ...]  # the hidden state `(N, H)` first; an LSTM's cell state is the second
+Gate = Callable[[str, Tensor], Tensor]  # a gate's name and its value before σ -> between 0 and 1
 
 
 class CellWeights(NamedTuple):
@@ -62,6 +63,11 @@ class PlainMap:
         return F.linear(input_XI, self._weight_OI, self._bias_O).to(self._weight_OI.dtype)
 
 
+def sigmoid(_name: str, value_NH: Tensor) -> Tensor:
+    """Return σ of a gate."""
+    return torch.sigmoid(value_NH)
+
+
 class Cell:
     """One time step over given linear maps, of which `input_map` computes W x + b and `hidden_map` U h.
 
@@ -75,6 +81,7 @@ class Cell:
         is_bounded: whether hidden states are between -1 and 1, if the first one is.
         has_forget_gate: the second gate is a forget gate.
         keeps_state: a hidden state is part of the next one, and not only read by the gates.
+        gate: σ of a gate, by name; replaced to watch the gates.
     """
 
     num_gates: ClassVar[int]
@@ -88,6 +95,7 @@ class Cell:
         self.input_map = input_map
         self.hidden_map = hidden_map
         self.extra = vectors
+        self.gate: Gate = sigmoid
 
     @classmethod
     def over(cls, weights: CellWeights, input_maker: MapMaker, hidden_maker: MapMaker) -> "Cell":
@@ -119,8 +127,8 @@ class LSTMCell(Cell):
     def step(self, input_gates_NG: Tensor, state: CellState) -> CellState:
         h_NH, c_NH = state
         i, f, g, o = (input_gates_NG + self.hidden_map(h_NH)).chunk(4, dim=1)
-        c_NH = torch.sigmoid(f) * c_NH + torch.sigmoid(i) * torch.tanh(g)
-        h_NH = torch.sigmoid(o) * torch.tanh(c_NH)
+        c_NH = self.gate("forget", f) * c_NH + self.gate("input", i) * torch.tanh(g)
+        h_NH = self.gate("output", o) * torch.tanh(c_NH)
         return h_NH, c_NH
 
 
@@ -137,8 +145,8 @@ class NoForgetLSTMCell(Cell):
     def step(self, input_gates_NG: Tensor, state: CellState) -> CellState:
         h_NH, c_NH = state
         i, g, o = (input_gates_NG + self.hidden_map(h_NH)).chunk(3, dim=1)
-        c_NH = c_NH + torch.sigmoid(i) * torch.tanh(g)
-        h_NH = torch.sigmoid(o) * torch.tanh(c_NH)
+        c_NH = c_NH + self.gate("input", i) * torch.tanh(g)
+        h_NH = self.gate("output", o) * torch.tanh(c_NH)
         return h_NH, c_NH
 
 
@@ -161,8 +169,8 @@ class PeepholeLSTMCell(Cell):
         h_NH, c_NH = state
         p_i, p_f, p_o = self.extra
         i, f, g, o = (input_gates_NG + self.hidden_map(h_NH)).chunk(4, dim=1)
-        c_NH = torch.sigmoid(f + p_f * c_NH) * c_NH + torch.sigmoid(i + p_i * c_NH) * torch.tanh(g)
-        h_NH = torch.sigmoid(o + p_o * c_NH) * torch.tanh(c_NH)
+        c_NH = self.gate("forget", f + p_f * c_NH) * c_NH + self.gate("input", i + p_i * c_NH) * torch.tanh(g)
+        h_NH = self.gate("output", o + p_o * c_NH) * torch.tanh(c_NH)
         return h_NH, c_NH
 
 
@@ -192,8 +200,8 @@ class GRUCell(Cell):
         (h_NH,) = state
         input_r, input_z, input_n = input_gates_NG.chunk(3, dim=1)
         hidden_r, hidden_z, hidden_n = self.hidden_gates(h_NH).chunk(3, dim=1)
-        z_NH = torch.sigmoid(input_z + hidden_z)
-        n_NH = torch.tanh(input_n + torch.sigmoid(input_r + hidden_r) * hidden_n)
+        z_NH = self.gate("update", input_z + hidden_z)
+        n_NH = torch.tanh(input_n + self.gate("reset", input_r + hidden_r) * hidden_n)
         return (z_NH * h_NH + (1 - z_NH) * n_NH,)
 
 
@@ -253,8 +261,8 @@ class LayerNormLSTMCell(Cell):
         h_NH, c_NH = state
         _, gain_hh_G, gain_c_H, bias_c_H = self.extra
         i, f, g, o = (input_gates_NG + normalize(self.hidden_map(h_NH), gain_hh_G, None)).chunk(4, dim=1)
-        c_NH = torch.sigmoid(f) * c_NH + torch.sigmoid(i) * torch.tanh(g)
-        h_NH = torch.sigmoid(o) * torch.tanh(normalize(c_NH, gain_c_H, bias_c_H))
+        c_NH = self.gate("forget", f) * c_NH + self.gate("input", i) * torch.tanh(g)
+        h_NH = self.gate("output", o) * torch.tanh(normalize(c_NH, gain_c_H, bias_c_H))
         return h_NH, c_NH
 
 

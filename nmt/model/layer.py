@@ -89,6 +89,7 @@ class DirectedLayer(nn.Module):
     Attributes:
         cell_class: the equations.
         weights: torch's own layer if there is one of this kind, which then also runs; otherwise only the parameters.
+        watch: returns what runs instead of a cell, to watch it; only with the reference implementation.
     """
 
     def __init__(self, kind: CellKind, input_dim: int, hidden_dim: int) -> None:
@@ -96,6 +97,7 @@ class DirectedLayer(nn.Module):
         self.kind, self.hidden_dim = kind, hidden_dim
         self.cell_class = CELLS[kind]
         self.chosen_implementation = Implementation.fast
+        self.watch: Callable[[Cell], Cell] | None = None
         self.weights: nn.Module
         if kind in _TORCH_MODULES:
             self.weights = _TORCH_MODULES[kind](input_dim, hidden_dim)
@@ -126,7 +128,8 @@ class DirectedLayer(nn.Module):
             plain = PlainMap(weight_OI, bias_O)
             return plain if hidden_mask_BH is None else partial(_masked, plain, hidden_mask_BH)
 
-        return self.cell_class.over(self.cell_weights, input_maker, hidden_maker)
+        cell = self.cell_class.over(self.cell_weights, input_maker, hidden_maker)
+        return cell if self.watch is None else self.watch(cell)
 
     def forward(
         self,

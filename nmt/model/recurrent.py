@@ -340,7 +340,8 @@ class LayerStack(nn.Module):
         drop = None if noise is None else partial(self._drop, noise)
         return CellStack(cells, connects, drop=drop)
 
-    def _place(self, index: int) -> str:
+    def place(self, index: int) -> str:
+        """Name the layer with this index, as in "encoder layer 1"."""
         return f"{self.name} layer {self.shape.first_number + index}"
 
     def _drop(self, noise: Noise, index: int, values: Tensor, packing: Packing | None = None) -> Tensor:
@@ -348,8 +349,8 @@ class LayerStack(nn.Module):
             return values
         if packing is None or packing.is_equal:
             whole = values if packing is None else values.view(len(packing.batch_sizes), packing.batch_sizes[0], -1)
-            return noise.drop(self._place(index), whole, self.dropouts.layers).view(values.shape)
-        return noise.drop(self._place(index), values, self.dropouts.layers, sentence_P=packing.sentence_P)
+            return noise.drop(self.place(index), whole, self.dropouts.layers).view(values.shape)
+        return noise.drop(self.place(index), values, self.dropouts.layers, sentence_P=packing.sentence_P)
 
     def _hidden_masks(self, noise: Noise | None, index: int, like: Tensor, num_rows: int) -> list[Tensor | None]:
         """Return the mask of the hidden states that each direction reads; None: no dropout."""
@@ -357,4 +358,4 @@ class LayerStack(nn.Module):
         if noise is None or rate == 0:
             return [None] * num_directions
         size, names = (num_rows, self.shape.hidden_dim), ("forward", "backward")[:num_directions]
-        return [noise.mask(f"{self._place(index)}, {name} state", like, size, rate) for name in names]
+        return [noise.mask(f"{self.place(index)}, {name} state", like, size, rate) for name in names]

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterator
+from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 from nmt.search.alignment import Alignment
@@ -10,11 +11,22 @@ from nmt.search.alignment import Alignment
 _CELL = 26  # pixels
 _FONT = 13
 _CHARACTER = 0.7 * _FONT  # width of most letters; East Asian characters are as wide as _FONT
-_COLOUR = "#1f5a96"
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def heat_map(alignment: Alignment, *, title: str) -> str:
+class Colours(NamedTuple):
+    """The colours of a picture, in CSS."""
+
+    background: str
+    text: str
+    cell: str
+    grid: str
+
+
+ON_WHITE = Colours("white", "black", "#1f5a96", "#ddd")
+
+
+def heat_map(alignment: Alignment, *, title: str, colours: Colours = ON_WHITE) -> str:
     """Draw the weights of an alignment; a cell is as dark as its weight is large, and its tooltip has the number."""
     left, top = _space_for(alignment.target), _space_for(alignment.source)
     width, height = left + _CELL * len(alignment.source) + _FONT, top + _CELL * len(alignment.target) + _FONT
@@ -22,10 +34,12 @@ def heat_map(alignment: Alignment, *, title: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         f'font-family="sans-serif" font-size="{_FONT}">',
         f"<title>{_text(title)}</title>",
-        f'<rect width="{width}" height="{height}" fill="white"/>',
+        f'<rect width="{width}" height="{height}" style="fill: {colours.background}"/>',
+        f'<g style="fill: {colours.text}">',
         *_labels(alignment, left, top),
+        f'</g><g style="fill: {colours.cell}; stroke: {colours.grid}">',
         *_cells(alignment, left, top),
-        "</svg>",
+        "</g></svg>",
     ]
     return "\n".join(lines) + "\n"
 
@@ -45,7 +59,7 @@ def _cells(alignment: Alignment, left: int, top: int) -> Iterator[str]:
             weight = f"{alignment.weights[row, column]:.4f}"
             yield (
                 f'<rect x="{left + _CELL * column}" y="{top + _CELL * row}" width="{_CELL}" height="{_CELL}" '
-                f'fill="{_COLOUR}" fill-opacity="{weight}" stroke="#ddd">'
+                f'fill-opacity="{weight}">'
                 f"<title>{_text(target)} to {_text(source)}: {weight}</title></rect>"
             )
 

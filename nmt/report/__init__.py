@@ -1,0 +1,1 @@
+"""From runs and translations to one page."""
