@@ -100,9 +100,14 @@ def test_an_existing_run_is_refused_and_unchanged(digits: Path, run_dir: Path) -
     assert _contents(run_dir) == before
 
 
+_NOTHING_TO_RESUME = "resume=true, but {} holds no checkpoint to resume from: a new run starts there\n"
+
+
 def test_resuming_without_a_checkpoint_starts_from_the_beginning(digits: Path, run_dir: Path, copied_run: Path) -> None:
     shutil.rmtree(copied_run / "checkpoints")  # as after a kill before the first checkpoint
-    assert _train(digits, copied_run, "resume=true").status == 0
+    done = _train(digits, copied_run, "resume=true")
+    assert done.status == 0
+    assert _NOTHING_TO_RESUME.format(copied_run) in done.err
     assert _parameters(copied_run) == _parameters(run_dir)
     assert _records(copied_run) == _records(run_dir)
 
@@ -168,7 +173,10 @@ def test_a_run_resumes_without_its_test_set(digits: Path, tmp_path: Path) -> Non
 
 
 def test_resuming_in_an_empty_folder_starts_a_run(digits: Path, run_dir: Path, tmp_path: Path) -> None:
-    assert _train(digits, tmp_path / "new", "resume=true").status == 0
+    done = _train(digits, tmp_path / "new", "resume=true")
+    assert done.status == 0
+    for log in (done.err, (tmp_path / "new" / "train.log").read_text()):
+        assert log.count(_NOTHING_TO_RESUME.format(tmp_path / "new")) == 1
     assert _parameters(tmp_path / "new") == _parameters(run_dir)
 
 
