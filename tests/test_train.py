@@ -402,12 +402,6 @@ def test_a_second_job_in_a_run_directory_is_refused(digits: Path, tmp_path: Path
     assert line == f"nmt: another job is training in {tmp_path / 'run'}: name another run_dir"
 
 
-def test_a_run_directory_must_not_be_in_a_file(digits: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    line = _refusal(digits, tmp_path / "file" / "run")
-    assert line == f"nmt: run_dir must be a folder, but {tmp_path / 'file'} is a file"
-
-
 def _fail_after(num_updates: int, monkeypatch: pytest.MonkeyPatch) -> None:
     update = Trainer._update
 
@@ -514,14 +508,6 @@ def test_files_of_killed_processes_are_removed_when_a_run_resumes(digits: Path, 
     assert not list(copied_run.rglob("*.tmp"))
 
 
-def test_search_settings_that_need_attention_are_refused_without_it(digits: Path, tmp_path: Path) -> None:
-    line = _refusal(digits, tmp_path / "run", "search.coverage_penalty=0.2", "search.replace_unk=source")
-    assert line == (
-        "nmt: search.coverage_penalty needs model.attention, which is none; "
-        "search.replace_unk needs model.attention, which is none"
-    )
-
-
 def test_numbers_out_of_range_are_reported_together(digits: Path, tmp_path: Path) -> None:
     line = _refusal(
         digits,
@@ -557,29 +543,6 @@ def test_numbers_out_of_range_are_reported_together(digits: Path, tmp_path: Path
     ):
         assert problem in line
     assert line.count(";") == 12
-
-
-def test_settings_that_contradict_each_other_are_reported_together(digits: Path) -> None:
-    line = error(
-        "train",
-        *train_settings(digits),
-        "run_dir=",
-        "training.max_updates=null",
-        "training.best_by=exact",
-        "optimizer.schedule.kind=plateau",
-        "optimizer.schedule.plateau_by=chrf",
-        "training.tgt_subword_alpha=0.1",
-        "search.n_best=9",
-    )
-    assert line == (
-        "nmt: training.tgt_subword_alpha must be 0 for subword=word, which has only one segmentation of a text, but is "
-        "0.1: leave it out, or use BPE or unigram subwords; "
-        "run_dir must name a folder, but is empty; "
-        "one of training.max_updates, max_epochs, max_minutes or patience must be set; "
-        "training.best_by=exact needs training.bleu_every, which is null; "
-        "optimizer.schedule.plateau_by=chrf needs training.bleu_every, which is null; "
-        "search.n_best must be at most search.beam_size (1), but is 9"
-    )
 
 
 @pytest.mark.parametrize(
@@ -642,12 +605,6 @@ def test_the_implementation_follows_the_settings(digits: Path, tmp_path: Path, m
         settings = [*train_settings(digits), f"run_dir={tmp_path / implementation}", "training.max_updates=1"]
         assert nmt("train", *settings, f"implementation={implementation}").status == 0
     assert seen == list(Implementation)
-
-
-def test_a_run_without_a_limit_is_refused(digits: Path, tmp_path: Path) -> None:
-    assert "one of training.max_updates, max_epochs, max_minutes or patience must be set" in _refusal(
-        digits, tmp_path / "run", "training.max_updates=null"
-    )
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_its_checkpoints(digits: Path, tmp_path: Path) -> None:
