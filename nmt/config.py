@@ -373,7 +373,7 @@ class TrainingConfig:
     )
     sampling_k: float = setting(
         "k of the schedule: linear: probability at the start; exponential: factor of each update; inverse_sigmoid: "
-        "updates until it begins to fall, about",
+        "after k ln(k) updates it is one half",
         Range(above=0, below=inf, limit=10**9),
         default=1.0,
     )
@@ -465,7 +465,9 @@ class TrainCommand:
     threads: int | None = setting(ABOUT_THREADS, THREADS)
     implementation: Implementation = setting(ABOUT_IMPLEMENTATION, default=Implementation.fast)
     run_dir: str = setting("folder of the run: configuration, log, metrics and checkpoints", is_path=True)
-    resume: bool = setting("continue the run in run_dir from its last checkpoint")
+    resume: bool = setting(
+        "continue the run in run_dir from its last checkpoint; without one, start from the beginning"
+    )
 
 
 @dataclass
@@ -500,6 +502,11 @@ class EvaluateCommand:
     )
     source: str | None = setting(
         "source file, for checkpoints and by_length; checkpoints without source and reference: data.test of their run",
+        is_path=True,
+    )
+    tsv: str | None = setting(
+        "test set of tab-separated columns, as in the data of the checkpoints' run, instead of source and reference",
+        default=None,
         is_path=True,
     )
     groups: str | None = setting("file of comma-separated labels of each sentence, for BLEU by label", is_path=True)

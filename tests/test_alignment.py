@@ -11,6 +11,8 @@ import torch
 from nmt.choices import AttentionPlacement, AttentionScore, EnsembleAverage, ReadoutInput, ReplaceUnk, SourceOrder
 from nmt.corpus.batching import collate
 from nmt.errors import ConfigError
+from nmt.model.decoder import DecoderWiring
+from nmt.model.decoder_state import DecoderState
 from nmt.search.alignment import (
     Aligner,
     Alignment,
@@ -87,6 +89,23 @@ def test_weights_are_those_of_teacher_forcing() -> None:
         weight_BTS = model.decoder.attention.over()(query_TBH.transpose(0, 1), state.memory).weight_BQS
         [weights] = attention_weights(scorer, [item.source], [item.hypothesis])
         np.testing.assert_allclose(weights, weight_BTS[0, : len(weights)].numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # the fast and the plain decoder
+def test_the_output_layer_does_not_run(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = attending_scorer(dtype=dtype, input_feeding=True)
+    items = items_of(scorer)
+    wirings: list[DecoderWiring] = []
+    read = DecoderWiring.read
+
+    def spy(wiring: DecoderWiring, prev_N: torch.Tensor, state: DecoderState) -> tuple[torch.Tensor, DecoderState]:
+        wirings.append(wiring)
+        monkeypatch.setattr(wiring, "output", None)
+        return read(wiring, prev_N, state)
+
+    monkeypatch.setattr(DecoderWiring, "read", spy)
+    Aligner([scorer], batch_rows=100).align(items)
+    assert len(wirings) == max(len(item.hypothesis.ids) + item.hypothesis.finished for item in items)
 
 
 def test_a_batch_of_n_is_n_singles_in_any_order() -> None:

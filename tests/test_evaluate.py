@@ -181,6 +181,8 @@ def test_systems_are_compared_with_the_first(test: str) -> None:
             ["checkpoints=x"],
             "checkpoints need source=FILE and reference=FILE, or neither for the test set of their run",
         ),
+        (["checkpoints=x", "tsv=src"], "tsv replaces source and reference: give one or the other"),
+        (["hypothesis=good", "tsv=src"], "tsv needs checkpoints, whose run says which columns are read"),
         (["checkpoints=x", "source=src", "metrics=[rouge]"], "metrics must name some of bleu, chrf, chrf++, ter"),
         (["checkpoints=x", "source=src", "bleu_tokenize=x"], "bleu_tokenize must be one of auto, 13a, intl"),
         (["hypothesis=nothing"], "nothing does not exist: check the path"),

@@ -295,3 +295,12 @@ def test_more_samples_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPa
     systems = {"a": hypotheses, "b": hypotheses}
     with pytest.raises(ConfigError, match=message):
         compare_systems(systems, references, metrics=ALL, test=PairedTest.bootstrap, samples=100_000)
+
+
+@pytest.mark.parametrize("metric", [Metric.chrf, Metric.chrf_plus_plus, Metric.ter])
+def test_samples_without_a_match_or_a_reference_have_an_interval(metric: Metric) -> None:
+    """sacreBLEU's own metrics score them with numbers of another type, and fail."""
+    hypotheses, reference = ["x", "x", "a b c d"], ["", "", "a b c e"]
+    [score] = score_corpus(hypotheses, reference, metrics=[metric], bootstrap_samples=100)
+    assert score.interval is not None
+    assert score.interval[0] < score.value < score.interval[1]

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from nmt.commands.compose import compose_settings
 from nmt.commands.keys import known_keys
-from nmt.conf_files import group_options
+from nmt.conf_files import conf_dir, first_comment, group_options
 from nmt.config import ModelConfig
 from nmt.model.checks import check_model
 from nmt.saved_config import model_config
@@ -50,6 +50,18 @@ def test_the_page_has_the_parameters_of_every_preset() -> None:
     assert len(rows) == 5
     for preset, src, tgt, count in rows:
         assert number(count) == num_parameters(preset, src_vocab_size=number(src), tgt_vocab_size=number(tgt)), preset
+
+
+@pytest.mark.parametrize("preset", group_options("model"))
+def test_the_header_of_a_preset_has_its_source_parameters_hardware_and_time(preset: str) -> None:
+    _, *lines = first_comment(conf_dir() / "model" / f"{preset}.yaml")
+    header = dict(line.split(": ", 1) for line in lines if ": " in line)
+    assert header.keys() >= {"Source", "Parameters", "Hardware and time"}
+    counts = re.findall(r"([\d.]+)M [^;]*?([\d,]+)(?: \w+)* and ([\d,]+)", header["Parameters"])
+    assert len(counts) == 1 + header["Parameters"].count("paper")
+    for millions, src, tgt in counts:
+        count = num_parameters(preset, src_vocab_size=number(src), tgt_vocab_size=number(tgt))
+        assert float(millions) == round(count / 1e6, 1)
 
 
 def test_the_page_names_every_setting_of_a_model_and_no_unknown_one() -> None:

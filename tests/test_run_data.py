@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nmt.choices import Side
 from nmt.errors import ConfigError
 from nmt.text.columns import Columns
-from nmt.training.run_data import data_of_run, source_columns
+from nmt.training.run_data import columns_of_runs, data_of_run
 from tests.checkpoints import edit_config
 
 if TYPE_CHECKING:
@@ -39,16 +40,21 @@ def test_a_checkpoint_without_all_settings_of_its_data_has_none(checkpoint: Path
     assert data_of_run(path) is None
 
 
-def test_the_columns_of_the_source_are_those_of_the_training_text(checkpoint: Path, tmp_path: Path) -> None:
+def _columns(*checkpoints: Path, side: Side = Side.src) -> Columns:
+    return columns_of_runs([*map(str, checkpoints)], side, needed_by="x=tsv", instead="x=text")
+
+
+def test_the_columns_of_a_side_are_those_of_the_training_text(checkpoint: Path, tmp_path: Path) -> None:
     one = _on_columns(checkpoint, tmp_path / "one")
     other = _on_columns(checkpoint, tmp_path / "other", columns=[3, 1], feature_columns=[2, 4])
-    assert source_columns([str(one), str(one)]) == Columns(1)
-    assert source_columns([str(other)]) == Columns(3, (2, 4))
-    with pytest.raises(ConfigError, match=r"^input_format=tsv needs checkpoints trained on the same columns, but"):
-        source_columns([str(one), str(other)])
+    assert _columns(one, one) == Columns(1)
+    assert _columns(other) == Columns(3, (2, 4))
+    assert _columns(other, side=Side.tgt) == Columns(1)
+    with pytest.raises(ConfigError, match=r"^x=tsv needs checkpoints trained on the same columns, but"):
+        _columns(one, other)
 
 
 def test_a_model_of_plain_text_has_no_columns(checkpoint: Path) -> None:
-    message = rf"^input_format=tsv needs a model trained on columns \(data=tsv\), but {checkpoint} is not: use input_f"
+    message = rf"^x=tsv needs a model trained on columns \(data=tsv\), but {checkpoint} is not: use x=text$"
     with pytest.raises(ConfigError, match=message):
-        source_columns([str(checkpoint)])
+        _columns(checkpoint)

@@ -130,7 +130,15 @@ def test_scheduled_sampling_by_hand() -> None:
     assert sampled(SamplingSchedule.exponential, 0.5, 4) == pytest.approx(1 - 0.125)
     assert sampled(SamplingSchedule.inverse_sigmoid, 2.0, 1) == pytest.approx(1 - 2 / 3)
     assert sampled(SamplingSchedule.inverse_sigmoid, 2.0, 5) == pytest.approx(1 - 2 / (2 + 7.38905609893065))
-    assert sampled(SamplingSchedule.inverse_sigmoid, 1.0, 10**6) == pytest.approx(1.0)
+    assert sampled(SamplingSchedule.inverse_sigmoid, 2.0, 10**6) == pytest.approx(1.0)
+
+
+def test_inverse_sigmoid_samples_half_of_the_tokens_after_k_ln_k_updates() -> None:
+    assert sampled(SamplingSchedule.inverse_sigmoid, 100.0, 461) == pytest.approx(0.5, abs=1e-2)
+    config = replace(TRAINING, scheduled_sampling=SamplingSchedule.inverse_sigmoid)
+    with pytest.raises(ConfigError, match=r"but is 1\.0: half of the tokens are sampled after k ln\(k\) updates$"):
+        check_sampling(config)
+    check_sampling(replace(config, sampling_k=100.0))
 
 
 @pytest.mark.parametrize("schedule", [one for one in SamplingSchedule if one != SamplingSchedule.none])
@@ -145,12 +153,12 @@ def test_the_floor_keeps_some_true_tokens(schedule: SamplingSchedule) -> None:
     [
         (SamplingSchedule.linear, 1.5, "at most 1"),
         (SamplingSchedule.exponential, 1.0, "below 1"),
-        (SamplingSchedule.inverse_sigmoid, 0.5, "at least 1"),
+        (SamplingSchedule.inverse_sigmoid, 1.0, "above 1"),  # the default
     ],
 )
 def test_a_k_outside_its_schedule_is_refused(schedule: SamplingSchedule, k: float, wanted: str) -> None:
     config = replace(TRAINING, scheduled_sampling=schedule, sampling_k=k, sampling_slope=0.1)
-    with pytest.raises(ConfigError, match=rf"^training\.sampling_k must be {wanted} for .*={schedule}, but is {k}$"):
+    with pytest.raises(ConfigError, match=rf"^training\.sampling_k must be {wanted} for .*={schedule}, but is {k}: "):
         check_sampling(config)
     check_sampling(replace(config, scheduled_sampling=SamplingSchedule.none))
 

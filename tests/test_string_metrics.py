@@ -10,8 +10,8 @@ import sacrebleu
 
 import nmt
 from nmt.choices import BleuTokenizer, PairedTest
-from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, MetricOptions, score_corpus
-from nmt.evaluation.significance import compare_systems
+from nmt.evaluation.metrics import EDIT_RATES, SACREBLEU_DEFAULTS, MetricOptions, Score, score_corpus
+from nmt.evaluation.significance import PairedResult, compare_systems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,6 +99,30 @@ def test_an_interval_is_that_of_sacrebleus_samples() -> None:
     assert exact.interval == pytest.approx((means.mean() - half_width, means.mean() + half_width), rel=1e-6)
     ter, wer = score_corpus(hypotheses, ["a"] * 40, metrics=["ter", "wer"], bootstrap_samples=200)
     assert wer.interval == ter.interval
+
+
+@pytest.mark.parametrize("test", [PairedTest.bootstrap, PairedTest.randomization])
+def test_an_interval_has_possible_scores_only(test: PairedTest) -> None:
+    reference = [f"a b c d {n}" for n in range(10)]
+    nearly_right = ["x", *reference[1:]]
+    hardly_right = [*["x"] * 9, reference[9]]
+    systems = {"nearly right": nearly_right, "hardly right": hardly_right, "too long": [f"{'x ' * 9}"] * 10}
+    metrics = [*ALL, "ter", "bleu", "chrf"]
+    for hypotheses in systems.values():
+        for score in score_corpus(hypotheses, reference, metrics=metrics, bootstrap_samples=200):
+            check_possible(score)
+    for result in compare_systems(systems, [reference], metrics=metrics, test=test, samples=200):
+        check_possible(result)
+
+
+def check_possible(score: Score | PairedResult) -> None:
+    assert score.interval is not None
+    low, high = score.interval
+    assert 0 <= low <= high
+    if score.metric not in EDIT_RATES:
+        assert high <= 100
+    elif score.value > 85:  # of nine lines that are wrong, or of ten that are too long
+        assert high > 100
 
 
 @pytest.mark.parametrize("test", [PairedTest.bootstrap, PairedTest.randomization])

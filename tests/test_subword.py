@@ -335,6 +335,20 @@ def test_words_are_what_is_between_spaces() -> None:
     assert [(word, len(ids)) for word, ids in exact.encode_words("▁▁")] == [("▁▁", 3)]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rule", list(Normalization))
+def test_a_space_marker_in_front_of_a_symbol_is_a_space(kind: SubwordKind, rule: Normalization) -> None:
+    symbols = ("<V>", "<N>")
+    size = {"unigram": 11, "bpe": 15, "word": 8}.get(kind, 200)
+    spec = replace(CHARACTERS, kind=kind, vocab_size=size, normalization=rule, symbols=symbols)
+    subword = learn_subword(["<V> run run", "<N> a run"] * 3, spec, lang="en")
+    for text in ("▁<V> run", "▁▁<V>▁run", "a ▁<V> run", "a▁<N>▁", " ▁ <V>▁<N> a", "▁a", "▁run ▁a"):
+        ids = subword.encode(text)
+        assert ids == subword.encode(text.replace("▁", " "))
+        assert [i for _, ids_of_word in subword.encode_words(text) for i in ids_of_word] == ids
+        assert subword.decode(ids) == subword.normalize(text)
+
+
 def test_every_unknown_word_is_a_word() -> None:
     subword = learn_subword(["a b a b"], replace(CHARACTERS, kind=SubwordKind.word, vocab_size=6), lang="en")
     ids = subword.encode("x y a z")

@@ -11,17 +11,17 @@ from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, MetricOptions
 from nmt.evaluation.plain_text import warn_of_blank_references, warn_of_blank_translations, warn_of_unsuitable_text
 from nmt.evaluation.report import as_json, as_text, build_report, printable
 from nmt.evaluation.string_metrics import STRING_METRICS
-from nmt.evaluation.texts import find_test_set, find_tgt_lang, read_text, read_texts
+from nmt.evaluation.texts import find_test_set, find_tgt_lang, read_text, read_texts, test_set_of_columns
 from nmt.evaluation.tokenizer import AUTO, resolve_tokenizer
+from nmt.text.parallel import ParallelFiles
 
 log = logging.getLogger(__name__)
 
 
 def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     check_conflicts(settings)
-    test_set = None
-    if settings.checkpoints and settings.source is None:
-        test_set = find_test_set(settings.checkpoints)
+    test_set = _find_test_set(settings)
+    if test_set is not None:
         settings.source, reference = (str(side.paths[0]) for side in (test_set.src, test_set.tgt))
         settings.reference = [reference]
         log.info("test set: %s", ", ".join(dict.fromkeys([settings.source, reference])))
@@ -50,6 +50,15 @@ def run(settings: EvaluateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     with open_output(None) as stream:
         stream.write((as_json(report) if settings.json else as_text(report)).encode())
     return 0
+
+
+def _find_test_set(settings: EvaluateCommand) -> ParallelFiles | None:
+    """Return the test set whose files or columns are not given one by one; None if they are."""
+    if settings.tsv is not None:
+        return test_set_of_columns(settings.tsv, settings.checkpoints)
+    if settings.checkpoints and settings.source is None:
+        return find_test_set(settings.checkpoints)
+    return None
 
 
 def _check_outputs(settings: EvaluateCommand) -> None:

@@ -8,31 +8,24 @@ import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
 
-from nmt.choices import AttentionScore, TiedEmbeddings
 from nmt.commands.run_dir import RunDirectory, claim_run_dir, log_file
 from nmt.commands.stop import graceful_stop
+from nmt.commands.train_conflicts import check_conflicts
 from nmt.config import TrainCommand
-from nmt.corpus.prepare import data_problems, prepare
-from nmt.corpus.sampling import sampling_problems
+from nmt.corpus.prepare import prepare
 from nmt.device import resolve_device, resolve_search_precision, resolve_training_precision
-from nmt.errors import ConfigError, config_problems
 from nmt.evaluation.dev_scores import build_dev_scores, resolve_dev_tokenizer
-from nmt.files import atomic_write, is_file_name
-from nmt.model.checks import check_model
-from nmt.search.alignment import settings_with_attention
-from nmt.search.beam import check_search_config
+from nmt.files import atomic_write
 from nmt.search.greedy_samples import build_dev_samples
-from nmt.training.dev_set import decisive_text_measures
 from nmt.training.pretrained_embeddings import check_vector_files
 from nmt.training.resume import ResumedSettings, find_start, settings_to_resume
 from nmt.training.run import build_trainer, run_files, use_subwords_of_start
-from nmt.training.schedule import check_sampling
 
 log = logging.getLogger(__name__)
 
 
 def run(settings: TrainCommand, *, config_yaml: str) -> int:
-    _check(settings)
+    check_conflicts(settings)
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     run_dir = Path(settings.run_dir)
@@ -49,46 +42,6 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
             resumed = settings_to_resume(last, config_yaml, typed=_typed_settings())
         with log_file(run_dir / "train.log"):
             return _train(resumed, directory, last)
-
-
-def _check(settings: TrainCommand) -> None:
-    """Report everything that is wrong with the settings in one line."""
-    training = settings.training
-    problems = data_problems(settings.data, settings.subword) + sampling_problems(settings.subword, training)
-    if not is_file_name(settings.model.name):  # run_dir is named after it
-        problems.append(
-            f"model.name must be usable in a file name (no slashes, not too long), but is {settings.model.name!r}"
-        )
-    if not settings.run_dir:
-        problems.append("run_dir must name a folder, but is empty")
-    run_dir = Path(settings.run_dir)
-    if files := [path for path in (run_dir, *run_dir.parents) if os.path.isfile(path)]:  # noqa: PTH113
-        problems.append(f"run_dir must be a folder, but {files[0]} is a file")
-    if (training.max_updates, training.max_epochs, training.max_minutes, training.patience) == (None,) * 4:
-        problems.append("one of training.max_updates, max_epochs, max_minutes or patience must be set")
-    if training.init_from is not None and (training.src_embeddings, training.tgt_embeddings) != (None, None):
-        problems.append(
-            "training.init_from brings its own embeddings: leave out training.src_embeddings and tgt_embeddings"
-        )
-    if training.bleu_every is None:
-        problems += [
-            f"{key}={measure} needs training.bleu_every, which is null"
-            for key, measure in decisive_text_measures(settings).items()
-        ]
-    if settings.model.tied_embeddings == TiedEmbeddings.both and not settings.subword.joint:
-        problems.append("model.tied_embeddings=both needs one vocabulary of both sides: set subword.joint=true")
-    if settings.model.attention == AttentionScore.none:
-        problems += [
-            f"{name} needs model.attention, which is none" for name in settings_with_attention(settings.search)
-        ]
-    problems += config_problems(
-        lambda: check_model(settings.model),
-        lambda: check_sampling(settings.training),
-        lambda: check_search_config(settings.search),
-        lambda: resolve_device(settings.device),
-    )
-    if problems:
-        raise ConfigError("; ".join(problems))
 
 
 def _check_precisions(settings: TrainCommand) -> None:

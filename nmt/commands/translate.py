@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from nmt.choices import InputFormat, OutputFormat
+from nmt.choices import InputFormat, OutputFormat, Side
 from nmt.commands.formats import draw, format_translation
 from nmt.commands.output import check_folder, check_output, open_folder, open_output, read_files, read_stdin
 from nmt.config import TranslateCommand
@@ -20,7 +20,7 @@ from nmt.search.alignment import require_attention
 from nmt.search.translator import Translator
 from nmt.text.columns import Columns
 from nmt.text.parallel import decode_lines, read_lines
-from nmt.training.run_data import source_columns
+from nmt.training.run_data import columns_of_runs
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,11 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     read += read_files(**{"search.dictionary": settings.search.dictionary})
     check_output(settings.output, read=read, checkpoints=settings.checkpoints)
     check_folder(settings.alignments, setting="alignments", checkpoints=settings.checkpoints)
-    columns = source_columns(settings.checkpoints) if settings.input_format == InputFormat.tsv else None
+    columns = None
+    if settings.input_format == InputFormat.tsv:
+        columns = columns_of_runs(
+            settings.checkpoints, Side.src, needed_by="input_format=tsv", instead="input_format=text"
+        )
     translator = Translator.load(
         settings.checkpoints,
         search=settings.search,

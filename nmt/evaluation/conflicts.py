@@ -34,12 +34,7 @@ def check_conflicts(settings: EvaluateCommand) -> None:
 def _conflicts(settings: EvaluateCommand) -> Iterator[str]:
     if bool(settings.hypothesis) == bool(settings.checkpoints):
         yield "hypothesis or checkpoints must be given, and not both"
-    if settings.checkpoints and not settings.hypothesis and bool(settings.reference) != (settings.source is not None):
-        yield "checkpoints need source=FILE and reference=FILE, or neither for the test set of their run"
-    if not settings.reference and not settings.checkpoints:
-        yield "reference must name at least one file"
-    if settings.by_length and settings.source is None and not settings.checkpoints:
-        yield "by_length=true needs source=FILE, whose words it counts"
+    yield from _conflicts_of_texts(settings)
     if len(set(settings.hypothesis)) < len(settings.hypothesis):
         yield "hypothesis names a file twice"
     if settings.paired_test != PairedTest.none and len(settings.hypothesis) < 2:
@@ -48,3 +43,19 @@ def _conflicts(settings: EvaluateCommand) -> Iterator[str]:
         yield f"paired_test={settings.paired_test} needs bootstrap_samples, which is 0"
     if settings.output is not None and not settings.checkpoints:
         yield "output is the file for translations by checkpoints: it needs checkpoints"
+
+
+def _conflicts_of_texts(settings: EvaluateCommand) -> Iterator[str]:
+    """Yield what is wrong with the choice of source, reference and columns."""
+    has_source = settings.source is not None
+    if settings.tsv is not None:
+        if not settings.checkpoints:
+            yield "tsv needs checkpoints, whose run says which columns are read"
+        if settings.reference or has_source:
+            yield "tsv replaces source and reference: give one or the other"
+    elif settings.checkpoints and not settings.hypothesis and bool(settings.reference) != has_source:
+        yield "checkpoints need source=FILE and reference=FILE, or neither for the test set of their run"
+    if not settings.reference and not settings.checkpoints:
+        yield "reference must name at least one file"
+    if settings.by_length and not has_source and not settings.checkpoints:
+        yield "by_length=true needs source=FILE, whose words it counts"

@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from sacrebleu import BLEU, CHRF, TER
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
 
 from nmt.choices import BleuTokenizer, Metric
 from nmt.config import MAX_SAMPLES
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sacrebleu.metrics.base import Metric as SacrebleuMetric
+    from sacrebleu.metrics.chrf import CHRFScore
+    from sacrebleu.metrics.ter import TERScore
 
+EDIT_RATES = frozenset({Metric.ter, Metric.cer, Metric.wer})  # lower is better, and more than 100 is possible
 RESAMPLING_SEED = "12345"  # sacreBLEU's default; every signature with an interval or a test names it
 _BYTES_A_SAMPLED_SENTENCE = 8 + 4 * 24  # sacreBLEU keeps all samples: an index, and the 24 counts of chrF++ in float32
 
@@ -54,7 +59,7 @@ class Score:
     label: str  # as it is printed: BLEU, chrF2, chrF2++, TER, exact, CER, WER
     value: float
     signature: str
-    interval: tuple[float, float] | None  # 95%, bootstrap: sacreBLEU's mean ± half width
+    interval: tuple[float, float] | None  # 95%, bootstrap: see `interval_within_range`
     details: str  # of BLEU: precisions, brevity penalty, lengths; empty for other metrics
 
 
@@ -108,13 +113,19 @@ def score_corpus(
         for name in names:
             metric = build_metric(name, present, options)
             score = metric.corpus_score(hypotheses, None, n_bootstrap=bootstrap_samples)
-            # float: some metrics return numpy's numbers, which json refuses
-            interval = None
-            if bootstrap_samples:
-                interval = (float(score._mean - score._ci), float(score._mean + score._ci))
+            interval = interval_within_range(name, score._mean, score._ci) if bootstrap_samples else None
             signature = metric.get_signature().format()
             scores.append(Score(name, score.name, float(score.score), signature, interval, score._verbose))
     return scores
+
+
+def interval_within_range(metric: Metric, mean: float, half_width: float) -> tuple[float, float]:
+    """Return sacreBLEU's interval, the mean of the samples ± half their central 95%, cut off where no score can be.
+
+    The scores of the samples themselves, whose percentiles would not need this, are not available from its paired test.
+    """
+    highest = math.inf if metric in EDIT_RATES else 100.0
+    return max(float(mean - half_width), 0.0), min(float(mean + half_width), highest)
 
 
 def build_metric(metric: Metric, references: Sequence[Sequence[str]] | None, options: MetricOptions) -> SacrebleuMetric:
@@ -125,17 +136,31 @@ def build_metric(metric: Metric, references: Sequence[Sequence[str]] | None, opt
             tokenize = options.bleu_tokenize.value
             return BLEU(lowercase=options.lowercase, tokenize=tokenize, force=True, references=references)
         case Metric.chrf:
-            return CHRF(lowercase=options.lowercase, references=references)
+            return _Chrf(lowercase=options.lowercase, references=references)
         case Metric.chrf_plus_plus:
-            return CHRF(lowercase=options.lowercase, word_order=2, references=references)  # Popović 2017
+            return _Chrf(lowercase=options.lowercase, word_order=2, references=references)  # Popović 2017
         case Metric.ter:
-            return TER(references=references)
+            return _Ter(references=references)
         case Metric.exact:
             return ExactMatch(references, lowercase=options.lowercase)
         case Metric.cer:
             return CharacterErrorRate(references, lowercase=options.lowercase)
         case Metric.wer:
             return WordErrorRate(references, lowercase=options.lowercase)
+
+
+# The scores of sacreBLEU's samples are numpy's numbers, but some that are 0 or 100 are Python's; it computes no mean of
+# a mixture.
+
+
+class _Chrf(CHRF):
+    def _compute_score_from_stats(self, stats: Sequence[float]) -> CHRFScore:
+        return super()._compute_score_from_stats([float(count) for count in stats])  # type: ignore[misc]
+
+
+class _Ter(TER):
+    def _compute_score_from_stats(self, stats: Sequence[float]) -> TERScore:
+        return super()._compute_score_from_stats([float(count) for count in stats])
 
 
 @contextmanager

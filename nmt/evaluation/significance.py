@@ -19,6 +19,7 @@ from nmt.evaluation.metrics import (
     check_memory,
     check_metrics,
     fixed_seed,
+    interval_within_range,
     without_missing,
 )
 
@@ -37,7 +38,7 @@ class PairedResult:
     label: str
     value: float
     mean: float  # over the bootstrap samples
-    interval: tuple[float, float]  # 95%, bootstrap
+    interval: tuple[float, float]  # 95%, bootstrap: see `interval_within_range`
     p_value: float | None  # None: the baseline itself; 1: the same output as the baseline
     signature: str
 
@@ -107,9 +108,8 @@ def _paired_result(
 ) -> PairedResult:
     assert result.mean is not None
     assert result.ci is not None
-    mean, half_width = float(result.mean), float(result.ci)
     # For a system with the same output as the baseline, sacreBLEU returns the smallest possible p-value: it counts the
     # samples whose difference is greater than the real one, 0, and there are none.
     p_value = None if result.p_value is None else 1.0 if is_twin else float(result.p_value)
-    interval = (mean - half_width, mean + half_width)
-    return PairedResult(system, metric, label, float(result.score), mean, interval, p_value, signature)
+    interval = interval_within_range(metric, result.mean, result.ci)
+    return PairedResult(system, metric, label, float(result.score), float(result.mean), interval, p_value, signature)

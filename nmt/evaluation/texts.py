@@ -6,16 +6,16 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from nmt.choices import Side
 from nmt.errors import ConfigError
 from nmt.evaluation.metrics import check_num_lines
 from nmt.evaluation.plain_text import refuse_markup, warn_of_columns
-from nmt.text.parallel import read_lines
+from nmt.text.parallel import ParallelFiles, TextFiles, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nmt.config import EvaluateCommand
-    from nmt.text.parallel import ParallelFiles
 
 
 class EvaluatedTexts(NamedTuple):
@@ -49,7 +49,8 @@ def read_texts(settings: EvaluateCommand, test_set: ParallelFiles | None) -> Eva
     """Read references and, if they are needed, sources, and compare their numbers before translation starts.
 
     Args:
-        test_set: that of the run of the checkpoints, which `settings` name as source and reference; None: plain files.
+        test_set: that of the run of the checkpoints, or a file of columns; `settings` name it as source and reference.
+            None: plain files.
 
     Raises:
         DataError: if a file cannot be read or is markup, or the numbers differ.
@@ -93,6 +94,23 @@ def _further_answers(sources: Sequence[str], targets: Sequence[str]) -> list[lis
         for source, target in zip(sources, targets, strict=True)
     ]
     return [list(reference) for reference in zip_longest(*others, fillvalue="")]
+
+
+def test_set_of_columns(tsv: str, checkpoints: Sequence[str]) -> ParallelFiles:
+    """Return a file of columns as a test set, with the columns that the checkpoints were trained on.
+
+    Raises:
+        ConfigError: if they were trained on text without columns, or on other columns than each other.
+        CheckpointError: if a checkpoint cannot be read.
+    """
+    # imported here since scoring files needs no torch
+    from nmt.training.run_data import columns_of_runs
+
+    src, tgt = (
+        columns_of_runs(checkpoints, side, needed_by=f"tsv={tsv}", instead="source=FILE and reference=FILE")
+        for side in (Side.src, Side.tgt)
+    )
+    return ParallelFiles(TextFiles((Path(tsv),), src), TextFiles((Path(tsv),), tgt))
 
 
 def find_test_set(checkpoints: Sequence[str]) -> ParallelFiles:

@@ -73,10 +73,15 @@ class DecoderWiring:
 
     def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Read the previous token of each row; returns the logits of the next, `(N, V)`, and the new state."""
+        readout_NX, state = self.read(prev_N, state)
+        return self.output(readout_NX), state
+
+    def read(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Make a step without the output layer; returns what that layer reads, and the new state."""
         embedded_NX = self.embed(prev_N)
         advanced = self.advance(embedded_NX, embedded_NX, state)
         readout_NX = self.read_out(advanced, embedded_NX)
-        return self.output(readout_NX), self.feed(readout_NX, advanced.state)
+        return readout_NX, self.feed(readout_NX, advanced.state)
 
     def advance(self, lowest_NX: Tensor, embedded_NX: Tensor, state: DecoderState) -> Advanced:
         """Run the layers and attention over one step.
@@ -213,6 +218,10 @@ class Decoder(nn.Module):
     def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Make one step without dropout: see `DecoderWiring.step`."""
         return self.wiring().step(prev_N, state)
+
+    def read(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Make one step without dropout and output layer: see `DecoderWiring.read`."""
+        return self.wiring().read(prev_N, state)
 
     def wiring(
         self, noise: Noise | None = None, *, num_rows: int = 0, lowest_input: MapMaker = PlainMap

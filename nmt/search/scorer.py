@@ -143,6 +143,12 @@ class ModelScorer:
         return self.inference_model.decoder.step(prev_N.to(self.device), state)
 
     @torch.inference_mode()
+    def read(self, prev_N: Tensor, state: DecoderState) -> DecoderState:
+        """Make one time step without predicting the next token."""
+        assert not self.model.training, "search needs model.eval(): dropout would change its states"
+        return self.inference_model.decoder.read(prev_N.to(self.device), state)[1]
+
+    @torch.inference_mode()
     def step(self, prev_N: Tensor, state: DecoderState, num_candidates: int) -> Candidates[DecoderState]:
         logits_NV, state = self.logits(prev_N, state)
         is_reference = self.model.implementation == Implementation.reference

@@ -180,7 +180,7 @@ class SubwordModel:
             text = self._moses.tokenize(text)
         if self._words is None:
             return self._words_of_pieces(text)
-        words = _split(text.replace(_SPACE, " "))
+        words = _split(text)
         encoded: list[tuple[str, list[int]]] = []
         extra_spaces: list[int] = []
         for word, ids in zip(words, self._encode_words(words), strict=True):
@@ -278,6 +278,8 @@ class SubwordModel:
 
     def normalize_tokens(self, text: str) -> str:
         """Normalize the characters of a text that is tokenized already."""
+        if self._words is not None:
+            text = text.replace(_SPACE, " ")
         normalized: str = self._sp.normalize(canonical(text, self._header.normalization))
         return normalized.removeprefix(_SPACE).replace(_SPACE, " ")
 
@@ -290,10 +292,8 @@ class SubwordModel:
 
 
 def _split(text: str) -> list[str]:
-    # SentencePiece takes "▁" for a space, but str.split does not: such a text is segmented as a whole
-    if _SPACE in text:
-        return [text]
-    return text.split(" ") if text else []
+    """Divide a text at spaces; "▁" is one, as for SentencePiece, also in front of a symbol that begins with "▁"."""
+    return text.replace(_SPACE, " ").split(" ") if text else []
 
 
 def _check_pieces(sp: "SentencePieceProcessor") -> None:

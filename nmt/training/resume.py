@@ -58,6 +58,8 @@ KEPT = ("subword.normalization", "subword.src_normalization", "subword.tgt_norma
 def find_start(run_dir: Path, *, resume: bool) -> Recovery:
     """Find the checkpoint that a run resumes from, and repair the damage of kills and copies.
 
+    With `resume`, a run without a checkpoint starts from the beginning, so that one command starts and continues it.
+
     Raises:
         CheckpointError: if the directory holds a run and `resume` is false, or all of its checkpoints are damaged.
     """
@@ -70,7 +72,8 @@ def find_start(run_dir: Path, *, resume: bool) -> Recovery:
         return Recovery(None, [])
     recovery = recover(checkpoints_dir)
     if recovery.checkpoint is None:
-        log.info("%s holds no checkpoint: starting from the beginning", run_dir)
+        note = f"resume=true, but {run_dir} holds no checkpoint to resume from: a new run starts there"
+        return Recovery(None, [*recovery.notes, note])
     return recovery
 
 

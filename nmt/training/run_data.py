@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from nmt.choices import Side
 from nmt.config import DataConfig
 from nmt.corpus.prepare import split_files
 from nmt.errors import ConfigError
@@ -25,8 +26,12 @@ def data_of_run(checkpoint: Path) -> DataConfig | None:
         return None
 
 
-def source_columns(checkpoints: Sequence[str]) -> Columns:
-    """Return the columns of the source in the training text of the checkpoints.
+def columns_of_runs(checkpoints: Sequence[str], side: Side, *, needed_by: str, instead: str) -> Columns:
+    """Return the columns of a side in the training text of the checkpoints.
+
+    Args:
+        needed_by: the setting that needs them, for messages.
+        instead: what to set if there are none.
 
     Raises:
         ConfigError: if they were trained on text without columns, or on other columns than each other.
@@ -35,15 +40,15 @@ def source_columns(checkpoints: Sequence[str]) -> Columns:
     found = set()
     for path in map(Path, checkpoints):
         data = data_of_run(path)
-        columns = split_files(data, data.train).src.columns if data is not None else None
-        if columns is None:
+        files = split_files(data, data.train) if data is not None else None
+        text = None if files is None else files.src if side == Side.src else files.tgt
+        if text is None or text.columns is None:
             raise ConfigError(
-                f"input_format=tsv needs a model trained on columns (data=tsv), but {path} is not: use "
-                "input_format=text"
+                f"{needed_by} needs a model trained on columns (data=tsv), but {path} is not: use {instead}"
             )
-        found.add(columns)
+        found.add(text.columns)
     if len(found) > 1:
         raise ConfigError(
-            "input_format=tsv needs checkpoints trained on the same columns, but theirs differ: use input_format=text"
+            f"{needed_by} needs checkpoints trained on the same columns, but theirs differ: use {instead}"
         )
     return found.pop()

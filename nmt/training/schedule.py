@@ -75,7 +75,7 @@ def sampling_probability(config: TrainingConfig, *, update: int) -> float:
         exponential       ε = k^i
         inverse_sigmoid   ε = k / (k + exp(i / k))
 
-    and never less than `sampling_floor`.
+    and never less than `sampling_floor`. That of inverse_sigmoid is one half after k ln(k) updates.
 
     Args:
         update: 1 for the first.
@@ -96,6 +96,8 @@ def sampling_probability(config: TrainingConfig, *, update: int) -> float:
 def check_sampling(config: TrainingConfig) -> None:
     """Refuse a k that its schedule does not allow, and a linear schedule that never falls.
 
+    With k = 1, inverse_sigmoid would sample half of the tokens of the first update, and nearly all of the sixth.
+
     Raises:
         ConfigError: if there is one.
     """
@@ -103,13 +105,13 @@ def check_sampling(config: TrainingConfig) -> None:
     if config.scheduled_sampling == SamplingSchedule.linear and config.sampling_slope == 0:
         raise ConfigError("training.sampling_slope must be above 0 for training.scheduled_sampling=linear, but is 0.0")
     allowed = {
-        SamplingSchedule.linear: (k <= 1, "at most 1"),
-        SamplingSchedule.exponential: (k < 1, "below 1"),
-        SamplingSchedule.inverse_sigmoid: (k >= 1, "at least 1"),
+        SamplingSchedule.linear: (k <= 1, "at most 1", "no token is sampled at first if it is 1"),
+        SamplingSchedule.exponential: (k < 1, "below 1", "no token is ever sampled if it is 1"),
+        SamplingSchedule.inverse_sigmoid: (k > 1, "above 1", "half of the tokens are sampled after k ln(k) updates"),
     }
-    is_allowed, wanted = allowed.get(config.scheduled_sampling, (True, ""))
+    is_allowed, wanted, meaning = allowed.get(config.scheduled_sampling, (True, "", ""))
     if not is_allowed:
         raise ConfigError(
             f"training.sampling_k must be {wanted} for training.scheduled_sampling={config.scheduled_sampling}, "
-            f"but is {k}"
+            f"but is {k}: {meaning}"
         )

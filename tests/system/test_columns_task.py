@@ -6,7 +6,9 @@ import json
 import random
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +106,24 @@ def _evaluate(checkpoint: Path, *overrides: str) -> str:
     done = nmt("evaluate", f"checkpoints={checkpoint}", "threads=1", "search=greedy", "bootstrap_samples=0", *overrides)
     assert done.status == 0, done.err
     return done.out
+
+
+def test_checkpoints_are_scored_on_another_file_of_columns(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.tsv"
+    lines = (folder / "test.tsv").read_text().splitlines()
+    other.write_text("".join(f"{line}\tnot read\n" for line in lines[:4]), encoding="utf-8")
+    metrics = "metrics=[exact,wer]"
+    scores = _evaluate(checkpoint, f"tsv={other}", metrics)
+    edit_config(path := shutil.copytree(checkpoint, tmp_path / "copy"), _test_set(other))
+    assert scores == _evaluate(path, metrics).replace(str(path), str(checkpoint))
+    assert scores != _evaluate(checkpoint, metrics)
+    (tmp_path / "short.tsv").write_text("one\t1\tN\none\t1\n", encoding="utf-8")
+    line = nmt("evaluate", f"checkpoints={checkpoint}", f"tsv={tmp_path / 'short.tsv'}").last_line
+    assert line.startswith(f"nmt: {tmp_path / 'short.tsv'}, line 2: must have at least 3 fields separated by tabs")
+
+
+def _test_set(path: Path) -> Callable[[dict[str, Any]], None]:
+    return lambda config: config["data"]["test"].update(tsv=[str(path)])
 
 
 def test_checkpoints_are_scored_on_the_columns_of_their_test_set(

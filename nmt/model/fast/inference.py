@@ -51,6 +51,8 @@ class InferenceDecoder(Protocol):
 
     def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]: ...
 
+    def read(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]: ...
+
 
 def prepare_for_inference(model: Seq2Seq, *, device: torch.device, precision: SearchPrecision) -> InferenceModel:
     """Return what search steps through; only the plain model follows later changes of its parameters.
@@ -157,6 +159,10 @@ class FastDecoder:
     def step(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Make one step: see `DecoderWiring.step`."""
         return self._wiring.step(prev_N, state)
+
+    def read(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Make one step without the output layer: see `DecoderWiring.read`."""
+        return self._wiring.read(prev_N, state)
 
 
 @dataclass(frozen=True)
