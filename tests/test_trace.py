@@ -164,4 +164,6 @@ def test_a_model_is_left_as_it_was_even_after_an_error() -> None:
             raise ZeroDivisionError
         assert model.implementation == Implementation.fast
         assert torch.equal(model(MIXED), before)
+        model.implementation = Implementation.reference
+        model(MIXED)
     assert not any(trace.values())
