@@ -80,5 +80,5 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"needs matplotlib, which is not installed: pip install matplotlib, or"):
         check_packages()
     monkeypatch.setattr(module, "find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"needs matplotlib and jinja2, .*: pip install matplotlib jinja2, or instal"):
+    with pytest.raises(ConfigError, match=r"needs matplotlib and jinja2, .*: pip install matplotlib jinja2, or"):
         check_packages()
