@@ -165,7 +165,8 @@ def _checkpoint_differences(checkpoint: Path, expected: Path) -> Iterator[str]:
     for file in sorted(str(path.relative_to(expected)) for path in exact):
         if not (checkpoint / file).is_file() or (checkpoint / file).read_bytes() != (expected / file).read_bytes():
             yield f"{checkpoint.name}/{file} differs"
-    yield from check_files(checkpoint).problems
+    if problems := check_files(checkpoint).problems:
+        yield f"{checkpoint.name} has {len(problems)} files that are not what its hashes say"
     for file in ("checkpoint.json", "training/state.json"):
         if _without_times(checkpoint / file) != _without_times(expected / file):
             yield f"{checkpoint.name}/{file} differs"

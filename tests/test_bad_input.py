@@ -475,7 +475,7 @@ COMMAND_LINES: dict[str, str] = {
     "verify checkpoint=[x]": r"\[x\] does not exist: name a checkpoint such as",
     "verify checkpoint={run}": r"is not a checkpoint, but contains some: name one of them,",
     "verify checkpoints=[x]": r"there is no setting 'checkpoints' for nmt verify: did you",
-    "verify checkpoin=x": r"there is no setting 'checkpoin' for nmt verify: did you mean",
+    "verify chkpoint=x": r"there is no setting 'chkpoint' for nmt verify: did you mean",
     "verify checkpoint={checkpoint} precision=fp16": r"precision must be one of auto, fp32, bf16, int8, but is fp16",
     "verify checkpoint={checkpoint} precision=null": r"precision must be one of auto, fp32, bf16, int8, but is null",
     "verify checkpoint={checkpoint} precision=int8 implementation=reference": r"search\.precision=int8 needs",

@@ -17,6 +17,8 @@ PATHS = {
     "output",
     "source",
     "groups",
+    "tsv",
+    "phrases",
     "data.dir",
     "data.prepared_dir",
     "subword.src_model",
@@ -33,6 +35,8 @@ PATHS = {
 LISTS_OF_PATHS = {
     "checkpoints",
     "hypothesis",
+    "runs",
+    "scores",
     "reference",
     "neighbours",
     "analogies",

@@ -42,6 +42,7 @@ def test_differences_are_named(run_dir: Path, tmp_path: Path) -> None:
         "last is update_000099, but must be update_000006",
         "leftovers: checkpoints/.update_000007.tmp",
         "metrics.jsonl differs",
+        "update_000006 has 3 files that are not what its hashes say",
         "update_000006/model.safetensors differs",
         "update_000006/training/random.safetensors differs",
         "update_000006/training/state.json differs",
