@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from nmt.config import ModelConfig, TrainCommand
+from nmt.command_config import TrainCommand
+from nmt.config import ModelConfig
 from nmt.errors import ConfigError
 from nmt.plain import PlainError, from_plain, problems, with_defaults
 from nmt.schema import check_settings

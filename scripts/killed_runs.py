@@ -58,7 +58,7 @@ STAGES: list[tuple[type | ModuleType, str, Stage]] = [
     (Trainer, "_save", Stage.copying_a_checkpoint),
     (Trainer, "_finish", Stage.ending),
     (CheckpointStore, "write", Stage.writing_a_checkpoint),
-    (CheckpointStore, "record_scores", Stage.saving_scores),
+    (CheckpointStore, "record_validation", Stage.saving_scores),
     (CheckpointStore, "settle", Stage.linking_and_pruning),
 ]
 

@@ -1,4 +1,4 @@
-"""Write docs/settings.md, the reference of all settings, from nmt/config.py and conf/."""
+"""Write docs/settings.md, the reference of all settings, from nmt/config.py, nmt/command_config.py and conf/."""
 
 import re
 import sys
@@ -43,7 +43,7 @@ the values of a command line.
 A group is a folder of `conf/`: GROUP=OPTION takes the values of a file in it, and GROUP.KEY=VALUE
 changes one of them. The values below are those of the default options; `null` means none.
 
-This page is generated from `nmt/config.py` and `conf/` by
+This page is generated from `nmt/config.py`, `nmt/command_config.py` and `conf/` by
 `.venv/bin/python scripts/settings_page.py`.
 """
 

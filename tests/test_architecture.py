@@ -19,6 +19,7 @@ ORDER = [
     "schema",
     "choices",
     "config",
+    "command_config",
     "saved_config",
     "conf_files",
     "text.compression",

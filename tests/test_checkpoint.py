@@ -22,13 +22,14 @@ from nmt.plain import to_plain
 from nmt.training import checkpoint as checkpoint_module
 from nmt.training import checkpoint_format as format_module
 from nmt.training.checkpoint import (
+    Validation,
     check_files,
     checkpoint_name,
     load_checkpoint,
     load_samples,
     load_snapshot,
     read_info,
-    record_scores,
+    record_validation,
     restore_checkpoints,
     save_checkpoint,
 )
@@ -73,7 +74,7 @@ def test_a_checkpoint_is_loaded_as_it_was_saved(saved: Path) -> None:
 
 
 def test_scores_are_recorded_in_a_saved_checkpoint(saved: Path) -> None:
-    record_scores(saved, {"nats_per_token": 1 / 3, "perplexity": math.inf}, wall_s=2.5)
+    record_validation(saved, Validation({"nats_per_token": 1 / 3, "perplexity": math.inf}, 2.5))
     assert read_info(saved) == replace(info_of(7), scores={"nats_per_token": 1 / 3, "perplexity": math.inf}, wall_s=2.5)
     load_checkpoint(saved)
     load_snapshot(saved)
@@ -83,7 +84,7 @@ def test_samples_are_saved_with_a_checkpoint_or_with_its_scores(tmp_path: Path) 
     at_once = save_checkpoint(tmp_path, replace(content_of(info_of(1)), samples=SAMPLES))
     later = save(tmp_path)
     assert load_samples(later) == []
-    record_scores(later, {}, wall_s=1.0, samples=SAMPLES)
+    record_validation(later, Validation({}, 1.0, SAMPLES))
     for checkpoint in (at_once, later):
         assert load_samples(checkpoint) == SAMPLES
         report = check_files(checkpoint)
@@ -100,11 +101,11 @@ def test_samples_without_their_hash_do_not_belong_to_a_checkpoint(saved: Path, m
     with monkeypatch.context() as patch:
         patch.setattr("nmt.training.checkpoint.describe_with_scores", killed)
         with pytest.raises(KeyboardInterrupt):
-            record_scores(saved, {"nats_per_token": 1.0}, wall_s=1.0, samples=SAMPLES[:1])
+            record_validation(saved, Validation({"nats_per_token": 1.0}, 1.0, SAMPLES[:1]))
     assert (saved / "samples.json").exists()
     assert load_samples(saved) == []
     assert check_files(saved).problems == []
-    record_scores(saved, {"nats_per_token": 1.0}, wall_s=1.0, samples=SAMPLES)
+    record_validation(saved, Validation({"nats_per_token": 1.0}, 1.0, SAMPLES))
     assert load_samples(saved) == SAMPLES
 
 
@@ -117,12 +118,12 @@ def test_a_disk_without_space_for_samples_leaves_a_checkpoint_as_it_was(
     before = contents(saved)
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(CheckpointError, match=r"/update_000007/samples\.json could not be written \(No space left"):
-        record_scores(saved, {"nats_per_token": 1.0}, wall_s=1.0, samples=SAMPLES)
+        record_validation(saved, Validation({"nats_per_token": 1.0}, 1.0, SAMPLES))
     assert contents(saved) == before
 
 
 def test_damaged_samples_do_not_keep_a_checkpoint_from_translating(saved: Path) -> None:
-    record_scores(saved, {}, wall_s=1.0, samples=SAMPLES)
+    record_validation(saved, Validation({}, 1.0, SAMPLES))
     (saved / "samples.json").write_text("{}")
     load_checkpoint(saved)
     load_snapshot(saved)
@@ -479,5 +480,5 @@ def test_a_failure_to_record_scores_names_the_file(saved: Path, monkeypatch: pyt
     before = contents(saved)
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(CheckpointError, match=r"/update_000007/checkpoint\.json could not be written \(No space left"):
-        record_scores(saved, {"nats_per_token": 1.0}, wall_s=1.0)
+        record_validation(saved, Validation({"nats_per_token": 1.0}, 1.0))
     assert contents(saved) == before

@@ -9,15 +9,17 @@ import pytest
 import torch
 
 from nmt import saved_config as saved_config_module
-from nmt.config import ModelConfig, TrainCommand
+from nmt.command_config import TrainCommand
+from nmt.config import ModelConfig
 from nmt.errors import CheckpointError, DamagedCheckpointError
 from nmt.training import checkpoint_format as format_module
 from nmt.training.checkpoint import (
+    Validation,
     load_checkpoint,
     load_snapshot,
     read_info,
     read_new_settings,
-    record_scores,
+    record_validation,
 )
 from nmt.training.checkpoint_format import FORMAT_VERSION, MIGRATIONS, Description, Migration
 from nmt.training.snapshot import TrainingSnapshot
@@ -202,7 +204,7 @@ def test_recording_scores_keeps_the_format_of_a_checkpoint(saved: Path, monkeypa
     monkeypatch.setattr(format_module, "MIGRATIONS", {**MIGRATIONS, 3: Migration(from_3)})
     monkeypatch.setattr(format_module, "FORMAT_VERSION", 4)
     for score in (2.0, 1.0):
-        record_scores(saved, {"nats_per_token": score}, wall_s=score)
+        record_validation(saved, Validation({"nats_per_token": score}, score))
         checkpoint = load_checkpoint(saved)
         assert (checkpoint.info.scores, checkpoint.info.wall_s) == ({"nats_per_token": score}, score)
         assert checkpoint.model_config == MODEL
@@ -212,7 +214,7 @@ def test_scores_are_recorded_in_format_1(tmp_path: Path) -> None:
     path = tmp_path / "update_000004"
     shutil.copytree(Path(__file__).parent / "fixtures" / "format_1" / "bpe_adam" / "checkpoints" / "best", path)
     config = (path / "config.yaml").read_bytes()
-    record_scores(path, {"nats_per_token": 1.5}, wall_s=2.0, samples=SAMPLES)
+    record_validation(path, Validation({"nats_per_token": 1.5}, 2.0, SAMPLES))
     assert load_checkpoint(path).info.scores == {"nats_per_token": 1.5}
     assert not (path / "samples.json").exists()  # it has no hashes
     assert json.loads((path / "checkpoint.json").read_bytes())["format_version"] == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nmt.errors import CheckpointError
-from nmt.training.checkpoint import checkpoint_name, load_checkpoint, read_info, record_scores
+from nmt.training.checkpoint import Validation, checkpoint_name, load_checkpoint, read_info, record_validation
 from nmt.training.checkpoint_recovery import recover
 from tests.checkpoints import edit_json, save
 from tests.disks import names
@@ -100,7 +100,7 @@ def test_a_followed_link_replaces_a_damaged_checkpoint_of_its_update(tmp_path: P
 def test_a_followed_link_that_differs_from_its_checkpoint_is_kept(tmp_path: Path) -> None:
     with_best_at_4(tmp_path / "run")
     copy = shutil.copytree(tmp_path / "run", tmp_path / "copy")
-    record_scores(copy / "best", scores(0.5), wall_s=0.0)
+    record_validation(copy / "best", Validation(scores(0.5), 0.0))
     [note] = recover(copy).notes
     assert note == f"{copy / 'best'} is another checkpoint than update_000004: renamed to best.copy"
     assert read_info(copy / "best.copy").scores == scores(0.5)

@@ -16,7 +16,7 @@ import pytest
 from nmt.choices import BestBy
 from nmt.errors import CheckpointError
 from nmt.training import checkpoint as checkpoint_module
-from nmt.training.checkpoint import checkpoint_name, load_checkpoint, load_snapshot
+from nmt.training.checkpoint import Validation, checkpoint_name, load_checkpoint, load_snapshot
 from nmt.training.checkpoint_files import save_tensors
 from nmt.training.checkpoint_links import read_checkpoint, resolve_checkpoint
 from nmt.training.checkpoint_recovery import recover
@@ -40,7 +40,7 @@ def write(store: CheckpointStore, update: int, score: float | None = None) -> Pa
     """Let the store write a checkpoint and, if there is one, the score of its validation, as training does."""
     store.write(content_of(replace(info_of(update), scores={}), seed=update), best=None)
     if score is not None:
-        store.record_scores(update, scores(score), wall_s=1.0, best=None)
+        store.record_validation(update, Validation(scores(score), 1.0), best=None)
     return store.folder / checkpoint_name(update)
 
 

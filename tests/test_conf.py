@@ -22,6 +22,7 @@ from nmt.choices import (
     SubwordKind,
     Tokenizer,
 )
+from nmt.command_config import TrainCommand
 from nmt.commands.compose import compose_settings, register_schemas
 from nmt.commands.keys import PRESETS
 from nmt.commands.keys import SCHEMAS as COMMANDS
@@ -33,7 +34,6 @@ from nmt.config import (
     OptimizerConfig,
     SearchConfig,
     SubwordConfig,
-    TrainCommand,
     TrainingConfig,
 )
 from nmt.model.seq2seq import Seq2Seq

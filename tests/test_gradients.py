@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nmt.choices import CellKind, Implementation, LossPer
-from nmt.config import TrainCommand
+from nmt.command_config import TrainCommand
 from nmt.corpus.batching import Batch, collate
 from nmt.errors import ConfigError
 from nmt.model.cell import Cell, CellState

@@ -18,9 +18,9 @@ from filelock import FileLock
 import nmt.corpus.binarizer as binarizer_module
 import nmt.corpus.prepare as prepare_module
 import nmt.corpus.subwords as subwords_module
+from nmt.command_config import TrainCommand
 from nmt.commands.compose import compose_settings, to_settings
 from nmt.commands.paths import quote_paths
-from nmt.config import TrainCommand
 from nmt.corpus.binarizer import PairLimits, write_split
 from nmt.corpus.manifest import SplitReport
 from nmt.corpus.prepare import prepare

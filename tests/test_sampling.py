@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from nmt.choices import BatchUnit, SubwordKind
+from nmt.command_config import TrainCommand
 from nmt.commands.compose import compose_settings, to_settings
-from nmt.config import BatchingConfig, TrainCommand, TrainingConfig
+from nmt.config import BatchingConfig, TrainingConfig
 from nmt.corpus.batching import Batch, Position, TrainingBatches
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.corpus.sampling import SubwordSampler, build_sampler, sampling_problems

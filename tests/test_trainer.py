@@ -30,7 +30,13 @@ from nmt.text.subword import BOS_ID, EOS_ID
 from nmt.training import checkpoint_store
 from nmt.training import optimizer as optimizer_module
 from nmt.training import trainer as trainer_module
-from nmt.training.checkpoint import CheckpointContent, load_checkpoint, load_samples, load_snapshot, save_checkpoint
+from nmt.training.checkpoint import (
+    CheckpointContent,
+    load_checkpoint,
+    load_samples,
+    load_snapshot,
+    save_checkpoint,
+)
 from nmt.training.dev_set import DevSet, Scores
 from nmt.training.limits import EndReason
 from nmt.training.loss import perplexity
@@ -460,7 +466,7 @@ def test_a_run_killed_at_a_validation_resumes_like_the_uninterrupted(
         elif stage == "before the record":
             patch.setattr("nmt.training.trainer.perplexity", killing(perplexity))
         else:
-            patch.setattr(killed._saver, "record_scores", killing(killed._saver.record_scores))
+            patch.setattr(killed._saver, "record_validation", killing(killed._saver.record_validation))
         with pytest.raises(KeyboardInterrupt):
             killed.run()
     resumed = build_resumed(tmp_path, training=BY_DIGEST, text_scores=digest)
@@ -491,7 +497,7 @@ def test_a_checkpoint_that_is_written_again_keeps_its_samples(tmp_path: Path, mo
     trainer = build(tmp_path, training=replace(BY_DIGEST, max_updates=4))
     trainer.dev.samples = sampled
     with monkeypatch.context() as patch:
-        failing_saves(patch, of="record_scores")
+        failing_saves(patch, of="record_validation")
         trainer.run()
     assert load_samples(tmp_path / "checkpoints" / "last") == sampled(trainer.model)
 
@@ -743,7 +749,7 @@ def test_scores_that_were_not_saved_are_measured_again_or_saved_later(
     training = replace(BY_DIGEST, best_by=BestBy.nats_per_token)
     losses = {4: 1.0, 8: 2.0, 10: 3.0}
     with monkeypatch.context() as patch:
-        failing_saves(patch, of="record_scores")
+        failing_saves(patch, of="record_validation")
         trainer = stop_at(build(tmp_path / "cut", training=training, text_scores=digest), 5)
         scripted_losses(trainer, losses, patch).run()
         assert checkpoints_of(trainer) == {"best": 4, "last": 5, "update_000004": 4, "update_000005": 5}

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from nmt.choices import Implementation, SearchPrecision
 from nmt.errors import CheckpointError
 from nmt.search.greedy_samples import translate_samples
-from nmt.training.checkpoint import record_scores
+from nmt.training.checkpoint import Validation, record_validation
 from nmt.training.samples import SAMPLES_FILE, Sample, samples_to_json
 from nmt.verification import Computation, Verification, verify
 from tests.checkpoints import edit_json, rehash
@@ -36,7 +36,7 @@ FORMAT_1 = Path(__file__).parent / "fixtures" / "format_1" / "bpe_adam" / "check
 def checkpoint(tmp_path: Path) -> Path:
     """A checkpoint of a model that copies digits, with samples."""
     path = save_copying_model(tmp_path)
-    record_scores(path, {}, wall_s=1.0, samples=translate_samples(copying_scorer(), [line for line in LINES if line]))
+    record_validation(path, Validation({}, 1.0, translate_samples(copying_scorer(), [line for line in LINES if line])))
     return path
 
 

@@ -8,10 +8,10 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from nmt.command_config import TrainCommand
 from nmt.commands.keys import PRESETS, SCHEMAS
 from nmt.commands.overrides import is_open_list, problems_of_override, without_plus
 from nmt.commands.paths import quote_path, quote_paths
-from nmt.config import TrainCommand
 from nmt.errors import ConfigError
 
 QUICKSTART = "experiment=quickstart"  # what `nmt train` trains by default: it ends in minutes

@@ -6,8 +6,8 @@ from nmt.card.facts import gather_facts
 from nmt.card.front_matter import Labels
 from nmt.card.page import card
 from nmt.card.scores import read_scores
+from nmt.command_config import CardCommand
 from nmt.commands.output import check_output, open_output, read_files
-from nmt.config import CardCommand
 from nmt.errors import ConfigError
 from nmt.training.checkpoint_links import read_checkpoint, resolve_checkpoint
 

@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 
 from nmt.choices import Side
+from nmt.command_config import EmbeddingsCommand
 from nmt.commands.output import check_output, open_output, read_files
-from nmt.config import EmbeddingsCommand
 from nmt.corpus.manifest import read_manifest
 from nmt.corpus.prepare import PreparedCorpus
 from nmt.corpus.word2vec import Word2VecSpec, learn_vectors

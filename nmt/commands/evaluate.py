@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Sequence
 
+from nmt.command_config import EvaluateCommand
 from nmt.commands.output import check_output, open_output, read_files
-from nmt.config import EvaluateCommand
 from nmt.evaluation.conflicts import check_conflicts
 from nmt.evaluation.groups import length_labels, read_groups
 from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, MetricOptions

@@ -9,11 +9,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from nmt.command_config import TrainCommand
 from nmt.commands.arguments import QUICKSTART, SAYS_WHAT_TO_TRAIN, CommandLine
 from nmt.commands.compose import compose_settings
 from nmt.commands.keys import PRESETS, SCHEMAS
 from nmt.conf_files import about_option, conf_dir, first_comment, group_options
-from nmt.config import TrainCommand
 from nmt.plain import without_none
 from nmt.schema import Setting, settings_of
 

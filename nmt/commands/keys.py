@@ -3,7 +3,7 @@
 import difflib
 from typing import Any
 
-from nmt.config import (
+from nmt.command_config import (
     CardCommand,
     EmbeddingsCommand,
     EvaluateCommand,

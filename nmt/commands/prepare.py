@@ -1,6 +1,6 @@
 """`nmt prepare`: from aligned text to subword models and a binarized corpus."""
 
-from nmt.config import TrainCommand
+from nmt.command_config import TrainCommand
 from nmt.corpus.prepare import prepare
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from nmt import __version__
 from nmt.choices import Metric, PairedTest
+from nmt.command_config import ReportCommand
 from nmt.commands.output import check_output, open_output, read_files
 from nmt.commands.translate import progress_bar
-from nmt.config import ReportCommand
 from nmt.errors import ConfigError, DataError, NmtError, config_problems
 from nmt.evaluation import texts
 from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, MetricOptions, check_aligned, check_metrics

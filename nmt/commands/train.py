@@ -8,10 +8,10 @@ import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
 
+from nmt.command_config import TrainCommand
 from nmt.commands.run_dir import RunDirectory, claim_run_dir, log_file
 from nmt.commands.stop import graceful_stop
 from nmt.commands.train_conflicts import check_conflicts
-from nmt.config import TrainCommand
 from nmt.corpus.prepare import prepare
 from nmt.device import resolve_device, resolve_search_precision, resolve_training_precision
 from nmt.evaluation.dev_scores import build_dev_scores, resolve_dev_tokenizer

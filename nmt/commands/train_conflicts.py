@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nmt.choices import AttentionScore, TiedEmbeddings
-from nmt.config import TrainCommand
+from nmt.command_config import TrainCommand
 from nmt.corpus.prepare import data_problems
 from nmt.corpus.sampling import sampling_problems
 from nmt.device import resolve_device

@@ -12,9 +12,9 @@ import torch
 from tqdm import tqdm
 
 from nmt.choices import InputFormat, OutputFormat, Side
+from nmt.command_config import TranslateCommand
 from nmt.commands.formats import draw, format_translation
 from nmt.commands.output import check_folder, check_output, open_folder, open_output, read_files, read_stdin
-from nmt.config import TranslateCommand
 from nmt.device import resolve_device, resolve_search_precision
 from nmt.search.alignment import require_attention
 from nmt.search.translator import Translator

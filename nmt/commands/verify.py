@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
+from nmt.command_config import VerifyCommand
 from nmt.commands.output import open_output
-from nmt.config import VerifyCommand
 from nmt.device import choose_tf32, resolve_device, resolve_search_precision
 from nmt.verification import Computation, verify
 

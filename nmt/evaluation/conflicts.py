@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nmt.choices import PairedTest
-from nmt.config import EvaluateCommand
+from nmt.command_config import EvaluateCommand
 from nmt.errors import ConfigError, config_problems
 from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, check_metrics
 from nmt.evaluation.tokenizer import resolve_tokenizer

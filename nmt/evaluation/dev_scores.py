@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nmt.choices import Metric
-from nmt.config import TrainCommand
+from nmt.command_config import TrainCommand
 from nmt.corpus.prepare import split_files
 from nmt.device import resolve_device, resolve_search_precision
 from nmt.evaluation.metrics import MetricOptions, build_metric

@@ -20,7 +20,7 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
 from nmt.choices import BleuTokenizer, Metric
-from nmt.config import MAX_SAMPLES
+from nmt.command_config import MAX_SAMPLES
 from nmt.errors import ConfigError, DataError, config_problems
 from nmt.evaluation.string_metrics import CharacterErrorRate, ExactMatch, WordErrorRate
 from nmt.evaluation.tokenizer import check_tokenizer

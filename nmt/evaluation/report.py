@@ -14,7 +14,7 @@ from nmt.evaluation.significance import PairedResult, compare_systems
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nmt.config import EvaluateCommand
+    from nmt.command_config import EvaluateCommand
 
 
 @dataclass(frozen=True)

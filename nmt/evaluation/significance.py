@@ -9,7 +9,7 @@ from sacrebleu import significance
 from sacrebleu.metrics.base import Metric as SacrebleuMetric
 
 from nmt.choices import Metric, PairedTest
-from nmt.config import MAX_SAMPLES
+from nmt.command_config import MAX_SAMPLES
 from nmt.errors import ConfigError, DataError
 from nmt.evaluation.metrics import (
     SACREBLEU_DEFAULTS,

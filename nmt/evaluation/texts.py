@@ -15,7 +15,7 @@ from nmt.text.parallel import ParallelFiles, TextFiles, read_lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nmt.config import EvaluateCommand
+    from nmt.command_config import EvaluateCommand
 
 
 class EvaluatedTexts(NamedTuple):

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from nmt.choices import CellKind, LossPer, TrainingPrecision
-from nmt.config import BatchingConfig, TrainCommand, TrainingConfig
+from nmt.command_config import TrainCommand
+from nmt.config import BatchingConfig, TrainingConfig
 from nmt.corpus.batching import Batch, collate, plan_epoch
 from nmt.errors import ConfigError
 from nmt.model.cell import CELLS

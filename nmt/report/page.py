@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from html import escape
 from importlib.resources import files
 
 from nmt.report.section import Cell, Figure, Section, Span, Table
@@ -37,7 +38,7 @@ def inline_svg(figure: Figure, *, prefix: str) -> str:
     begin = re.sub(r'\s(xmlns(:\w+)?|version|width|height)="[^"]*"', "", begin)
     width = re.search(r'viewBox="\S+ \S+ (\S+) ', begin)
     size = f' style="max-width: {1.25 * float(width[1]):g}px"' if width else ""
-    return f'{begin} role="img" aria-label="{_attribute(figure.alt)}"{size}>{rest.rstrip()}'
+    return f'{begin} role="img" aria-label="{escape(figure.alt)}"{size}>{rest.rstrip()}'
 
 
 def spans_of(table: Table, column: int, cell: Cell) -> tuple[Span, ...]:
@@ -47,7 +48,3 @@ def spans_of(table: Table, column: int, cell: Cell) -> tuple[Span, ...]:
 
 def is_number(cell: Cell) -> bool:
     return isinstance(cell, int | float) or cell is None
-
-
-def _attribute(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from nmt.choices import EnsembleAverage, Implementation, LengthPenaltyKind, SearchPrecision
-from nmt.config import LengthPenaltyConfig, SearchConfig, TrainCommand
+from nmt.command_config import TrainCommand
+from nmt.config import LengthPenaltyConfig, SearchConfig
 from nmt.corpus.prepare import split_files
 from nmt.device import exact_float32, resolve_device
 from nmt.model.seq2seq import Seq2Seq

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, overload
 import torch
 
 from nmt.choices import Device, Implementation, ReplaceUnk
-from nmt.config import THREADS, SearchConfig
+from nmt.command_config import THREADS
+from nmt.config import SearchConfig
 from nmt.device import choose_tf32, resolve_device, resolve_search_precision
 from nmt.errors import ConfigError
 from nmt.plain import problems

@@ -21,7 +21,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -117,7 +117,20 @@ def save_checkpoint(checkpoints_dir: Path, content: CheckpointContent) -> Path:
     return target
 
 
-def record_scores(path: Path, scores: Mapping[str, float], *, wall_s: float, samples: Sequence[Sample] = ()) -> None:
+class Validation(NamedTuple):
+    """What a validation adds to the checkpoint of its update.
+
+    Attributes:
+        wall_s: seconds of training, with this validation.
+        samples: sample translations; empty if the run makes none.
+    """
+
+    scores: Mapping[str, float]
+    wall_s: float
+    samples: Sequence[Sample] = ()
+
+
+def record_validation(path: Path, validation: Validation) -> None:
     """Add the scores and sample translations of a validation to a checkpoint, in one step.
 
     The samples are written first: until checkpoint.json has their hash, they do not belong to the checkpoint. Format 1,
@@ -130,12 +143,13 @@ def record_scores(path: Path, scores: Mapping[str, float], *, wall_s: float, sam
     name = SAMPLES_FILE
     has_hashes = open_checkpoint(path, path).hashes is not None
     try:
-        if samples and has_hashes:
+        if validation.samples and has_hashes:
             with atomic_write(path / name) as stream:
-                stream.write(samples_to_json(samples))
+                stream.write(samples_to_json(validation.samples))
             new_hashes[name] = hash_file(path / name)
         name = INFO_FILE
         with atomic_write(path / name) as stream:
+            scores, wall_s, _ = validation
             stream.write(describe_with_scores(path / name, scores=scores, wall_s=wall_s, new_hashes=new_hashes))
     except OSError as error:
         raise CheckpointError(f"{path / name} could not be written ({error.strerror})") from error

@@ -14,18 +14,24 @@ A run owns the folders with these names and a checkpoint.json, and its temporary
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from nmt.config import TrainingConfig
 from nmt.errors import CheckpointError
 from nmt.files import atomic_link, atomic_write, remove_folder
-from nmt.training.checkpoint import CheckpointContent, checkpoint_name, read_info, record_scores, save_checkpoint
+from nmt.training.checkpoint import (
+    CheckpointContent,
+    Validation,
+    checkpoint_name,
+    read_info,
+    record_validation,
+    save_checkpoint,
+)
 from nmt.training.checkpoint_links import checkpoints_in, linked_name
 from nmt.training.checkpoint_recovery import adopt_copy, remove_leftovers
 from nmt.training.dev_set import is_better
-from nmt.training.samples import Sample
 
 log = logging.getLogger(__name__)
 
@@ -60,21 +66,13 @@ class CheckpointStore:
             raise
         self.settle(best)
 
-    def record_scores(
-        self,
-        update: int,
-        scores: Mapping[str, float],
-        *,
-        wall_s: float,
-        best: Best | None,
-        samples: Sequence[Sample] = (),
-    ) -> None:
-        """Add the scores and sample translations of a validation to the checkpoint of its update.
+    def record_validation(self, update: int, validation: Validation, *, best: Best | None) -> None:
+        """Add a validation to the checkpoint of its update.
 
         Raises:
             CheckpointError, OSError: if the disk is full or not writable.
         """
-        record_scores(self.folder / checkpoint_name(update), scores, wall_s=wall_s, samples=samples)
+        record_validation(self.folder / checkpoint_name(update), validation)
         self.settle(best)
 
     def settle(self, best: Best | None) -> None:

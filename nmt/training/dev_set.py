@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from nmt.choices import BestBy, ScheduleKind, TrainingPrecision
-from nmt.config import BatchingConfig, TrainCommand
+from nmt.command_config import TrainCommand
+from nmt.config import BatchingConfig
 from nmt.corpus.batching import validation_batches
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.model.seq2seq import Seq2Seq

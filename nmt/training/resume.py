@@ -13,7 +13,8 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from nmt.config import OptimizerConfig, TrainCommand
+from nmt.command_config import TrainCommand
+from nmt.config import OptimizerConfig
 from nmt.errors import CheckpointError, ConfigError, DamagedCheckpointError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.plain import flatten, from_plain, parse_yaml, to_plain

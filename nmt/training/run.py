@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from nmt.choices import Side
-from nmt.config import TrainCommand
+from nmt.command_config import TrainCommand
 from nmt.corpus.batching import TrainingBatches
 from nmt.corpus.prepare import PreparedCorpus
 from nmt.corpus.sampling import build_sampler

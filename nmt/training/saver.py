@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nmt.errors import CheckpointError
 from nmt.text.subword import SubwordModel
-from nmt.training.checkpoint import CheckpointContent
+from nmt.training.checkpoint import CheckpointContent, Validation
 from nmt.training.checkpoint_format import CheckpointInfo
 from nmt.training.checkpoint_store import Best, CheckpointStore
 from nmt.training.samples import Sample
@@ -87,21 +87,12 @@ class Saver:
         """Write a checkpoint; its tensors must not change any more."""
         self._jobs.append(self._thread.submit(self._write, content, best))
 
-    def record_scores(
-        self,
-        update: int,
-        scores: Mapping[str, float],
-        *,
-        wall_s: float,
-        best: Best | None,
-        samples: Sequence[Sample] = (),
-    ) -> None:
-        """Add scores and sample translations to the checkpoint of an update, unless that could not be written."""
+    def record_validation(self, update: int, validation: Validation, *, best: Best | None) -> None:
+        """Add a validation to the checkpoint of its update, unless that could not be written."""
 
         def job() -> None:
             if self.written == update:
-                record = partial(self.store.record_scores, update, scores, wall_s=wall_s, best=best, samples=samples)
-                self._attempt(record)
+                self._attempt(partial(self.store.record_validation, update, validation, best=best))
 
         self._jobs.append(self._thread.submit(job))
 

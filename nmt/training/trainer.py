@@ -19,7 +19,7 @@ from nmt.device import describe_machine
 from nmt.errors import CheckpointError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.training.average import ParameterAverage
-from nmt.training.checkpoint import read_info
+from nmt.training.checkpoint import Validation, read_info
 from nmt.training.checkpoint_files import first_not_finite
 from nmt.training.checkpoint_format import CheckpointInfo
 from nmt.training.checkpoint_store import Best, CheckpointStore
@@ -227,8 +227,8 @@ class Trainer:
             "".join(of_text),
             " (best so far)" if is_best else "",
         )
-        best, samples = self._best(), self._samples
-        self._saver.record_scores(state.update, scores, wall_s=state.wall_s, best=best, samples=samples)
+        validation = Validation(scores, state.wall_s, self._samples)
+        self._saver.record_validation(state.update, validation, best=self._best())
 
     def _measure(self) -> dict[str, float]:
         """Return the loss on the development set; every `bleu_every` validations and at the end also scores of text."""
