@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,23 @@ from nmt.commands import evaluate, train
 from nmt.device import bf16_failure, int8_failure
 from nmt.model.fast.linear import onednn_packs
 from tests.commands import nmt, train_settings, write_digits
+from tests.hardware import NoTensors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
 torch.set_num_threads(1)
 # A shell makes its background jobs, and all that they start, ignore Ctrl-C: restore it for the tests that send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Hold the tests marked no_tensors to it; their fixtures may use tensors."""
+    with NoTensors() if item.get_closest_marker("no_tensors") else nullcontext():
+        yield
 
 
 @pytest.fixture

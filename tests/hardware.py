@@ -1,10 +1,14 @@
-"""Marks of tests that need what not every machine computes.
+"""Marks of tests that need what not every machine computes, and a guard for those that compute nothing with torch.
 
 The machine is tried with torch alone, not with nmt: broken code must fail its tests instead of skipping them.
 """
 
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 
 def _computes_bf16() -> bool:
@@ -35,3 +39,18 @@ def _computes_int8() -> bool:
 
 needs_bf16 = pytest.mark.skipif(not _computes_bf16(), reason="this machine does not compute in bf16")
 needs_int8 = pytest.mark.skipif(not _computes_int8(), reason="this machine does not compute in int8")
+
+
+class NoTensors(TorchFunctionMode):
+    """Within its block, whatever uses a tensor fails; naming a device does not."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: Iterable[type],
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> object:
+        if func is torch.device:
+            return func(*args, **(kwargs or {}))
+        pytest.fail(f"a test marked no_tensors must not use tensors, but calls {func.__name__}: remove the mark")

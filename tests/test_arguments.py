@@ -10,6 +10,8 @@ from tests.commands import error, nmt
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.no_tensors
+
 
 @pytest.mark.parametrize(
     ("command", "override", "message"),

@@ -21,6 +21,8 @@ from nmt.text.subword_learning import SubwordSpec, learn_subword
 from nmt.text.subword_process import SubwordProcess
 from tests.models import CHARACTERS, as_format_1
 
+pytestmark = pytest.mark.no_tensors
+
 SPEC = CHARACTERS
 PAIRS = [
     SentencePair("a cab", "un taxi"),

@@ -111,6 +111,7 @@ def missing(settings: Any, prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{field.name}"
 
 
+@pytest.mark.no_tensors
 @pytest.mark.parametrize(("command", "choice"), list(choices()), ids=str)
 def test_every_option_composes_and_fills_the_dataclasses(command: str, choice: list[str]) -> None:
     settings = settings_of(command, *choice)

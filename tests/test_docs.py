@@ -11,6 +11,8 @@ import pytest
 
 from tests.commands import nmt
 
+pytestmark = pytest.mark.no_tensors
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WIDTH = 100

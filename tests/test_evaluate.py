@@ -157,6 +157,7 @@ def test_systems_are_compared_with_the_first(test: str) -> None:
     )
 
 
+@pytest.mark.no_tensors
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

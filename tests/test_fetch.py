@@ -29,9 +29,12 @@ MULTI30K = "/raw.githubusercontent.com/multi30k/dataset/a3d2e0d/data/task1/raw"
 STATMT = "/www.statmt.org"
 UN = f"{STATMT}/wmt13/training-parallel-un.tgz"
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("curl") is None or shutil.which("bash") is None, reason="the fetch scripts need bash and curl"
-)
+pytestmark = [
+    pytest.mark.no_tensors,
+    pytest.mark.skipif(
+        shutil.which("curl") is None or shutil.which("bash") is None, reason="the fetch scripts need bash and curl"
+    ),
+]
 
 
 @dataclass

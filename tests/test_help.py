@@ -9,6 +9,8 @@ from nmt.commands.main import COMMANDS
 from nmt.schema import settings_of
 from tests.commands import error, nmt
 
+pytestmark = pytest.mark.no_tensors
+
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_lists_groups_and_settings(command: str) -> None:

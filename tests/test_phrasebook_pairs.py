@@ -14,6 +14,8 @@ from nmt.phrasebook.pairs import GENERATOR_VERSION, PhrasePair, Split, generate,
 from nmt.phrasebook.phrases import PHENOMENA, Phrase
 from nmt.phrasebook.sentences import Sentences
 
+pytestmark = pytest.mark.no_tensors
+
 
 @pytest.fixture(scope="module")
 def test_pairs() -> list[PhrasePair]:

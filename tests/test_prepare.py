@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from nmt.text.subword import SubwordModel
 
+pytestmark = pytest.mark.no_tensors
+
 
 @pytest.fixture
 def text(tmp_path: Path) -> Path:

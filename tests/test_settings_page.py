@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from settings_page import PAGE, page
 
 from nmt.commands.keys import SCHEMAS
 from nmt.conf_files import conf_dir
 from nmt.schema import settings_of
+
+pytestmark = pytest.mark.no_tensors
 
 
 def test_the_reference_of_settings_is_up_to_date() -> None:

@@ -15,6 +15,8 @@ from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID, UNK_ID, SubwordModel
 from nmt.text.subword_learning import learn_subword
 from tests.models import CHARACTERS, pieces
 
+pytestmark = pytest.mark.no_tensors
+
 SPEC = replace(CHARACTERS, kind=SubwordKind.bpe, vocab_size=90, max_sentences=10_000)
 NOUNS = [
     "baker",

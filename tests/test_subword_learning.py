@@ -17,6 +17,8 @@ from nmt.text.subword_learning import learn_joint_subwords, learn_subword
 from tests.models import pieces
 from tests.test_subword import KINDS, SPEC, TEXT, VOCAB_SIZE, _learn
 
+pytestmark = pytest.mark.no_tensors
+
 
 def test_words_are_the_most_frequent_ones() -> None:
     text = ["one two two three three three", "four four four four"]

@@ -20,6 +20,8 @@ from nmt.text.subword_learning import learn_subword
 from nmt.text.subword_process import SubwordProcess
 from tests.models import CHARACTERS
 
+pytestmark = pytest.mark.no_tensors
+
 TEXTS = ["a cab", "", "bad ☃", "a", "cab  a", "▁ab"]
 
 
@@ -98,7 +100,6 @@ import sys, time
 from pathlib import Path
 from nmt.text.subword import SubwordModel
 from nmt.text.subword_process import SubwordProcess
-from tests.models import CHARACTERS
 
 with SubwordProcess(SubwordModel.load(Path(sys.argv[1]))) as process:
     process.send(["cab"])

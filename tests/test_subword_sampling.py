@@ -20,6 +20,8 @@ from nmt.text.word_table import EncodedTexts
 from tests.models import CHARACTERS, pieces
 from tests.test_subword import DIFFICULT_TEXTS, TEXT
 
+pytestmark = pytest.mark.no_tensors
+
 SPEC = replace(CHARACTERS, kind=SubwordKind.bpe, vocab_size=90)
 SYMBOLS = ("<V>", "<PST>", "V;PST")
 # as large as TEXT allows, or less

@@ -19,6 +19,8 @@ from tests.models import pieces
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.no_tensors
+
 
 def _config(*overrides: str) -> SubwordConfig:
     settings: Any = to_settings(compose_settings("prepare", list(overrides)))[0]

@@ -21,6 +21,7 @@ def test_a_sweep_whose_jobs_share_a_run_directory_is_refused(tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.no_tensors
 @pytest.mark.parametrize(
     ("words", "values"),
     [
@@ -55,6 +56,7 @@ def sweep_refusal(command: str, *overrides: str) -> str:
     return error(command, "-m", "checkpoints=[nothing]", *overrides)
 
 
+@pytest.mark.no_tensors
 @pytest.mark.parametrize("output", ["out", "out,./out", "a/../out,out"])
 def test_jobs_of_a_sweep_do_not_overwrite_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
@@ -75,6 +77,7 @@ def test_jobs_share_no_folder_for_heat_maps(tmp_path: Path) -> None:
         assert line.startswith(f"nmt: 2 jobs of this sweep would write {folder}: make it different for each, as in ")
 
 
+@pytest.mark.no_tensors
 @pytest.mark.parametrize(
     ("command", "setting"),
     [

@@ -545,6 +545,7 @@ def test_numbers_out_of_range_are_reported_together(digits: Path, tmp_path: Path
     assert line.count(";") == 12
 
 
+@pytest.mark.no_tensors
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

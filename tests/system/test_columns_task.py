@@ -186,6 +186,7 @@ def test_a_line_with_too_few_fields_is_an_error_with_its_number(folder: Path, tm
     assert error("prepare", *_settings(text)) == f"nmt: {text / 'dev.tsv'} does not exist: check the path"
 
 
+@pytest.mark.no_tensors
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
