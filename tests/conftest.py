@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -33,18 +32,24 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     """Hold the tests marked no_tensors to it; their fixtures may use tensors."""
-    with NoTensors() if item.get_closest_marker("no_tensors") else nullcontext():
+    if item.get_closest_marker("no_tensors") is None:
+        yield
+        return
+    _forget_what_was_tried()  # which would hide that a test tries it
+    with NoTensors():
         yield
 
 
 @pytest.fixture
 def try_again() -> Iterator[None]:
     """Forget the results of trying what torch computes, before a test and after it."""
-    cached = (bf16_failure, int8_failure, onednn_packs)
-    for function in cached:
-        function.cache_clear()
+    _forget_what_was_tried()
     yield
-    for function in cached:
+    _forget_what_was_tried()
+
+
+def _forget_what_was_tried() -> None:
+    for function in (bf16_failure, int8_failure, onednn_packs):
         function.cache_clear()
 
 

@@ -15,8 +15,6 @@ from tests.commands import error, nmt
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.no_tensors
-
 
 @pytest.mark.parametrize("word", ["--help", "-h", "help"])
 def test_help_names_every_command(word: str) -> None:

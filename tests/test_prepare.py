@@ -176,6 +176,7 @@ def test_invalid_text_is_refused(text: Path, content: bytes | None, message: str
 @pytest.mark.parametrize("command", ["prepare", "train"])
 def test_all_missing_files_are_named_before_any_is_read(text: Path, command: str) -> None:
     settings = [*data_settings(text), "data.test.src=test.en", "data.test.tgt=test.fr"]
+    settings += ["training.precision=fp32", "search.precision=fp32"] * (command == "train")  # not tried
     (text / "test.fr").unlink()
     assert error(command, *settings) == f"nmt: {text / 'test.fr'} does not exist: check the path"
     (text / "train.en").unlink()
