@@ -23,7 +23,7 @@ from benchmarks.limits import (
     training_work,
     weights_of,
 )
-from benchmarks.processes import BenchError, Finished
+from benchmarks.processes import BenchError, Finished, seconds_of_process
 from benchmarks.report import Sample, Table, format_number, format_table, ratios, share_of_limit
 from benchmarks.text import SRC_MEAN, TGT_MEAN, random_lengths, random_lines, vocabulary_lines
 from benchmarks.train import token_rates
@@ -159,6 +159,17 @@ def test_invalid_contenders_are_explained(tmp_path: Path) -> None:
         contenders(["fast"], against=[], compare=[])
     with pytest.raises(BenchError, match=r"--against must name a checkout of nmt, but .* has no nmt/__init__\.py"):
         contenders([], against=[tmp_path], compare=[])
+
+
+def test_processes_find_the_checkout_first_and_the_users_packages_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout, packages = tmp_path / "checkout", tmp_path / "packages"
+    for folder, module in ((checkout, "both"), (packages, "both"), (packages, "package")):
+        folder.mkdir(exist_ok=True)
+        (folder / f"{module}.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    assert seconds_of_process(checkout, ["-c", f"import both, package; assert {str(checkout)!r} in both.__file__"]) > 0
 
 
 def test_contenders_alternate_in_both_orders() -> None:

@@ -152,8 +152,9 @@ APOSTROPHES = [
 
 
 @pytest.mark.parametrize(("lang", "line"), APOSTROPHES)
-def test_moses_preserves_curly_apostrophes(lang: str, line: str) -> None:
-    spec = replace(SPEC, tokenizer=Tokenizer.moses)
+@pytest.mark.parametrize("rule", [Normalization.nfc, Normalization.nfd])
+def test_moses_preserves_curly_apostrophes(lang: str, line: str, rule: Normalization) -> None:
+    spec = replace(SPEC, tokenizer=Tokenizer.moses, normalization=rule)
     model = learn_subword([line], spec, lang=lang)
     assert model.normalize(line) == line
     straight = learn_subword([line.replace("’", "'")], spec, lang=lang)

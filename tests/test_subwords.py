@@ -13,6 +13,7 @@ from nmt.config import SubwordConfig
 from nmt.corpus.subwords import Subwords, fingerprinted, learn_subwords, subword_problems, subword_specs
 from nmt.text.columns import Columns
 from nmt.text.parallel import ParallelFiles, TextFiles
+from nmt.text.subword_learning import learn_subword
 from tests.disks import write_file
 from tests.models import pieces
 
@@ -35,6 +36,13 @@ def test_without_settings_of_a_side_both_are_as_subword_says() -> None:
     assert (src.normalization, tgt.normalization) == (Normalization.nmt_nfkc, Normalization.nfc)
     assert tgt == replace(src, vocab_size=80, size_setting="subword.tgt_vocab_size", normalization=Normalization.nfc)
     assert subword_specs(config).kinds == "char"
+
+
+def test_the_recipe_for_pronunciations_reads_letters_not_syllables() -> None:
+    specs = subword_specs(_config("experiment=g2p", "data.train.tsv=[a]", "data.dev.tsv=[b]"))
+    assert specs.src.kind == SubwordKind.char
+    model = learn_subword(["각"], replace(specs.src, vocab_size=20), lang="ko")
+    assert len(model.encode("각")) == 1 + 3
 
 
 def test_a_setting_of_a_side_comes_first() -> None:
