@@ -48,7 +48,7 @@ def problems(**values: Any) -> list[str]:
     return list(setting_problems(replace(Outer(names=[]), **values)))
 
 
-@pytest.mark.parametrize("schema", set(SCHEMAS.values()))
+@pytest.mark.parametrize("schema", list(dict.fromkeys(SCHEMAS.values())))
 def test_every_setting_has_a_description(schema: type) -> None:
     groups = {key for key, declared in settings_of(schema).items() if is_dataclass(without_none(declared.kind))}
     without = [key for key, declared in settings_of(schema).items() if key not in groups and not declared.description]
