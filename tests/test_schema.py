@@ -14,9 +14,10 @@ from nmt.errors import ConfigError
 from nmt.plain import without_none
 from nmt.schema import Range, Setting, check_settings, setting, setting_problems, settings_of
 
+COMMANDS = list(dict.fromkeys(SCHEMAS.values()))  # of which prepare and train have one
 NUMBERS: list[tuple[str, Setting]] = [
     (key, declared)
-    for schema in set(SCHEMAS.values())
+    for schema in COMMANDS
     for key, declared in settings_of(schema).items()
     if without_none(declared.kind) in (int, float)
 ]
@@ -48,7 +49,7 @@ def problems(**values: Any) -> list[str]:
     return list(setting_problems(replace(Outer(names=[]), **values)))
 
 
-@pytest.mark.parametrize("schema", list(dict.fromkeys(SCHEMAS.values())))
+@pytest.mark.parametrize("schema", COMMANDS)
 def test_every_setting_has_a_description(schema: type) -> None:
     groups = {key for key, declared in settings_of(schema).items() if is_dataclass(without_none(declared.kind))}
     without = [key for key, declared in settings_of(schema).items() if key not in groups and not declared.description]
