@@ -5,6 +5,7 @@ from enum import StrEnum
 
 class Generator(StrEnum):
     phrasebook = "phrasebook"
+    phrasebook_long = "phrasebook_long"
 
 
 class SubwordKind(StrEnum):

@@ -47,6 +47,7 @@ ORDER = [
     "phrasebook.circumstances",
     "phrasebook.events",
     "phrasebook.sentences",
+    "phrasebook.long_sentences",
     "phrasebook.pairs",
     "phrasebook.files",
     "corpus.manifest",

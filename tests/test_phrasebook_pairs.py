@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 
+from nmt.choices import Generator
 from nmt.errors import DataError
 from nmt.phrasebook.lexicon import ADJECTIVES, MONTHS
 from nmt.phrasebook.pairs import GENERATOR_VERSION, PhrasePair, Split, generate, split_of
@@ -27,17 +28,25 @@ def train_pairs() -> list[PhrasePair]:
     return list(generate("train", 8000, seed=2))
 
 
+@pytest.fixture(scope="module")
+def long_pairs() -> list[PhrasePair]:
+    return list(generate("train", 3000, seed=2, generator=Generator.phrasebook_long))
+
+
 def test_a_seed_repeats_and_more_pairs_start_with_the_same_ones() -> None:
     first = list(generate("train", 30, seed=4))
     assert list(generate("train", 60, seed=4))[:30] == first
     assert list(generate("train", 30, seed=5)) != first
 
 
-def test_a_seed_gives_the_same_corpus_everywhere() -> None:
+@pytest.mark.parametrize(
+    ("generator", "checksum"), [(Generator.phrasebook, 1483794936), (Generator.phrasebook_long, 759135622)]
+)
+def test_a_seed_gives_the_same_corpus_everywhere(generator: Generator, checksum: int) -> None:
     # if this has to change, raise GENERATOR_VERSION
     assert GENERATOR_VERSION == 1
-    text = "".join(f"{src}{tgt}" for src, tgt, _ in generate("dev", 40, seed=0))
-    assert zlib.crc32(text.encode()) == 1483794936
+    text = "".join(f"{src}{tgt}" for src, tgt, _ in generate("dev", 40, seed=0, generator=generator))
+    assert zlib.crc32(text.encode()) == checksum
 
 
 def test_no_english_sentence_repeats(train_pairs: list[PhrasePair]) -> None:
@@ -64,8 +73,10 @@ def test_the_english_determines_the_french(train_pairs: list[PhrasePair]) -> Non
 
 
 @pytest.mark.slow
-def test_the_english_determines_the_french_of_many_sentences() -> None:
-    _assert_source_determines_target(itertools.chain.from_iterable(generate("train", 100_000, seed=s) for s in (1, 2)))
+@pytest.mark.parametrize("generator", Generator)
+def test_the_english_determines_the_french_of_many_sentences(generator: Generator) -> None:
+    corpora = (generate("train", 100_000, seed=seed, generator=generator) for seed in (1, 2))
+    _assert_source_determines_target(itertools.chain.from_iterable(corpora))
 
 
 def test_sentences_are_short_and_long(train_pairs: list[PhrasePair]) -> None:
@@ -78,6 +89,17 @@ def test_sentences_are_short_and_long(train_pairs: list[PhrasePair]) -> None:
     lengths = Counter(len(pair.src.split()) for pair in train_pairs)
     assert min(lengths) == 3
     assert max(lengths) >= 28
+
+
+def test_long_sentences_have_8_to_40_words(long_pairs: list[PhrasePair]) -> None:
+    lengths = Counter(len(text.split()) for pair in long_pairs for text in (pair.src, pair.tgt))
+    assert (min(lengths), max(lengths)) == (8, 40)
+    assert sum(len(pair.src.split()) for pair in long_pairs) / len(long_pairs) >= 18
+    for pair in long_pairs:
+        assert pair.src[0].isupper()
+        assert pair.tgt[0].isupper()
+        assert not re.search(r"  | ,|,,|[^.?]$", pair.src + "\n" + pair.tgt)
+    assert {name for pair in long_pairs for name in pair.phenomena} == set(PHENOMENA)
 
 
 def test_the_test_set_is_long_enough_and_shows_every_phenomenon(test_pairs: list[PhrasePair]) -> None:
@@ -103,7 +125,7 @@ _SIGNS = {
     "time_of_day": (r"\bheures?\b|à midi|à minuit", True),
     "infinitive": (r"\b([pv]eu(x|t|vent|lent)|(pouv|dev|voul)(ons|ez)|doi(s|t|vent))\b", True),
     "coordination": (r"\b(et|mais|ou)\b", False),
-    "relative_clause": (r"\b(qui|que|qu')", False),
+    "relative_clause": (r"\b(qui|que|qu'|dont\b)", False),
     "subordinate_clause": (r"\b(parce que|parce qu'|que|qu'|quand|si|s'ils?|où|pourquoi)", False),
     "future": (r"r(ai|a|ons|ez|ont)\b", False),
     "passe_compose_avoir": (r"\b(ai|a|avons|avez|ont)\b", False),
@@ -120,10 +142,10 @@ _SIGNS = {
 
 
 @pytest.mark.parametrize("phenomenon", _SIGNS)
-def test_labels_are_true(phenomenon: str, train_pairs: list[PhrasePair]) -> None:
+def test_labels_are_true(phenomenon: str, train_pairs: list[PhrasePair], long_pairs: list[PhrasePair]) -> None:
     pattern, is_exact = _SIGNS[phenomenon]
     sign = re.compile(pattern)
-    for pair in train_pairs:
+    for pair in train_pairs + long_pairs:
         shows = bool(sign.search(pair.tgt[0].lower() + pair.tgt[1:]))
         assert shows or phenomenon not in pair.phenomena, pair
         assert not (is_exact and shows and phenomenon not in pair.phenomena), pair

@@ -16,6 +16,7 @@ The grammar is synchronous: each function builds a phrase in both languages at o
     circumstances  where and when
     events         what an actor does or is
     sentences      statements, subordinate clauses, questions, facts
+    long_sentences the sentences of data=phrasebook_long
     pairs          distinct sentence pairs of one split
     files          the corpus on disk
 

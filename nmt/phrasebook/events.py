@@ -107,7 +107,7 @@ def event_clause(actor: Actor, event: Event, *, inverted: bool = False) -> Phras
     return clause(actor.np, event.group, obj=event.obj, to=event.to, rest=rest, inverted=inverted)
 
 
-def _takes_relative(np: NounPhrase) -> bool:
+def takes_relative(np: NounPhrase) -> bool:
     """Return whether a relative clause can follow: not after pronouns and names, nor after "my sister"."""
     return np.en.startswith(("the ", "a ", "an ", "some ", "these ")) and "'" not in np.en
 
@@ -136,17 +136,25 @@ class Events:
         actor = self.participants.person(free=free, plain=bare)
         if bare:
             return actor
-        if _takes_relative(actor.np) and chooser.chance(0.26):
-            relative = self._who(actor.np) if chooser.chance(0.5) else self._whom(actor.np)
+        if takes_relative(actor.np) and chooser.chance(0.26):
+            relative = self.who(actor.np) if chooser.chance(0.5) else self.whom(actor.np)
             return actor._replace(np=with_relative_clause(actor.np, relative))
         return actor
 
-    def _who(self, head: NounPhrase) -> Phrase:
+    def next_actor(self, first: Actor, probability: float) -> Actor:
+        """Choose the subject of a later clause: the first one's pronoun, or somebody else."""
+        if first.pronoun and self._chooser.chance(probability):
+            return first._replace(np=first.pronoun.subject)
+        return self.actor(bare=True)
+
+    def who(self, head: NounPhrase) -> Phrase:
+        """Choose a relative clause whose subject is a person: "who lives in Paris"."""
         relative = NounPhrase("who", "qui", head.person, head.agreement)
         actor = Actor(relative, "person", "", possessive_of(head), None)
         return event_clause(actor, self.event(actor, self._chooser.pick(_RELATIVE_TENSES), detail="brief"))
 
-    def _whom(self, head: NounPhrase) -> Phrase:
+    def whom(self, head: NounPhrase) -> Phrase:
+        """Choose a relative clause whose object is a person: "whom Julie met"."""
         return self._object_relative(head, self._chooser.pick(_WHOM_VERBS), "whom")
 
     def _that(self, head: NounPhrase, noun: Noun, main_tense: Tense = "present") -> Phrase:
@@ -263,7 +271,7 @@ class Events:
         single = verb in (VERBS["wear"], VERBS["have"])
         np = self.participants.thing(noun, actor.possessive, single=single, plain=detail != "full")
         # A recipient would join the relative clause: "showed a hat that Marie chose to her sister".
-        if group.negation or verb in RECIPIENT_VERBS or actor.np.en == "who" or not _takes_relative(np):
+        if group.negation or verb in RECIPIENT_VERBS or actor.np.en == "who" or not takes_relative(np):
             return np
         if noun.en in RELATIVE_VERBS and detail == "full" and chooser.chance(0.18):
             return with_relative_clause(np, self._that(np, noun, group.tense))
@@ -325,6 +333,6 @@ class Events:
         plural = chooser.chance(0.2)
         determiner = chooser.pick(POSSESSIVES) if chooser.chance(0.25) else "the"
         np = noun_phrase(noun, determiner, plural=plural)
-        if noun.en in RELATIVE_VERBS and _takes_relative(np) and chooser.chance(0.35):
+        if noun.en in RELATIVE_VERBS and takes_relative(np) and chooser.chance(0.35):
             np = with_relative_clause(np, self._that(np, noun))
         return Actor(np, "thing", noun.adjectives, "the", pronoun_for(np, "thing"))

@@ -39,9 +39,9 @@ def write_phrasebook(data: DataConfig, config: GenerateConfig) -> None:
         _check_not_foreign(root, data)
         remove_temporaries(root, "phrasebook")
         with temporary_folder(root / "phrasebook") as temporary:
-            _generate(temporary, "train", config.train_pairs, data=data, seed=config.seed)
-            _generate(temporary, "dev", config.dev_pairs, data=data, seed=config.seed)
-            _generate(temporary, "test", config.test_pairs, data=data, seed=config.seed)
+            _generate(temporary, "train", config.train_pairs, data=data, config=config)
+            _generate(temporary, "dev", config.dev_pairs, data=data, config=config)
+            _generate(temporary, "test", config.test_pairs, data=data, config=config)
             sync_below(temporary)
             _mark(root, b"unfinished\n")  # if killed from here on, the next call overwrites what is left
             for file in temporary.iterdir():
@@ -81,13 +81,13 @@ def _check_not_foreign(root: Path, data: DataConfig) -> None:
         )
 
 
-def _generate(folder: Path, split: _Split, num_pairs: int, *, data: DataConfig, seed: int) -> None:
+def _generate(folder: Path, split: _Split, num_pairs: int, *, data: DataConfig, config: GenerateConfig) -> None:
     from nmt.phrasebook.pairs import generate
 
     names = _names(data, split)
     with naming(folder.parent), ExitStack() as stack:
         src, tgt, phenomena = (stack.enter_context((folder / name).open("w", encoding="utf-8")) for name in names)
-        pairs = generate(split, num_pairs, seed=seed)
+        pairs = generate(split, num_pairs, seed=config.seed, generator=config.generator)
         for pair in tqdm(pairs, desc=f"writing {split}", total=num_pairs, unit=" pairs", disable=None):
             src.write(pair.src + "\n")
             tgt.write(pair.tgt + "\n")

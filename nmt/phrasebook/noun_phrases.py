@@ -191,6 +191,11 @@ def paired(first: NounPhrase, second: NounPhrase) -> NounPhrase:
     return NounPhrase(en, fr, THIRD_PLURAL, "fp" if feminine else "mp", bits, en, fr)
 
 
+def omitted(np: NounPhrase) -> NounPhrase:
+    """Omit the words of a subject, but not its person and gender: "Paul sings and dances"."""
+    return NounPhrase("", "", np.person, np.agreement)
+
+
 def with_relative_clause(head: NounPhrase, relative: Phrase) -> NounPhrase:
     """Add a relative clause to a noun phrase: "the letter that I wrote"."""
     return NounPhrase(

@@ -112,6 +112,19 @@ class Participants:
         noun = chooser.pick(_KIN if kind == "kin" else _PEOPLE)
         return self._actor(self._relative(noun) if kind == "kin" else self._someone(noun), noun.adjectives)
 
+    def someone(self) -> Actor:
+        """Choose one person or several by a noun: "the old doctor", "the girls"."""
+        noun = self._chooser.pick(_PEOPLE)
+        return self._actor(self._someone(noun), noun.adjectives)
+
+    def kin_of_kin(self) -> Actor:
+        """Choose a relative's relative, whose words are in the opposite order in French: "my brother's sister"."""
+        chooser = self._chooser
+        owner = self._relative(chooser.pick(_KIN))
+        if chooser.chance(0.4):
+            owner = owned(chooser.pick(_KIN), owner)
+        return self._actor(owned(chooser.pick(_KIN), owner), _PERSONAL)
+
     def _actor(self, np: NounPhrase, adjectives: str) -> Actor:
         return Actor(np, "person", adjectives, possessive_of(np), pronoun_for(np, "person"))
 

@@ -60,6 +60,11 @@ def after(en: str, fr: str, phrase: Phrase) -> Phrase:
     return Phrase(f"{en} {phrase.en}", f"{fr} {phrase.fr}", phrase.bits)
 
 
+def linked(first: Phrase, en: str, fr: str, second: Phrase, kind: str) -> Phrase:
+    """Join two clauses by a comma or a conjunction, which names the phenomenon `kind`."""
+    return Phrase(f"{first.en}{en} {second.en}", f"{first.fr}{fr} {second.fr}", first.bits | second.bits | BIT[kind])
+
+
 _ELIDED = frozenset(("le", "la", "je", "me", "se", "ne", "de", "que"))
 _CHANGED_BY_NEXT = _ELIDED | {"si", "à"}
 _CONTRACTED = {("de", "le"): "du", ("de", "les"): "des", ("à", "le"): "au", ("à", "les"): "aux"}

@@ -27,9 +27,9 @@ from nmt.phrasebook.lexicon import (
     nouns_with,
     verbs_for,
 )
-from nmt.phrasebook.noun_phrases import NounPhrase, counted, noun_phrase
+from nmt.phrasebook.noun_phrases import NounPhrase, counted, noun_phrase, omitted
 from nmt.phrasebook.participants import Actor, pronoun_for
-from nmt.phrasebook.phrases import BIT, NOTHING, Phrase, after, sentence
+from nmt.phrasebook.phrases import BIT, NOTHING, Phrase, after, linked, sentence
 
 _SENTENCES = weighted(single=46, question=10, coordinated=7, subordinate=19, reported=13, fact=3, state=2)
 _TENSES = weighted(past=44, present=29, future=27)
@@ -72,10 +72,6 @@ _BECAUSE: tuple[tuple[Tense, Tense], ...] = (
 )
 
 
-def _linked(first: Phrase, en: str, fr: str, second: Phrase, kind: str) -> Phrase:
-    return Phrase(f"{first.en}{en} {second.en}", f"{first.fr}{fr} {second.fr}", first.bits | second.bits | BIT[kind])
-
-
 class Sentences:
     """Chooses sentences, one after the other, with a generator of random numbers."""
 
@@ -115,12 +111,6 @@ class Sentences:
             return self._events.subject_thing(_DESCRIBED)
         return self._events.actor(free=True)
 
-    def _next_actor(self, first: Actor, probability: float) -> Actor:
-        """Choose the subject of a later clause: the first one's pronoun, or somebody else."""
-        if first.pronoun and self._chooser.chance(probability):
-            return first._replace(np=first.pronoun.subject)
-        return self._events.actor(bare=True)
-
     def _statement(self, actor: Actor, event: Event) -> Phrase:
         """State an event, sometimes with its time in front."""
         time = event.time
@@ -146,13 +136,13 @@ class Sentences:
         first_actor = self._events.actor(free=True, bare=kind != "two")
         first = self._events.event(first_actor, tense, free=True, detail=detail)
         if kind == "ellipsis" and first_actor.np.person in (THIRD, THIRD_PLURAL):
-            actor = first_actor._replace(np=_omitted(first_actor.np))
+            actor = first_actor._replace(np=omitted(first_actor.np))
         else:
             actor = self._events.actor(bare=True)
         second = self._events.event(actor, tense, detail="full" if kind == "two" else "brief")
         contrast = (first.group.negation is None) != (second.group.negation is None)
         en, fr = (", but", ", mais") if contrast else (" and", " et")
-        return _linked(self._statement(first_actor, first), en, fr, event_clause(actor, second), "coordination")
+        return linked(self._statement(first_actor, first), en, fr, event_clause(actor, second), "coordination")
 
     def _chain(self) -> Phrase:
         """Choose two things that are done to one object, which is "it" or "them" in the second clause."""
@@ -166,14 +156,14 @@ class Sentences:
         if negated and chooser.chance(0.5):
             actor = self._participants.person()
         elif first_actor.np.person in (THIRD, THIRD_PLURAL):
-            actor = first_actor._replace(np=_omitted(first_actor.np))
+            actor = first_actor._replace(np=omitted(first_actor.np))
         else:
             actor = first_actor
         group = VerbGroup(verb, tense, negation="pas" if negated else None)
         to = self._events.recipient(actor) if verb in RECIPIENT_VERBS else None
         second = clause(actor.np, group, obj=pronoun_for(np, "thing"), to=to)
         en, fr = (", but", ", mais") if negated else (" and", " et")
-        return _linked(event_clause(first_actor, first), en, fr, second, "coordination")
+        return linked(event_clause(first_actor, first), en, fr, second, "coordination")
 
     def _one_state(self) -> tuple[Actor, Phrase]:
         """Choose somebody or something, and what it is."""
@@ -187,7 +177,7 @@ class Sentences:
         if actor.pronoun is None or not other_states(actor, first.en):
             return first
         again = actor._replace(np=actor.pronoun.subject)
-        return _linked(
+        return linked(
             first, ", but", ", mais", self._events.state(again, self._state_tense(), but=first), "coordination"
         )
 
@@ -203,7 +193,7 @@ class Sentences:
         if kind == "conditional" and self._chooser.chance(0.75):
             main = self._events.event(first_actor, "future", free=True, detail="plain")
             return self._weather("if", "si", event_clause(first_actor, main), fronted=fronted)
-        second_actor = self._next_actor(first_actor, 0.6)
+        second_actor = self._events.next_actor(first_actor, 0.6)
         doer, other = (second_actor, first_actor) if fronted else (first_actor, second_actor)
         main = self._events.event(doer, "future" if future else "past", free=not fronted, detail="plain")
         inner = self._events.event(
@@ -214,14 +204,14 @@ class Sentences:
         inner = inner._replace(group=group, time=NOTHING if main.time.en else inner.time)
         condition = after(en, fr, event_clause(other, inner))
         if fronted:
-            return _linked(condition, ",", ",", event_clause(doer, main), "subordinate_clause")
-        return _linked(event_clause(doer, main), "", "", condition, "subordinate_clause")
+            return linked(condition, ",", ",", event_clause(doer, main), "subordinate_clause")
+        return linked(event_clause(doer, main), "", "", condition, "subordinate_clause")
 
     def _because(self) -> Phrase:
         tense, why_tense = self._chooser.pick(_BECAUSE)
         actor = self._events.actor(free=True, bare=True)
         event = self._events.event(actor, tense, free=True, detail="plain")
-        why_actor = self._next_actor(actor, 0.6)
+        why_actor = self._events.next_actor(actor, 0.6)
         in_mood = why_actor._replace(adjectives="k")  # "because he is tired"
         if self._chooser.chance(0.66):
             weather: Literal["past", "present"] = "past" if tense == "past" else "present"
@@ -230,7 +220,7 @@ class Sentences:
             why = self._events.state(in_mood, "present")
         else:
             why = event_clause(why_actor, self._events.event(why_actor, why_tense, detail="brief"))
-        return _linked(self._statement(actor, event), " because", " parce que", why, "subordinate_clause")
+        return linked(self._statement(actor, event), " because", " parce que", why, "subordinate_clause")
 
     def _weather(
         self, en: str, fr: str, main: Phrase, *, fronted: bool, tense: Literal["past", "present"] = "present"
@@ -238,13 +228,13 @@ class Sentences:
         bits = BIT["present"] if tense == "present" else 0
         weather = after(en, fr, Phrase(*self._chooser.pick(_WEATHER[tense]), bits))
         if fronted:
-            return _linked(weather, ",", ",", main, "subordinate_clause")
-        return _linked(main, "", "", weather, "subordinate_clause")
+            return linked(weather, ",", ",", main, "subordinate_clause")
+        return linked(main, "", "", weather, "subordinate_clause")
 
     def _reported(self) -> Phrase:
         chooser, kind = self._chooser, self._chooser.pick(_REPORTS)
         speaker = self._participants.person(free=True, plain=True)
-        actor = self._next_actor(speaker, 0.45)
+        actor = self._events.next_actor(speaker, 0.45)
         if kind == "question":
             word, fr = chooser.pick(_INFORMATIVE)
             asked = after(word, fr, event_clause(actor, self._asked(actor, word)))
@@ -337,8 +327,3 @@ class Sentences:
         years = counted(COUNTED_NOUNS["year"], self._chooser.number(2, 15) if small else self._chooser.number(30, 100))
         english = clause(actor.np, VerbGroup(VERBS["be"], tense), rest=Phrase(f"{years.en} old", "", years.bits))
         return english._replace(fr=clause(actor.np, _HAVE._replace(tense=tense), obj=years).fr)
-
-
-def _omitted(np: NounPhrase) -> NounPhrase:
-    """Omit the words of a subject, but not its person and gender: "Paul sings and dances"."""
-    return NounPhrase("", "", np.person, np.agreement)

@@ -49,6 +49,7 @@ OTHER_TESTS: dict[str, tuple[str, ...]] = {
     "phrasebook.circumstances": ("phrasebook_pairs",),
     "phrasebook.events": ("phrasebook_pairs",),
     "phrasebook.sentences": ("phrasebook_pairs",),
+    "phrasebook.long_sentences": ("phrasebook_pairs",),
     "phrasebook.files": ("prepare",),
 }
 
