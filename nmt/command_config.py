@@ -128,6 +128,12 @@ class EvaluateCommand:
 
 
 @dataclass
+class AverageCommand:
+    checkpoints: list[str] = setting("checkpoints of one run, such as RUN_DIR/checkpoints/update_001000", is_path=True)
+    output: str = setting("new folder for the checkpoint with the mean of their parameters", is_path=True)
+
+
+@dataclass
 class EmbeddingsCommand:
     checkpoint: str | None = setting("checkpoint whose embeddings to take", is_path=True)
     corpus: str | None = setting(

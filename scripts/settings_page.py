@@ -28,6 +28,7 @@ COMMANDS = (
     "train",
     "translate",
     "evaluate",
+    "average",
     "embeddings",
     "report",
     "card",
@@ -37,8 +38,8 @@ INTRODUCTION = """\
 # Settings
 
 Everything that can be set as KEY=VALUE on the command line of `nmt prepare`, `train`, `translate`,
-`evaluate`, `embeddings`, `report`, `card` and `verify`. `nmt COMMAND --help` shows the same with
-the values of a command line.
+`evaluate`, `average`, `embeddings`, `report`, `card` and `verify`. `nmt COMMAND --help` shows the
+same with the values of a command line.
 
 A group is a folder of `conf/`: GROUP=OPTION takes the values of a file in it, and GROUP.KEY=VALUE
 changes one of them. The values below are those of the default options; `null` means none.

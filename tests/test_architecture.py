@@ -96,6 +96,7 @@ ORDER = [
     "training.limits",
     "training.checkpoint",
     "training.checkpoint_links",
+    "training.checkpoint_average",
     "training.checkpoint_recovery",
     "training.checkpoint_store",
     "training.resume",

@@ -54,6 +54,7 @@ MANDATORY = {  # what only the user knows
     "train": [],
     "translate": ["checkpoints=[runs/a/checkpoints/best]"],
     "evaluate": [],
+    "average": ["checkpoints=[a,b]", "output=c"],
     "embeddings": [],
     "card": [],
     "verify": ["checkpoint=runs/a/checkpoints/best"],
@@ -85,6 +86,7 @@ def choices() -> Iterator[tuple[str, list[str]]]:
     for search in names["search"]:
         yield "translate", [f"search={search}"]
     yield "evaluate", ["search=greedy"]
+    yield "average", []
     yield "embeddings", []
     yield "card", []
     yield "verify", []

@@ -36,8 +36,8 @@ def test_version() -> None:
 
 def test_an_unknown_command_is_one_line() -> None:
     assert error("trian") == (
-        "nmt: there is no command 'trian': use one of prepare, train, translate, evaluate, embeddings, report, card, "
-        "verify (nmt --help)"
+        "nmt: there is no command 'trian': use one of prepare, train, translate, evaluate, average, embeddings, "
+        "report, card, verify (nmt --help)"
     )
 
 

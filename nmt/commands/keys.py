@@ -4,6 +4,7 @@ import difflib
 from typing import Any
 
 from nmt.command_config import (
+    AverageCommand,
     CardCommand,
     EmbeddingsCommand,
     EvaluateCommand,
@@ -19,6 +20,7 @@ SCHEMAS: dict[str, type] = {
     "train": TrainCommand,
     "translate": TranslateCommand,
     "evaluate": EvaluateCommand,
+    "average": AverageCommand,
     "embeddings": EmbeddingsCommand,
     "card": CardCommand,
     "verify": VerifyCommand,

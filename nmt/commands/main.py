@@ -13,7 +13,7 @@ from nmt.commands.os_errors import explain_os_error
 from nmt.commands.stop import Stopped
 from nmt.commands.streams import fail, open_standard_streams, print_error, shows_tracebacks
 
-COMMANDS = ("prepare", "train", "translate", "evaluate", "embeddings", "report", "card", "verify")
+COMMANDS = ("prepare", "train", "translate", "evaluate", "average", "embeddings", "report", "card", "verify")
 
 USAGE = """\
 nmt: sequence-to-sequence translation with recurrent networks (Sutskever, Vinyals & Le 2014, and after)
@@ -31,6 +31,8 @@ usage: nmt COMMAND [KEY=VALUE ...]
                    nmt translate 'checkpoints=[runs/first/checkpoints/best]' search=beam_12 < in.en > out.de
   nmt evaluate   BLEU, chrF, TER, exact match and error rates of translations, or of checkpoints on a test set
                    nmt evaluate hypothesis=out.de reference=test.de
+  nmt average    the mean of the last checkpoints of a run, as one checkpoint
+                   nmt average 'checkpoints=[A/checkpoints/update_003000,A/checkpoints/update_003500]' output=A/mean
   nmt embeddings word vectors: neighbours, analogies, files; learned from a corpus or taken from a checkpoint
                    nmt embeddings checkpoint=runs/first/checkpoints/best 'neighbours=[house,dog]'
   nmt card       a model card beside a checkpoint: languages, data, recipe, scores, how to use it

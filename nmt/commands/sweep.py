@@ -25,12 +25,14 @@ from nmt.files import is_stream
 _READ_BY = {
     "translate": ("input",),
     "evaluate": ("source", "groups", "reference", "hypothesis"),
+    "average": (),
     "embeddings": ("vectors",),
     "card": ("scores",),
 }
 _WRITTEN_BY = {
     "translate": ("output", "alignments"),
     "evaluate": ("output",),
+    "average": ("output",),
     "embeddings": ("output",),
     "card": ("output",),
 }

@@ -160,7 +160,7 @@ class LongSentences:
         """Choose a main and a subordinate clause, which ends the French sentence, but may begin the English one."""
         chooser = self._chooser
         kind, is_first = chooser.pick(_SUBORDINATIONS), chooser.chance(0.5)
-        tense = "future" if kind == "if" or (kind == "when" and chooser.chance(0.5)) else "past"
+        tense: Tense = "future" if kind == "if" or (kind == "when" and chooser.chance(0.5)) else "past"
         actor = self._subject(free=not is_first)
         main = event_clause(actor, self._event(actor, tense, free=not is_first)._replace(time=NOTHING))
         match kind:

@@ -100,15 +100,23 @@ def checkpoint_name(update: int) -> str:
 
 
 def save_checkpoint(checkpoints_dir: Path, content: CheckpointContent) -> Path:
-    """Write a checkpoint, replacing one of the same update. Only one process may write to a run at a time.
+    """Write a checkpoint of a run, replacing one of the same update.
 
     Raises:
         CheckpointError: if the disk is full or not writable.
     """
-    target = checkpoints_dir / checkpoint_name(content.info.update)
+    return write_checkpoint(checkpoints_dir / checkpoint_name(content.info.update), content)
+
+
+def write_checkpoint(target: Path, content: CheckpointContent) -> Path:
+    """Write a checkpoint, replacing what is there. Only one process may write to it, or to its run, at a time.
+
+    Raises:
+        CheckpointError: if the disk is full or not writable.
+    """
     try:
-        checkpoints_dir.mkdir(parents=True, exist_ok=True)
-        remove_temporaries(checkpoints_dir, target.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_temporaries(target.parent, target.name)
         with atomic_folder(target, may_replace=True) as folder:
             _write_files(folder, content)
     except (OSError, SafetensorError) as error:
