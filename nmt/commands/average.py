@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from nmt.commands.output import check_folder
-from nmt.config import AverageCommand
+from nmt.command_config import AverageCommand
 from nmt.errors import ConfigError
 
 log = logging.getLogger(__name__)

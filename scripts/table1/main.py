@@ -17,7 +17,7 @@ from nmt.files import atomic_write
 from table1.plan import AVERAGE, Kind, Plan
 
 if TYPE_CHECKING:
-    from nmt.config import TrainCommand
+    from nmt.command_config import TrainCommand
 
 DESCRIPTION = """\
 Train, translate and compare the systems of Table 1 of Sutskever, Vinyals & Le 2014, and some more.
