@@ -255,6 +255,20 @@ class ExampleOrder(StrEnum):
     length = "length"
 
 
+class Severity(StrEnum):
+    """How serious a finding of `nmt doctor` is, in ascending order."""
+
+    ok = "ok"
+    notice = "notice"
+    warning = "warning"
+
+
+class FailOn(StrEnum):
+    none = "none"
+    notice = "notice"
+    warning = "warning"
+
+
 class PairedTest(StrEnum):
     none = "none"
     bootstrap = "bootstrap"

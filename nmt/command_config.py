@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nmt.choices import (
     Device,
     ExampleOrder,
+    FailOn,
     Implementation,
     InputFormat,
     OutputFormat,
@@ -35,6 +36,7 @@ from nmt.schema import Range, setting
 
 THREADS = Range(at_least=1, limit=1_024)
 ABOUT_THREADS = "number of CPU threads; null: as many as torch uses by default"
+ABOUT_SEED = "random seed of initialization, order of batches, dropout and random segmentations"
 ABOUT_DEVICE = "device to compute on; auto: a GPU if there is one"
 ABOUT_IMPLEMENTATION = "which modules compute; reference: the plain ones everywhere, not those optimized for speed"
 MAX_SAMPLES = 100_000  # sacreBLEU's defaults are 1,000 bootstrap samples and 10,000 randomizations
@@ -58,7 +60,7 @@ class TrainCommand:
     batching: BatchingConfig = MISSING
     training: TrainingConfig = MISSING
     search: SearchConfig = MISSING
-    seed: int = setting("random seed of initialization, order of batches, dropout and random segmentations", SEED_64)
+    seed: int = setting(ABOUT_SEED, SEED_64)
     device: Device = setting(ABOUT_DEVICE)
     threads: int | None = setting(ABOUT_THREADS, THREADS)
     implementation: Implementation = setting(ABOUT_IMPLEMENTATION, default=Implementation.fast)
@@ -213,3 +215,30 @@ class ReportCommand:
     device: Device = setting(ABOUT_DEVICE)
     threads: int | None = setting(ABOUT_THREADS, THREADS)
     implementation: Implementation = setting(ABOUT_IMPLEMENTATION, default=Implementation.fast)
+
+
+@dataclass
+class DoctorCommand:
+    data: DataConfig = MISSING
+    subword: SubwordConfig = MISSING
+    model: ModelConfig | None = None
+    optimizer: OptimizerConfig = MISSING
+    batching: BatchingConfig = MISSING
+    training: TrainingConfig = MISSING
+    search: SearchConfig = MISSING
+    seed: int = setting(ABOUT_SEED, SEED_64)
+    device: Device = setting(ABOUT_DEVICE)
+    threads: int | None = setting(ABOUT_THREADS, THREADS)
+    implementation: Implementation = setting(ABOUT_IMPLEMENTATION, default=Implementation.fast)
+    updates: int = setting(
+        "model: number of updates from which time and memory are estimated; 0: none", Range(at_least=0, limit=10_000)
+    )
+    overfit_updates: int = setting(
+        "model: largest number of updates in which it should fit one batch; 0: do not try",
+        Range(at_least=0, limit=10_000),
+    )
+    json: bool = setting(ABOUT_JSON)
+    output: str | None = setting(
+        "file for the result, compressed if it ends in .gz, .bz2 or .xz; null: stdout", is_path=True
+    )
+    fail_on: FailOn = setting("lowest severity of a finding that gives exit status 1")

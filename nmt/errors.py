@@ -19,6 +19,10 @@ class DataError(NmtError):
     """A text, corpus or subword model that is invalid or unreadable."""
 
 
+class UnequalFilesError(DataError):
+    """Aligned files that have different numbers of lines."""
+
+
 class CheckpointError(NmtError):
     """A checkpoint or run directory that is missing, damaged, or does not fit."""
 

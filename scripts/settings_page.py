@@ -33,13 +33,14 @@ COMMANDS = (
     "report",
     "card",
     "verify",
+    "doctor",
 )  # nmt prepare takes the settings of nmt train
 INTRODUCTION = """\
 # Settings
 
 Everything that can be set as KEY=VALUE on the command line of `nmt prepare`, `train`, `translate`,
-`evaluate`, `average`, `embeddings`, `report`, `card` and `verify`. `nmt COMMAND --help` shows the
-same with the values of a command line.
+`evaluate`, `average`, `embeddings`, `report`, `card`, `verify` and `doctor`. `nmt COMMAND
+--help` shows the same with the values of a command line.
 
 A group is a folder of `conf/`: GROUP=OPTION takes the values of a file in it, and GROUP.KEY=VALUE
 changes one of them. The values below are those of the default options; `null` means none.
@@ -66,7 +67,7 @@ def _default_options(command: str) -> dict[str, str]:
     """Map the groups of a command to their default options."""
     entries = yaml.safe_load((conf_dir() / f"{command}.yaml").read_text(encoding="utf-8"))["defaults"]
     pairs = [pair for entry in entries if isinstance(entry, dict) for pair in entry.items()]
-    return {group: option for group, option in pairs if group in GROUPS_ARE_WITH}
+    return {group: as_typed(option) for group, option in pairs if group in GROUPS_ARE_WITH}
 
 
 def _command(command: str, settings: Mapping[str, Setting], composed: DictConfig, groups: Mapping[str, str]) -> str:

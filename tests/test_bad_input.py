@@ -510,6 +510,28 @@ COMMAND_LINES: dict[str, str] = {
     "verify checkpoint={checkpoint} output=a": r"there is no setting 'output' for nmt verify \(--help shows all\)",
     "verify checkpoint": r"'checkpoint' is not a setting: write KEY=VALUE",
     "verify checkpoint=a,b": r"a,b does not exist: name a checkpoint such as",
+    # nmt doctor
+    "doctor checkpoints=[a]": r"there is no setting 'checkpoints' for nmt doctor",
+    "doctor debug=overfit": r"there is no setting 'debug' for nmt doctor",
+    "doctor fail_on=ok": r"fail_on must be one of none, notice, warning, but is ok",
+    "doctor updates=-1 overfit_updates=-1": r"updates must be at least 0, but is -1; overfit_updates must b",
+    "doctor model=x": r"model must be one of attention_2x512,",
+    "doctor model.dropout=0.1": r"^nmt: model\.dropout needs a model: add model=NAME$",
+    "doctor data=multi30k_en_de": r"data/multi30k/train\.en\.gz, .* do not exist",
+    "doctor {digits} output=folder": r"output=folder must be a file, but is a directory",
+    "doctor {digits} output=nothing/out": r"nothing/out",
+    "doctor {digits} output={checkpoint}/a": r"belongs to the checkpoint .*, which it would damage",
+    "doctor {digits} data.dev.tgt=nothing": r"nothing does not exist",
+    "doctor {digits} data.columns=[1]": r"data\.columns must be the numbers of two columns",
+    "doctor {digits} subword.src_model=a": r"subword\.src_model and subword\.tgt_model must be given both or neither",
+    "doctor {digits} model=lstm_tiny training.max_epochs=null": r"one of training\.max_updates, max_epochs",
+    "doctor {digits} model=lstm_tiny device=cuda": r"device=cuda needs a GPU",
+    "doctor {digits} model=lstm_tiny model.tied_embeddings=both": r"tied_embeddings=both needs one vocabulary",
+    "doctor {digits} model=lstm_tiny model.hidden_dim=0": r"model\.hidden_dim must be at least 1, but is 0",
+    "doctor json=1": r"json must be true or false, but is 1",
+    "doctor fail=warning": r"there is no setting 'fail' for nmt doctor: did you mean fail_on\?",
+    "doctor {digits} model=lstm_tiny model.name=a/b": r"model\.name must be usable in a file name",
+    "doctor -m {digits} seed=1,2 output=b": r"2 jobs of this sweep would write .*/b",
 }
 
 

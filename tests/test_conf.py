@@ -59,6 +59,7 @@ MANDATORY = {  # what only the user knows
     "card": [],
     "verify": ["checkpoint=runs/a/checkpoints/best"],
     "report": [],
+    "doctor": [],
     "data=files": [
         "data.src_lang=de",
         "data.tgt_lang=en",
@@ -90,6 +91,11 @@ def choices() -> Iterator[tuple[str, list[str]]]:
     yield "embeddings", []
     yield "card", []
     yield "verify", []
+    yield "doctor", []
+    for name in names["model"]:
+        yield "doctor", [f"model={name}"]
+    for name in names_in("experiment"):
+        yield "doctor", [f"experiment={name}"]
 
 
 def settings_of(command: str, *overrides: str) -> Any:

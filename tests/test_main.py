@@ -37,7 +37,7 @@ def test_version() -> None:
 def test_an_unknown_command_is_one_line() -> None:
     assert error("trian") == (
         "nmt: there is no command 'trian': use one of prepare, train, translate, evaluate, average, embeddings, "
-        "report, card, verify (nmt --help)"
+        "report, card, verify, doctor (nmt --help)"
     )
 
 

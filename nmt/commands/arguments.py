@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from nmt.command_config import TrainCommand
+from nmt.command_config import DoctorCommand, TrainCommand
 from nmt.commands.keys import PRESETS, SCHEMAS
 from nmt.commands.overrides import is_open_list, problems_of_override, without_plus
 from nmt.commands.paths import quote_path, quote_paths
@@ -72,6 +72,8 @@ def read_arguments(command: str, arguments: Sequence[str]) -> CommandLine:
     overrides = quote_paths(command, overrides, in_sweep=parsed.multirun)
     for as_typed, override in zip(typed, overrides, strict=True):
         problems.extend(problems_of_override(command, as_typed, override, in_sweep=parsed.multirun))
+    if parsed.config_name is None:
+        problems += _problems_without_model(command, overrides)
     if problems:
         raise ConfigError("; ".join(problems))
     is_quickstart = parsed.config_name is None and not _says_what_to_train(command, overrides)
@@ -80,6 +82,14 @@ def read_arguments(command: str, arguments: Sequence[str]) -> CommandLine:
     if parsed.config_name is not None:  # the user's file may lack what conf/COMMAND.yaml sets for Hydra
         overrides = [*_HYDRA_AS_IN_CONF, *overrides]
     return CommandLine(options, overrides, parsed.multirun, parsed.help, parsed.config_dir, is_quickstart)
+
+
+def _problems_without_model(command: str, overrides: Sequence[str]) -> list[str]:
+    """Refuse settings of a model that is not chosen, of a command that needs none, in better words than Hydra's."""
+    keys = [override.lstrip("+").partition("=")[0] for override in overrides]
+    if SCHEMAS[command] is not DoctorCommand or {"model", "experiment"}.intersection(keys):
+        return []
+    return [f"{key} needs a model: add model=NAME" for key in keys if key.startswith("model.")]
 
 
 def _split_list(arguments: Sequence[str]) -> list[str]:

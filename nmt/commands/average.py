@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-from nmt.commands.output import check_folder
 from nmt.command_config import AverageCommand
+from nmt.commands.output import check_folder
 from nmt.errors import ConfigError
 
 log = logging.getLogger(__name__)

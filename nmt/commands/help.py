@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from nmt.command_config import TrainCommand
 from nmt.commands.arguments import QUICKSTART, SAYS_WHAT_TO_TRAIN, CommandLine
 from nmt.commands.compose import compose_settings
-from nmt.commands.keys import PRESETS, SCHEMAS
+from nmt.commands.keys import PRESETS, SCHEMAS, presets_of
 from nmt.conf_files import about_option, conf_dir, first_comment, group_options
 from nmt.plain import without_none
 from nmt.schema import Setting, settings_of
@@ -30,8 +30,7 @@ def show_help(command: str, line: CommandLine) -> None:
     """Print a command's help, with the values of this command line."""
     settings = settings_of(SCHEMAS[command])
     groups = [key for key in settings if group_options(key)]
-    if SCHEMAS[command] is TrainCommand:
-        groups += PRESETS
+    groups += presets_of(command)
     if command == "prepare":
         groups = [group for group in groups if group in _USED_BY_PREPARE]
         settings = {key: value for key, value in settings.items() if key.partition(".")[0] in _USED_BY_PREPARE}

@@ -115,7 +115,9 @@ def _full_memory_explained(command: str) -> Iterator[None]:
             "lower batching.size and raise training.accumulate, or take a smaller model, in a new run_dir "
             "(training.init_from keeps what was learned); or lower search.batch_rows if BLEU was being measured"
         )
-        advice = {"train": for_training, "embeddings": "take a file of fewer vectors"}.get(
-            command, "lower search.batch_rows"
-        )
+        advice = {
+            "train": for_training,
+            "embeddings": "take a file of fewer vectors",
+            "doctor": "training would fail as well: lower batching.size, or take a smaller model",
+        }.get(command, "lower search.batch_rows")
         raise NmtError(f"the {'computer' if on_cpu else 'GPU'}'s memory is full: {advice}") from error

@@ -6,6 +6,7 @@ from typing import Any
 from nmt.command_config import (
     AverageCommand,
     CardCommand,
+    DoctorCommand,
     EmbeddingsCommand,
     EvaluateCommand,
     ReportCommand,
@@ -25,8 +26,10 @@ SCHEMAS: dict[str, type] = {
     "card": CardCommand,
     "verify": VerifyCommand,
     "report": ReportCommand,
+    "doctor": DoctorCommand,
 }
 PRESETS = ("experiment", "debug")  # groups of conf/ whose options set keys of several other groups, for training
+_PRESETS_OF = {TrainCommand: PRESETS, DoctorCommand: ("experiment",)}
 _MAX_SUGGESTIONS = 4
 _SIMILAR = 0.75  # difflib's ratio of two words or keys, one of which may be a typing error for the other
 
@@ -38,7 +41,12 @@ def setting_types(command: str) -> dict[str, Any]:
 
 def known_keys(command: str) -> list[str]:
     """List everything that can be set: settings, groups of settings, and presets."""
-    return [*setting_types(command), *(PRESETS if SCHEMAS[command] is TrainCommand else ())]
+    return [*setting_types(command), *presets_of(command)]
+
+
+def presets_of(command: str) -> tuple[str, ...]:
+    """Return the groups of presets that a command takes."""
+    return _PRESETS_OF.get(SCHEMAS[command], ())
 
 
 def unknown_key(command: str, key: str) -> str:

@@ -13,7 +13,7 @@ from nmt.commands.os_errors import explain_os_error
 from nmt.commands.stop import Stopped
 from nmt.commands.streams import fail, open_standard_streams, print_error, shows_tracebacks
 
-COMMANDS = ("prepare", "train", "translate", "evaluate", "average", "embeddings", "report", "card", "verify")
+COMMANDS = ("prepare", "train", "translate", "evaluate", "average", "embeddings", "report", "card", "verify", "doctor")
 
 USAGE = """\
 nmt: sequence-to-sequence translation with recurrent networks (Sutskever, Vinyals & Le 2014, and after)
@@ -41,6 +41,9 @@ usage: nmt COMMAND [KEY=VALUE ...]
                    nmt verify checkpoint=runs/first/checkpoints/best
   nmt report     one page about runs: scores with p-values, curves, BLEU by length and word frequency, examples
                    nmt report 'runs=[runs/first,runs/second]' output=report.html
+  nmt doctor     examines a corpus before training: alignment, duplicates, overlap of the splits, languages, lengths,
+                 subwords; with a model also time, memory and whether it fits one batch
+                   nmt doctor data=multi30k_en_de model=lstm_2x512
 
   nmt COMMAND --help          its settings and their values
   nmt COMMAND ... --cfg job   the settings of a command line, without running it

@@ -28,6 +28,7 @@ _READ_BY = {
     "average": (),
     "embeddings": ("vectors",),
     "card": ("scores",),
+    "doctor": (),
 }
 _WRITTEN_BY = {
     "translate": ("output", "alignments"),
@@ -35,6 +36,7 @@ _WRITTEN_BY = {
     "average": ("output",),
     "embeddings": ("output",),
     "card": ("output",),
+    "doctor": ("output",),
 }
 
 

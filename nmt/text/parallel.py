@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from xxhash import xxh3_128
 
-from nmt.errors import DataError
+from nmt.errors import DataError, UnequalFilesError
 from nmt.text.columns import Columns
 from nmt.text.compression import DAMAGED, NUM_MAGIC_BYTES, decompressed
 
@@ -310,8 +310,8 @@ def _read_file_pair(
         tgt_counter.warn()
 
 
-def _unequal(*, short: Path, long: Path, num_lines: int) -> DataError:
-    return DataError(
+def _unequal(*, short: Path, long: Path, num_lines: int) -> UnequalFilesError:
+    return UnequalFilesError(
         f"{short} ends at line {num_lines}, {long} continues: align them so that line n translates line n"
         if num_lines
         else f"{short} is empty, {long} is not: align them so that line n translates line n"

@@ -46,7 +46,13 @@ class MemoryAccount:
             self._is_logged = True
 
     def describe(self) -> str:
-        """Describe the peak so far in one line; call it after an update, when the optimizer has its state."""
+        """Describe the peak so far in one line, as `by_kind` returns it."""
+        return (
+            f"memory of updates: {', '.join(f'{name} {count / _MB:.0f} MB' for name, count in self.by_kind().items())}"
+        )
+
+    def by_kind(self) -> dict[str, int]:
+        """Return the bytes of the peak so far by kind; call it after an update, when the optimizer has its state."""
         kinds = self._held()
         kinds["gradients"] = sum(parameter.nbytes for parameter in self._model.parameters() if parameter.requires_grad)
         if self._device.type == "cuda":
@@ -55,7 +61,7 @@ class MemoryAccount:
             peak = peak_resident_bytes() - self._before
         if (rest := peak - sum(kinds.values())) >= 0:
             kinds["activations and other"] = rest
-        return f"memory of updates: {', '.join(f'{name} {count / _MB:.0f} MB' for name, count in kinds.items())}"
+        return kinds
 
     def _held(self) -> dict[str, int]:
         """Return the bytes that are in use between updates, by kind."""

@@ -3,7 +3,7 @@
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-PACKAGES = ("text", "phrasebook", "corpus", "model", "training", "search", "evaluation")
+PACKAGES = ("text", "phrasebook", "corpus", "model", "training", "search", "evaluation", "doctor")
 
 # Changed only if they are named.
 LEFT_OUT = {
