@@ -69,7 +69,7 @@ def try_updates(
     with TemporaryDirectory(prefix="nmt-doctor-") as folder:
         settings = replace(settings, training=training, run_dir=folder)
         files = run_files(settings, corpus, config_yaml="")
-        trainer = build_trainer(settings, corpus, files, text_scores=None, last=None)
+        trainer = build_trainer(settings, corpus, files, text_scores=None, samples=None, last=None)
         trainer.batches = batches or trainer.batches
         memory = MemoryAccount(trainer.model, trainer.optimizer, trainer.average, device=trainer.device)
         watch = _Watch(trainer, is_enough)
