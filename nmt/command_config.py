@@ -204,6 +204,7 @@ class ReportCommand:
         "which examples come first; difference: those whose translations differ most (of one system, the worst); "
         "length: the longest"
     )
+    doctor: bool = setting("examine the corpora of the runs as well, as nmt doctor does")
     phrases: str | None = setting(
         "file of phrases whose encoder states to show, with a plane, a group and a phrase in the tab-separated columns "
         "of each line; null: those of the built-in corpus",

@@ -157,6 +157,7 @@ ORDER = [
     "report.section",
     "report.drawing",
     "report.runs",
+    "report.corpus",
     "report.curves",
     "report.translations",
     "report.scores",

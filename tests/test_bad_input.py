@@ -452,6 +452,7 @@ COMMAND_LINES: dict[str, str] = {
     "report runs=[{run}] examples=-1": r"examples must be at least 0, but is -1",
     "report runs=[{run}] example_order=random": r"example_order must be one of difference, length, but is random",
     "report runs=[{run}] bootstrap_samples=1000000000000": r"bootstrap_samples must be at most 100000, but is",
+    "report runs=[{run}] doctor=maybe": r"doctor must be true or false, but is maybe",
     "report runs=[{run}] ensemble=maybe": r"ensemble must be true or false, but is maybe",
     "report runs=[{run}] examplez=3": r"there is no setting 'examplez' for nmt report: did you mean",
     "report runs=[{run}] search=beam_6": r"search must be one of beam_12, beam_2, beam_5, greedy, but is",

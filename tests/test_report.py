@@ -9,7 +9,7 @@ import pytest
 
 from nmt.report.section import Span, Table
 from nmt.report.text import cell_text
-from tests.commands import Done, error, nmt
+from tests.commands import Done, error, nmt, train_settings
 from tests.pages import read_page
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def settings(digits: Path, run_dir: Path) -> list[str]:
         f"phrases={digits / 'phrases'}",
         f"runs=[{run_dir},{digits / 'again'}]",
         "ensemble=true",
+        "doctor=true",
         f"source={digits / 'test.en'}",
         f"reference={digits / 'test.fr'}",
         "bootstrap_samples=50",
@@ -71,11 +72,12 @@ def test_the_page_has_all_parts(sections: dict[str, Any]) -> None:
         "Attention: run",
         "Vanishing and exploding gradients: run",
         "Gates over a sentence: run",
+        "The corpus: run",
     ]
 
 
 def test_the_scores_are_those_of_nmt_evaluate(sections: dict[str, Any], settings: list[str], checkpoint: Path) -> None:
-    same = [word for word in settings if not word.startswith(("runs", "ensemble", "examples", "phrases"))]
+    same = [word for word in settings if not word.startswith(("runs", "ensemble", "doctor", "examples", "phrases"))]
     evaluated = nmt(
         "evaluate", f"checkpoints=[{checkpoint}]", *same, "metrics=[bleu,chrf]", "by_length=true", "json=true"
     )
@@ -132,6 +134,24 @@ def test_the_page_loads_nothing(done: Done, digits: Path) -> None:
     assert "<script" not in page
 
 
+def test_the_corpus_is_as_nmt_doctor_sees_it(sections: dict[str, Any], digits: Path) -> None:
+    findings, figures = sections["The corpus: run"]["tables"]
+    data = [word for word in train_settings(digits) if word.startswith(("data", "subword"))]
+    diagnosis = json.loads(nmt("doctor", *data, "json=true").out)
+    found = {
+        (examination, one["severity"], one["summary"], one["advice"] or None)
+        for examination, part in diagnosis.items()
+        if isinstance(part, dict)
+        for one in part.get("findings", ())
+    }
+    shown = {tuple(row) for row in findings["rows"]}
+    assert {one for one in found if one[1] != "ok"} <= shown
+    assert {one for one in shown if one[2] != "nothing unusual"} <= found
+    assert figures["columns"] == ["figure", "train src", "train tgt", "dev src", "dev tgt"]
+    pairs = [f"{diagnosis['alignment']['splits'][split]['num_pairs']}" for split in ("train", "dev")]
+    assert figures["rows"][0] == ["pairs", pairs[0], pairs[0], pairs[1], pairs[1]]
+
+
 def test_translations_need_no_run(digits: Path, tmp_path: Path) -> None:
     lines = (digits / "test.fr").read_text(encoding="utf-8")
     (tmp_path / "out").write_text(lines.replace("un", "deux"), encoding="utf-8")
@@ -160,7 +180,14 @@ def test_a_run_with_a_test_set_needs_no_files(digits: Path, copied_run: Path) ->
     (digits / "train.en").rename(digits / "train.away")
     try:
         done = nmt(
-            "report", f"runs=[{copied_run}]", "search=greedy", "examples=0", "json=true", "device=cpu", "threads=1"
+            "report",
+            f"runs=[{copied_run}]",
+            "doctor=true",
+            "search=greedy",
+            "examples=0",
+            "json=true",
+            "device=cpu",
+            "threads=1",
         )
     finally:
         (digits / "train.away").rename(digits / "train.en")
@@ -169,6 +196,7 @@ def test_a_run_with_a_test_set_needs_no_files(digits: Path, copied_run: Path) ->
     assert titles[:4] == ["Scores", "Runs", "Training curves", "BLEU by source length"]
     assert "BLEU by word frequency" not in titles
     assert "BLEU by word frequency is left out: " in done.err
+    assert "the corpus of copy is left out: " in done.err
 
 
 def test_a_run_without_its_development_set_has_no_look_inside(digits: Path, run_dir: Path) -> None:

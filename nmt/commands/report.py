@@ -17,6 +17,7 @@ from nmt.evaluation.metrics import SACREBLEU_DEFAULTS, MetricOptions, check_alig
 from nmt.evaluation.plain_text import warn_of_blank_translations
 from nmt.evaluation.report import printable
 from nmt.evaluation.tokenizer import resolve_tokenizer
+from nmt.report.corpus import corpus_section, distinct_corpora
 from nmt.report.curves import curves_section
 from nmt.report.drawing import check_packages
 from nmt.report.examples import examples_section
@@ -54,6 +55,8 @@ def run(settings: ReportCommand, *, config_yaml: str) -> int:  # noqa: ARG001
         test_set.sources, references, systems, options=options, bootstrap_samples=settings.bootstrap_samples
     )
     sections = [*_sections(runs, translations, settings), *_inside(runs, phrases)]
+    if settings.doctor:
+        sections += _corpora(runs)
     if settings.output is not None:
         with open_output(settings.output) as stream:
             title = f"Report: {', '.join(names)}"
@@ -168,3 +171,12 @@ def _inside(runs: Sequence[Run], phrases: tuple[PhrasePlane, ...] | None) -> Ite
             yield from inside_sections(one, phrases=phrases)
         except NmtError as error:
             log.warning("what happens inside the model of %s is left out: %s", one.name, error)
+
+
+def _corpora(runs: Sequence[Run]) -> Iterator[Section]:
+    """Yield what nmt doctor finds in the text of the runs, which may be gone."""
+    for one in distinct_corpora(runs):
+        try:
+            yield corpus_section(one)
+        except NmtError as error:
+            log.warning("the corpus of %s is left out: %s", one.name, error)

@@ -1,7 +1,7 @@
 """A diagnosis as JSON, or as text: a line for each finding, with advice, and a table of figures by split and side."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from operator import itemgetter
@@ -38,7 +38,7 @@ def as_text(diagnosis: Diagnosis) -> str:
         *_table_lines(figures(diagnosis)),
         "",
     ]
-    for name, found in _worth_showing(findings):
+    for name, found in worth_showing(findings):
         lines.append(f"{found.severity:<7}  {name:<{width}}  {found.summary}")
         if found.advice:
             lines.append(f"{'':<7}  {'':<{width}}  -> {found.advice}")
@@ -47,7 +47,7 @@ def as_text(diagnosis: Diagnosis) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _worth_showing(findings: Sequence[tuple[str, Finding]]) -> Iterable[tuple[str, Finding]]:
+def worth_showing(findings: Iterable[tuple[str, Finding]]) -> Iterator[tuple[str, Finding]]:
     """Yield the findings that are not ok; an examination without any has all of its lines, or one if it has many."""
     for name, group in groupby(findings, key=itemgetter(0)):
         of_examination = [found for _, found in group]

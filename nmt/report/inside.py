@@ -16,7 +16,6 @@ from nmt.report.runs import Run
 from nmt.report.section import Section
 from nmt.report.states import state_planes, states_section
 from nmt.text.parallel import read_pairs
-from nmt.training.run_data import data_of_run
 
 _NUM_PAIRS = 1000  # from the beginning of the development set
 _NUM_MAPS = 4
@@ -39,9 +38,7 @@ def inside_sections(run: Run, *, phrases: tuple[PhrasePlane, ...] | None) -> lis
         ConfigError: if the checkpoint lacks settings of training.
         DataError: if the development set cannot be read, or the checkpoint does not say what it was.
     """
-    checkpoint, data = run.checkpoint, data_of_run(run.checkpoint.path)
-    if data is None:
-        raise DataError(f"the settings of the data of {run.folder} are incomplete")
+    checkpoint, data = run.checkpoint, run.data()
     planes = default_phrases(data) if phrases is None else phrases
     pairs = list(itertools.islice(read_pairs(split_files(data, data.dev)), _NUM_PAIRS))
     mapped, gated = (

@@ -32,16 +32,24 @@ class Run:
     records: list[Record]
     sentences_per_s: float | None = None
 
+    def data(self) -> DataConfig:
+        """Return the settings of the text that it was trained on.
+
+        Raises:
+            DataError: if the checkpoint does not hold them.
+        """
+        try:
+            return from_plain(DataConfig, self.checkpoint.config.get("data"), "data")
+        except PlainError as error:
+            raise DataError(f"the settings of the data of {self.folder} are incomplete: {error}") from error
+
     def training_sources(self) -> Iterator[str]:
         """Yield the source side of the text that it was trained on.
 
         Raises:
             DataError: if the text cannot be read, or the checkpoint does not say what it was.
         """
-        try:
-            data = from_plain(DataConfig, self.checkpoint.config.get("data"), "data")
-        except PlainError as error:
-            raise DataError(f"the settings of the data of {self.folder} are incomplete: {error}") from error
+        data = self.data()
         return split_files(data, data.train).src.lines({})
 
 

@@ -41,11 +41,11 @@ class ScoredRow:
 
 @dataclass(frozen=True)
 class Mean:
-    """The single models of a kind; the deviation is that of a sample, None for one model."""
+    """The single models of a kind, of which there are several; the deviation is that of a sample."""
 
     label: str
     bleu: float
-    deviation: float | None
+    deviation: float
     perplexity: float
 
 
