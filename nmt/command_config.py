@@ -1,6 +1,6 @@
 """One dataclass per command: type, range and description of its settings; those of groups are in `nmt.config`.
 
-conf/ holds the values, as of the groups.
+conf/ holds the values, as for the groups.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ THREADS = Range(at_least=1, limit=1_024)
 ABOUT_THREADS = "number of CPU threads; null: as many as torch uses by default"
 ABOUT_SEED = "random seed of initialization, order of batches, dropout and random segmentations"
 ABOUT_DEVICE = "device to compute on; auto: a GPU if there is one"
-ABOUT_IMPLEMENTATION = "which modules compute; reference: the plain ones everywhere, not those optimized for speed"
+ABOUT_IMPLEMENTATION = "modules to compute with; reference: only the plain ones, not those optimized for speed"
 MAX_SAMPLES = 100_000  # sacreBLEU's defaults are 1,000 bootstrap samples and 10,000 randomizations
 SAMPLES = Range(at_least=0, limit=MAX_SAMPLES)
 ABOUT_METRICS = "metrics to compute: bleu, chrf, chrf++, ter, exact, cer, wer"
@@ -110,7 +110,7 @@ class EvaluateCommand:
         is_path=True,
     )
     groups: str | None = setting("file of comma-separated labels of each sentence, for BLEU by label", is_path=True)
-    by_length: bool = setting("BLEU by source length in words")
+    by_length: bool = setting("also compute BLEU by source length in words")
     metrics: list[str] = setting(ABOUT_METRICS)
     bleu_tokenize: str = setting(ABOUT_BLEU_TOKENIZE)
     tgt_lang: str | None = setting(
@@ -137,7 +137,7 @@ class AverageCommand:
 
 @dataclass
 class EmbeddingsCommand:
-    checkpoint: str | None = setting("checkpoint whose embeddings to take", is_path=True)
+    checkpoint: str | None = setting("checkpoint whose embeddings to use", is_path=True)
     corpus: str | None = setting(
         "folder of a prepared corpus, as nmt prepare prints it, to learn vectors of its subwords", is_path=True
     )
@@ -152,13 +152,13 @@ class EmbeddingsCommand:
     )
     k: int = setting("number of neighbours, or answers to an analogy", COUNT)
     output: str | None = setting("file for the vectors, compressed if it ends in .gz, .bz2 or .xz", is_path=True)
-    format: VectorFormat = setting("which of word2vec's forms the output has: text or binary")
-    method: VectorMethod = setting("corpus: how vectors are learned: skip_gram or cbow")
+    format: VectorFormat = setting("word2vec format of the output: text or binary")
+    method: VectorMethod = setting("corpus: method of learning vectors: skip_gram or cbow")
     dim: int = setting("corpus: size of a vector, which must be model.embedding_dim for training", SIZE)
     window: int = setting("corpus: largest distance of two subwords of one context", Range(at_least=1, limit=1_000))
     epochs: int = setting("corpus: number of passes over the corpus", Range(at_least=1, limit=10_000))
     seed: int = setting("corpus: random seed", SEED_32)
-    threads: int = setting("corpus: number of CPU threads; several learn faster, but are not repeatable", THREADS)
+    threads: int = setting("corpus: number of CPU threads; several are faster, but not repeatable", THREADS)
 
 
 @dataclass
@@ -178,7 +178,7 @@ class CardCommand:
 @dataclass
 class VerifyCommand:
     checkpoint: str = setting("checkpoint to verify", is_path=True)
-    precision: SearchPrecision = setting("number format in which its sentences are translated again")
+    precision: SearchPrecision = setting("number format in which the sentences of the checkpoint are translated again")
     device: Device = setting(ABOUT_DEVICE)
     threads: int | None = setting(ABOUT_THREADS, THREADS)
     implementation: Implementation = setting(ABOUT_IMPLEMENTATION, default=Implementation.fast)
@@ -188,7 +188,7 @@ class VerifyCommand:
 class ReportCommand:
     runs: list[str] = setting("folder of a run, or several; the first is the baseline", is_path=True)
     hypothesis: list[str] = setting("files of translations by other systems, which follow the runs", is_path=True)
-    ensemble: bool = setting("translate with all runs together as well")
+    ensemble: bool = setting("translate also with an ensemble of all runs")
     source: str | None = setting("source file of the test set; null: data.test of the runs", is_path=True)
     reference: list[str] = setting(ABOUT_REFERENCE, is_path=True)
     metrics: list[str] = setting(ABOUT_METRICS)
@@ -206,8 +206,8 @@ class ReportCommand:
     )
     doctor: bool = setting("examine the corpora of the runs as well, as nmt doctor does")
     phrases: str | None = setting(
-        "file of phrases whose encoder states to show, with a plane, a group and a phrase in the tab-separated columns "
-        "of each line; null: those of the built-in corpus",
+        "file of phrases whose encoder states to show: plane, group and phrase in tab-separated columns; null: those "
+        "of the built-in corpus",
         is_path=True,
     )
     output: str | None = setting("file for the page (HTML); null: only text on stdout", is_path=True)

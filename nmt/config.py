@@ -65,7 +65,7 @@ class FilesConfig:
     src: list[str] = setting("source files, plain or compressed", is_path=True)
     tgt: list[str] = setting("target files; line n of file k translates line n of file k of src", is_path=True)
     tsv: list[str] = setting(
-        "files of tab-separated columns, instead of src and tgt; data.columns says which are the sides",
+        "files of tab-separated columns, instead of src and tgt; data.columns selects the columns of the two sides",
         default=[],
         is_path=True,
     )
@@ -87,7 +87,7 @@ class DataConfig:
     name: str = setting("name of the corpus, part of the names of runs and prepared corpora")
     src_lang: str = setting("source language code, such as en")
     tgt_lang: str = setting("target language code, such as fr")
-    dir: str = setting("folder that relative names of text files start from", is_path=True)
+    dir: str = setting("folder at which relative names of text files start", is_path=True)
     prepared_dir: str = setting("folder of prepared corpora, one subfolder each", is_path=True)
     train: FilesConfig = MISSING
     dev: FilesConfig = MISSING
@@ -133,12 +133,12 @@ class SubwordSideConfig:
 class SubwordConfig:
     kind: SubwordKind = setting("method of splitting text into subwords")
     vocab_size: int = setting(
-        "number of subwords, the four special ones included; char, token: the largest number", VOCABULARY
+        "number of subwords, the four special ones included; for char and token, an upper limit", VOCABULARY
     )
     src_vocab_size: int = setting("number of source subwords, if joint is false", VOCABULARY)
     tgt_vocab_size: int = setting("number of target subwords, if joint is false", VOCABULARY)
     joint: bool = setting("one vocabulary for both sides, learned from both")
-    byte_fallback: bool = setting("spell characters outside the vocabulary as bytes instead of as unknown")
+    byte_fallback: bool = setting("spell characters outside the vocabulary as bytes, instead of making them unknown")
     normalization: Normalization | None = setting(
         "normalization of both sides: nmt_nfkc unifies similar characters and spaces, nfc only their encoding, "
         "nfd takes syllables and accents apart, identity changes nothing; null: each side has its own"
@@ -197,7 +197,7 @@ class ModelConfig:
         "layers of the encoder that read in both directions: none, the first, or all", default=Bidirectional.none
     )
     connection: Connection = setting(
-        "how the input of a layer joins its output: residual adds it, highway mixes it in by a gate",
+        "how the input of a layer joins its output: residual adds it, highway mixes the two by a gate",
         default=Connection.plain,
     )
     connection_from: int = setting(
@@ -218,7 +218,7 @@ class ModelConfig:
         default=AttentionPlacement.after,
     )
     attention_dim: int | None = setting(
-        "number of units of the score, of additive, concat and scaled_dot; null: decoder_dim", SIZE, default=None
+        "additive, concat, scaled_dot: number of units of the score; null: decoder_dim", SIZE, default=None
     )
     attention_heads: int = setting("number of attention heads", Range(at_least=1, limit=1_000), default=1)
     input_feeding: bool = setting("the decoder reads its last readout at every step (Luong et al. 2015)", default=False)
@@ -238,19 +238,29 @@ class ModelConfig:
         "size of a linear layer between readout and output layer; null: no such layer", SIZE, default=None
     )
     tied_embeddings: TiedEmbeddings = setting(
-        "tgt: the output layer has the weights of the target embedding; both: the source embedding, too",
+        "tgt: the output layer shares the weights of the target embedding; both: the source embedding does, too",
         default=TiedEmbeddings.none,
     )
-    dropout_src_embedding: float | None = setting("of source embeddings; null: model.dropout", SHARE, default=None)
-    dropout_tgt_embedding: float | None = setting("of target embeddings; null: model.dropout", SHARE, default=None)
-    dropout_layers: float | None = setting("between layers; null: model.dropout", SHARE, default=None)
-    dropout_encoder_output: float = setting("of the encoder's outputs, which attention reads", SHARE, default=0.0)
-    dropout_readout: float | None = setting("before the output layer; null: model.dropout", SHARE, default=None)
-    dropout_recurrent: float = setting(
-        "of the hidden state that a layer reads at every step; needs dropout_mask=sentence", SHARE, default=0.0
+    dropout_src_embedding: float | None = setting(
+        "dropout rate of source embeddings; null: model.dropout", SHARE, default=None
     )
-    dropout_src_word: float = setting("of whole source words", SHARE, default=0.0)
-    dropout_tgt_word: float = setting("of whole words of the previous target", SHARE, default=0.0)
+    dropout_tgt_embedding: float | None = setting(
+        "dropout rate of target embeddings; null: model.dropout", SHARE, default=None
+    )
+    dropout_layers: float | None = setting("dropout rate between layers; null: model.dropout", SHARE, default=None)
+    dropout_encoder_output: float = setting(
+        "dropout rate of the encoder's outputs, which attention reads", SHARE, default=0.0
+    )
+    dropout_readout: float | None = setting(
+        "dropout rate before the output layer; null: model.dropout", SHARE, default=None
+    )
+    dropout_recurrent: float = setting(
+        "dropout rate of the hidden state that a layer reads at every step; needs dropout_mask=sentence",
+        SHARE,
+        default=0.0,
+    )
+    dropout_src_word: float = setting("dropout rate of whole source words", SHARE, default=0.0)
+    dropout_tgt_word: float = setting("dropout rate of whole words of the previous target", SHARE, default=0.0)
     dropout_mask: DropoutMask = setting(
         "value: a random choice for each value; sentence: one choice for all positions of a sentence (Gal & "
         "Ghahramani 2016)",
@@ -324,9 +334,9 @@ class TrainingConfig:
     )
     label_smoothing: float = setting("share of the target probability spread over all subwords", SHARE)
     clip_norm: float = setting("largest norm of the gradient; inf: no limit", Range(above=0, limit=inf))
-    accumulate: int = setting("number of batches of an update", Range(at_least=1, limit=10_000))
+    accumulate: int = setting("number of batches per update", Range(at_least=1, limit=10_000))
     ema: float = setting(
-        "decay of the exponential moving average of the parameters, which is validated and translates; 0: no average",
+        "decay of the exponential moving average of the parameters, used for validation and translation; 0: no average",
         SHARE,
         default=0.0,
     )
@@ -357,8 +367,8 @@ class TrainingConfig:
         "random segmentation of the target: see src_subword_alpha", PROBABILITY, default=0.0
     )
     scheduled_sampling: SamplingSchedule = setting(
-        "how the probability falls with which the decoder reads the true token, not one that it predicts (Bengio et "
-        "al. 2015); needs a loop over steps",
+        "schedule of the probability that the decoder reads the true token instead of a predicted one (Bengio et al. "
+        "2015); needs a loop over steps",
         default=SamplingSchedule.none,
     )
     sampling_k: float = setting(
@@ -367,7 +377,7 @@ class TrainingConfig:
         Range(above=0, below=inf, limit=10**9),
         default=1.0,
     )
-    sampling_slope: float = setting("linear: fall of the probability in each update", PROBABILITY, default=0.0)
+    sampling_slope: float = setting("linear: decrease of the probability in each update", PROBABILITY, default=0.0)
     sampling_floor: float = setting("smallest probability of the true token", PROBABILITY, default=0.0)
     src_embeddings: str | None = setting(
         "file of word vectors, of word2vec or GloVe, from which the source embeddings start; null: random values",

@@ -1,1 +1,1 @@
-"""The model card of a checkpoint: what its run knows, and what it does not."""
+"""The model card of a checkpoint: what is known about it, and what is not."""

@@ -1,8 +1,8 @@
 """How the lines of one side predict those of the other: canonical correlations (Hotelling 1936) of simple features.
 
 The features of a line are its length and which frequent words and characters it has. Two bases are found in which the
-features of a line and of its translation are correlated pairwise, `corr(u_j, v_j) = r_j`, and not otherwise. For
-normally distributed values, the logarithm of how much better a pair fits than two unrelated lines is then
+features of a line and of its translation are correlated pairwise, `corr(u_j, v_j) = r_j`, and all others uncorrelated.
+For normally distributed values, the log of the likelihood ratio of a pair against two unrelated lines is then
 
     score(u, v) = sum_j -1/2 log(1 - r_j^2) - (r_j^2 u_j^2 - 2 r_j u_j v_j + r_j^2 v_j^2) / (2 (1 - r_j^2))
 

@@ -1,4 +1,4 @@
-"""What an examination finds: how serious it is, and what to do about it."""
+"""What an examination finds, how serious it is, and what to do about it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Whether a model can fit one batch: one that does not will not learn a corpus either (conf/debug/overfit.yaml)."""
+"""Whether a model can fit one batch: one that cannot will not learn a corpus either (conf/debug/overfit.yaml)."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sentences of the development and test set that are in the training text, on which scores say little."""
+"""Sentences of the development and test set that are in the training text, so that scores on them say little."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The text as the model will see it: pairs left out, subwords a word, unknown subwords."""
+"""The text as the model will see it: pairs left out, subwords per word, unknown subwords."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

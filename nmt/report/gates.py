@@ -1,7 +1,7 @@
 """The gates of a model's layers while it reads a sentence and its translation.
 
-Of an LSTM, the forget, input and output gate; of a GRU, the reset and update gate (`nmt.model.cell`). Karpathy, Johnson
-& Fei-Fei 2015 look at them in this way.
+For an LSTM, the forget, input and output gates; for a GRU, the reset and update gates (`nmt.model.cell`), as in
+Karpathy, Johnson & Fei-Fei 2015.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Vanishing and exploding gradients: the gradient of the loss by the state after each time step.
+"""Vanishing and exploding gradients: the gradient of the loss with respect to the state after each time step.
 
 Backpropagation through time multiplies the gradient, from each time step to the one before, by the derivatives of a
 step. If they shrink it, it vanishes, and the network cannot learn what distant words mean; if they enlarge it, it

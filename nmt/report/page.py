@@ -1,4 +1,4 @@
-"""A report as one HTML page: no script, nothing from elsewhere, readable on a phone, in print, in the dark, by ear."""
+"""A report as one HTML page, without scripts and external files, for phones, print, dark mode and screen readers."""
 
 import re
 from collections.abc import Sequence

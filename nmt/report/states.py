@@ -2,7 +2,7 @@
 
 Of each phrase, the hidden states of all layers of the encoder after its last time step are one vector. Principal
 component analysis finds the plane that shows most of the differences: with the singular value decomposition
-X - mean = U S Vᵀ of the vectors X, one a row, the coordinates in the plane are the first two columns of U S, and S² is
+X - mean = U S Vᵀ of the vectors X (one per row), the coordinates in the plane are the first two columns of U S; S² is
 proportional to the variance along each direction.
 """
 

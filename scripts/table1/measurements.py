@@ -1,4 +1,4 @@
-"""Translates with each system and measures perplexities: one file each, written once and read ever after."""
+"""Translates with each system and measures perplexities: one file for each result, written once and then only read."""
 
 import hashlib
 import json
