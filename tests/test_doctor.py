@@ -113,6 +113,13 @@ def test_files_of_different_lengths_are_examined_as_far_as_they_go(corpus: Path)
     assert not (corpus / "prepared").exists()
 
 
+def test_test_files_of_different_lengths_are_one_finding(corpus: Path) -> None:
+    rewrite(corpus / "test.fr", lambda lines: lines[:50])
+    found = diagnosis(corpus)["alignment"]
+    assert len(found["splits"]["test"]["unequal_files"]) == 1
+    assert len([line for line in found["findings"] if line["severity"] != "ok"]) == 1
+
+
 def test_a_vocabulary_that_the_text_does_not_allow_is_a_finding(corpus: Path) -> None:
     content = diagnosis(corpus, "subword=bpe", "subword.vocab_size=4000")
     [found] = content["subwords"]["findings"]

@@ -70,7 +70,8 @@ def subword_text(
     splits = {}
     for text in texts:
         sides = splits[text.split] = {side: SideSubwords() for side in SIDES}
-        for block in islice(text.blocks(), _MAX_BLOCKS):
+        again = SplitText(text.split, text.files)  # the first reading has noted how files differ
+        for block in islice(again.blocks(), _MAX_BLOCKS):
             for side in SIDES:
                 sides[side].add(block.side(side), models[side])
     kinds = {side: getattr(subword_specs(subword), side).kind for side in SIDES}
