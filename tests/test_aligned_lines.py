@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from nmt.choices import Severity
@@ -71,6 +73,29 @@ def test_unequal_pairs_are_counted_and_named() -> None:
         UnequalPair("train.en", 2_000, 60, 400),
         UnequalPair("train.en", 1_997, 60, 10),
     ]
+
+
+def test_pairs_are_named_by_the_rule_that_counts_them() -> None:
+    """A ratio of 3 : 1 is just within the limit, one of 304 : 100 is not."""
+    for src_chars in (30, 100):
+        for tgt_chars in range(3 * src_chars - 2, 3 * src_chars + 5):
+            found = examined([(LONG, LONG)] * 200 + [("x" * src_chars, "y" * tgt_chars)]).splits["train"]
+            assert found.num_unequal == len(found.most_unequal)
+    assert found.num_unequal == 1
+
+
+def test_pairs_are_named_that_looked_usual_when_they_were_read() -> None:
+    found = examined([(LONG, "y" * 300)] * 900 + [(LONG, LONG)] * 4_100).splits["train"]
+    assert found.num_unequal == 900
+    assert [pair.line for pair in found.most_unequal] == [1, 2, 3, 4, 5]
+
+
+def test_the_lines_that_are_named_are_those_of_one_file() -> None:
+    examination = AlignmentExamination()
+    examination.add(block([(LONG, LONG)] * 99 + [(LONG, "y" * 10)]))
+    examination.add(block([(LONG, "y" * 3), *[(LONG, LONG)] * 99])._replace(src_file=Path("more.en")))
+    [found] = alignment({"train": examination.result([])}).findings
+    assert found.advice == "look at them: lines 1 of more.en are the most unequal"
 
 
 @pytest.mark.parametrize(("count", "severity"), [(1, Severity.ok), (4, Severity.notice), (60, Severity.warning)])

@@ -108,19 +108,21 @@ class AlignmentExamination:
             return
         log_ratios = np.log(tgt_lens[long] / src_lens[long])
         np.add.at(self._ratios, _bin(log_ratios), 1)
-        deviations = np.abs(log_ratios - self._median())
+        # whatever the median will be, the pairs furthest from it are among those of the lowest and the highest ratio
+        extreme = np.unique([np.argsort(ratios, kind="stable")[:_MAX_NAMED] for ratios in (log_ratios, -log_ratios)])
         self._candidates += [
             UnequalPair(str(block.src_file), block.first_line + int(row), int(src_lens[row]), int(tgt_lens[row]))
-            for row in long[np.argsort(-deviations, kind="stable")[:_MAX_NAMED]]
+            for row in long[extreme]
         ]
 
     def result(self, unequal_files: list[str]) -> SplitAlignment:
         median = self._median()
-        deviations = np.abs(np.arange(_NUM_BINS) - _bin(np.array([median]))[0]) * _BIN
-        limit = math.log(_UNEQUAL_RATIO)
+        center = int(_bin(np.array([median]))[0])
+        limit = round(math.log(_UNEQUAL_RATIO) / _BIN)  # in bins, so that pairs are named by the rule that counts them
+        is_unequal = np.abs(np.arange(_NUM_BINS) - center) > limit
 
-        def deviation(pair: UnequalPair) -> float:
-            return abs(math.log(pair.tgt_chars / pair.src_chars) - median)
+        def deviation(pair: UnequalPair) -> int:
+            return abs(int(_bin(np.log(np.array([pair.tgt_chars / pair.src_chars])))[0]) - center)
 
         shifted = [shift for files in self._files for shift in files.shifted()]
         return SplitAlignment(
@@ -128,7 +130,7 @@ class AlignmentExamination:
             num_blank=self.num_blank,
             num_long=int(self._ratios.sum()),
             median_ratio=round(math.exp(median), 3),
-            num_unequal=int(self._ratios[deviations > limit].sum()),
+            num_unequal=int(self._ratios[is_unequal].sum()),
             most_unequal=sorted(
                 (pair for pair in self._candidates if deviation(pair) > limit), key=lambda pair: -deviation(pair)
             )[:_MAX_NAMED],
@@ -176,12 +178,13 @@ def _findings(split: str, found: SplitAlignment) -> list[Finding]:
             )
         )
     if found.num_unequal:
-        named = ", ".join(f"{pair.line:,}" for pair in found.most_unequal)
+        file = found.most_unequal[0].src_file
+        named = ", ".join(f"{pair.line:,}" for pair in found.most_unequal if pair.src_file == file)
         problems.append(
             finding(
                 grade(share(found.num_unequal, found.num_pairs), notice=0.0005, warning=0.02),
                 f"{split}: {show_share(found.num_unequal, found.num_pairs)} pairs have sides of very unequal length",
-                f"look at them: lines {named} of {found.most_unequal[0].src_file} are the most unequal",
+                f"look at them: lines {named} of {file} are the most unequal",
             )
         )
     return problems or [Finding(Severity.ok, f"{split}: no line is shifted, blank or of an unusual length")]
