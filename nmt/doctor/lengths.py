@@ -9,7 +9,7 @@ from nmt.choices import Severity
 from nmt.doctor.blocks import SIDES, Block
 from nmt.doctor.finding import Finding
 
-_LONGEST_COUNTED = 20_000  # longer lines count as this long
+_LONGEST_COUNTED = 20_000  # percentiles take longer lines for this long
 _OTHER_LENGTH_RATIO = 1.5
 
 
@@ -36,24 +36,29 @@ class Lengths:
     findings: list[Finding]
 
 
-def _no_lines() -> NDArray[np.int64]:
-    return np.zeros(_LONGEST_COUNTED + 1, np.int64)
+@dataclass
+class _Counts:
+    """The number of lines of each length, their whole length, and the longest."""
+
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_LONGEST_COUNTED + 1, np.int64))
+    total: int = 0
+    longest: int = 0
+
+    def add(self, lens: list[int]) -> None:
+        bounded = np.minimum(np.array(lens, np.int64), _LONGEST_COUNTED)
+        self.counts += np.bincount(bounded, minlength=len(self.counts))
+        self.total += sum(lens)
+        self.longest = max([self.longest, *lens])
 
 
 @dataclass
 class _SideCounts:
-    """The number of lines of each length."""
-
-    words: NDArray[np.int64] = field(default_factory=_no_lines)
-    characters: NDArray[np.int64] = field(default_factory=_no_lines)
+    words: _Counts = field(default_factory=_Counts)
+    characters: _Counts = field(default_factory=_Counts)
 
     def add(self, lines: list[str]) -> None:
-        for counts, lens in (
-            (self.words, [len(line.split()) for line in lines]),
-            (self.characters, list(map(len, lines))),
-        ):
-            bounded = np.minimum(np.array(lens, np.int64), _LONGEST_COUNTED)
-            counts += np.bincount(bounded, minlength=len(counts))
+        self.words.add([len(line.split()) for line in lines])
+        self.characters.add([len(line) for line in lines])
 
 
 @dataclass
@@ -85,14 +90,13 @@ def lengths(counts: dict[str, LengthCounts]) -> Lengths:
     return Lengths(splits, findings)
 
 
-def _distribution(counts: NDArray[np.int64]) -> Distribution:
-    cumulated = np.cumsum(counts)
+def _distribution(found: _Counts) -> Distribution:
+    cumulated = np.cumsum(found.counts)
     num_lines = int(cumulated[-1])
-    median, p95, p99, longest = (
-        int(np.searchsorted(cumulated, share * num_lines)) if num_lines else 0 for share in (0.5, 0.95, 0.99, 1.0)
+    median, p95, p99 = (
+        int(np.searchsorted(cumulated, share * num_lines)) if num_lines else 0 for share in (0.5, 0.95, 0.99)
     )
-    mean = float(counts @ np.arange(len(counts))) / max(1, num_lines)
-    return Distribution(round(mean, 2), median, p95, p99, longest)
+    return Distribution(round(found.total / max(1, num_lines), 2), median, p95, p99, found.longest)
 
 
 def _compare(place: str, found: SideLengths, train: SideLengths) -> Finding:
