@@ -5,7 +5,7 @@ import pytest
 from nmt.choices import Normalization, Severity, SubwordKind, Tokenizer
 from nmt.corpus.subwords import SubwordSpecs
 from nmt.doctor import changed_characters
-from nmt.doctor.changed_characters import NormalizationSample, Normalized, normalized_sample
+from nmt.doctor.changed_characters import NormalizationSample, Normalized, normalized_sample, normalized_sides
 from nmt.doctor.finding import Finding
 from nmt.text.subword_learning import SubwordSpec
 from tests.doctor_text import Pairs, block
@@ -31,6 +31,13 @@ def found_in(pairs: Pairs, tgt_rule: Normalization = Normalization.nfc) -> Norma
     for pair in pairs:
         sample.add(block([pair]))
     return normalized_sample(sample, SubwordSpecs(spec(Normalization.nmt_nfkc), spec(tgt_rule)))
+
+
+@pytest.mark.parametrize("rule", Normalization)
+def test_sides_are_normalized_if_an_accent_may_be_a_character_of_its_own(rule: Normalization) -> None:
+    specs = SubwordSpecs(spec(rule), spec(Normalization.identity))
+    normalize = changed_characters.normalizers(specs)["src"]
+    assert normalized_sides(specs) == (["src"] if normalize("e\u0301") == normalize("é") else [])
 
 
 def test_plain_text_does_not_change() -> None:

@@ -10,7 +10,7 @@ from tests.doctor_text import Pairs, block
 
 
 def found_in(train: Pairs, dev: Pairs) -> Characters:
-    counts = {"train": CharacterCounts(), "dev": CharacterCounts()}
+    counts = {"train": CharacterCounts(["src"]), "dev": CharacterCounts(["src"])}
     counts["train"].add(block(train))
     counts["dev"].add(block(dev, split="dev"))
     return characters(counts, {"src": str.lower, "tgt": str})
@@ -61,6 +61,11 @@ def test_new_characters_are_named() -> None:
 def test_characters_that_normalization_makes_equal_are_not_new() -> None:
     assert found_in([("ab", "c")], [("AB", "c")]).findings == []
     assert [line.summary[:10] for line in found_in([("ab", "c")], [("ab", "C")]).findings] == ["dev tgt: 1"]
+
+
+def test_decomposed_characters_are_new_only_where_nothing_composes_them() -> None:
+    [found] = found_in([("é", "é")], [("e\u0301", "e\u0301")]).findings
+    assert found.summary.startswith("dev tgt: 2 of 2 (100.00%) characters are not in the training text: e U+0065, ")
 
 
 def test_a_rare_new_character_is_a_notice() -> None:

@@ -40,6 +40,11 @@ class NormalizationSample:
             lines += block.side(side)[: _MAX_LINES - len(lines)]
 
 
+def normalized_sides(specs: SubwordSpecs) -> list[str]:
+    """List the sides on which it does not matter how a character is encoded, composed or decomposed."""
+    return [side for side in SIDES if getattr(specs, side).normalization != Normalization.identity]
+
+
 def normalizers(specs: SubwordSpecs) -> dict[str, StandaloneNormalizer]:
     """Return the normalization of each side."""
     return {side: StandaloneNormalizer(getattr(specs, side).normalization, one_space=False) for side in SIDES}

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -38,13 +38,19 @@ class Characters:
 
 @dataclass
 class CharacterCounts:
-    """The characters of a split, spaces included, by side."""
+    """The characters of a split, spaces included, by side; those of the sides `composed` in canonical composition."""
 
+    composed: Collection[str]
     sides: dict[str, Counter[str]] = field(default_factory=lambda: {side: Counter() for side in SIDES})
 
     def add(self, block: Block) -> None:
         for side, counts in self.sides.items():
-            counts.update("".join(block.side(side)))
+            lines = block.side(side)
+            counts.update("".join(map(_composed, lines) if side in self.composed else lines))
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 @cache

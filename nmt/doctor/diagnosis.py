@@ -10,11 +10,17 @@ from nmt.choices import Severity
 from nmt.command_config import TrainCommand
 from nmt.config import DataConfig, SubwordConfig
 from nmt.corpus.prepare import PreparedCorpus, prepare, split_files
-from nmt.corpus.subwords import subword_specs
+from nmt.corpus.subwords import SubwordSpecs, subword_specs
 from nmt.doctor.aligned_lines import Alignment, AlignmentExamination, alignment
 from nmt.doctor.blocks import SPLITS, SplitText
 from nmt.doctor.case import Case, CaseCounts, case
-from nmt.doctor.changed_characters import NormalizationSample, Normalized, normalized_sample, normalizers
+from nmt.doctor.changed_characters import (
+    NormalizationSample,
+    Normalized,
+    normalized_sample,
+    normalized_sides,
+    normalizers,
+)
 from nmt.doctor.characters import CharacterCounts, Characters, characters
 from nmt.doctor.duplicates import Duplicates, duplicates
 from nmt.doctor.finding import Finding, worst
@@ -65,10 +71,10 @@ class Diagnosis:
 class _Split:
     """The examinations of a split that read all of its text."""
 
-    def __init__(self) -> None:
+    def __init__(self, specs: SubwordSpecs) -> None:
         self.alignment = AlignmentExamination()
         self.hashes = TextHashes()
-        self.characters = CharacterCounts()
+        self.characters = CharacterCounts(normalized_sides(specs))
         self.case = CaseCounts()
         self.lengths = LengthCounts()
         self.normalization = NormalizationSample()
@@ -87,9 +93,9 @@ def diagnose(data: DataConfig, subword: SubwordConfig) -> tuple[Diagnosis, Prepa
     all_files = {split: split_files(data, getattr(data, split)) for split in SPLITS}
     texts = [SplitText(split, files) for split, files in all_files.items() if files.src.paths]
     check_files_exist([text.files for text in texts])
-    splits, languages = _read(texts)
-    corpus, subwords = _prepare(data, subword, texts)
     specs = subword_specs(subword)
+    splits, languages = _read(texts, specs)
+    corpus, subwords = _prepare(data, subword, texts)
     hashes = {split: of_split.hashes for split, of_split in splits.items()}
     diagnosis = Diagnosis(
         corpus=data.name,
@@ -127,9 +133,9 @@ def diagnose_model(
     return diagnosis
 
 
-def _read(texts: Sequence[SplitText]) -> tuple[dict[str, _Split], LanguageExamination]:
+def _read(texts: Sequence[SplitText], specs: SubwordSpecs) -> tuple[dict[str, _Split], LanguageExamination]:
     """Read all text once."""
-    splits = {text.split: _Split() for text in texts}
+    splits = {text.split: _Split(specs) for text in texts}
     languages = LanguageExamination()
     for text in texts:
         with tqdm(desc=f"examining {text.split}", unit=" pairs", unit_scale=True, disable=None) as bar:
