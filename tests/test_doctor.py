@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +157,15 @@ def test_the_text_is_not_overwritten(corpus: Path) -> None:
     line = error("doctor", *data_settings(corpus), f"output={corpus / 'dev.fr'}")
     assert "data.dev=" in line
     assert "which this command reads and would overwrite" in line
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8")
+def test_names_of_files_may_be_any_bytes(corpus: Path) -> None:
+    rewrite(corpus / "dev.fr", lambda lines: [lines[0][:5], *lines[1:]])
+    other = corpus.rename(corpus.with_name(os.fsdecode(b"x\xff")))
+    found = diagnosis(other)["alignment"]["splits"]["dev"]["most_unequal"]
+    assert [pair["src_file"] for pair in found] == [str(other / "dev.en")]
+    assert f"{corpus.parent}/x\\udcff/dev.en are the most unequal" in doctor(other).out
 
 
 def test_the_test_set_is_optional(corpus: Path) -> None:

@@ -27,7 +27,8 @@ def run(settings: DoctorCommand, *, config_yaml: str) -> int:  # noqa: ARG001
             diagnosis, training, corpus, updates=settings.updates, overfit_updates=settings.overfit_updates
         )
     with open_output(settings.output) as stream:
-        stream.write((as_json(diagnosis) if settings.json else as_text(diagnosis)).encode())
+        text = as_json(diagnosis) if settings.json else as_text(diagnosis)
+        stream.write(text.encode(errors="backslashreplace"))  # names of files may be no UTF-8
     return int(_fails(diagnosis.severity, settings.fail_on))
 
 
