@@ -11,7 +11,7 @@ from nmt.command_config import TrainCommand
 from nmt.corpus.batching import TrainingBatches, plan_epoch
 from nmt.corpus.prepare import prepare
 from nmt.doctor import training_cost as module
-from nmt.doctor.training_cost import show_bytes, show_duration, training_cost
+from nmt.doctor.training_cost import show_bytes, show_duration, show_number, training_cost
 from nmt.doctor.trial import Trial, Update
 from tests.commands import train_settings
 from tests.doctor_text import composed
@@ -91,6 +91,13 @@ def test_the_first_update_is_over_the_largest_batch(settings: TrainCommand, monk
 )
 def test_durations_have_a_unit_that_suits_them(seconds: float, text: str) -> None:
     assert show_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.123, "0.123"), (1.5, "1.5"), (20.0, "20"), (999.6, "1,000"), (7_142.9, "7,143")]
+)
+def test_numbers_are_without_exponent(value: float, text: str) -> None:
+    assert show_number(value) == text
 
 
 def test_bytes_have_a_unit_that_suits_them() -> None:

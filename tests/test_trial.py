@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from nmt.command_config import TrainCommand
 from nmt.corpus.prepare import PreparedCorpus, prepare
-from nmt.doctor.trial import try_updates
+from nmt.doctor.trial import _Watch, try_updates
+from nmt.errors import TrainingError
+from nmt.training.train_state import Interval
 from tests.commands import nmt, train_settings
 from tests.doctor_text import composed
 
@@ -48,3 +53,13 @@ def test_a_trial_leaves_nothing_behind(run: tuple[TrainCommand, PreparedCorpus],
     assert len(trial.updates) == 1
     assert list((tmp_path / "temporary").iterdir()) == []
     assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite_ends_a_trial_on_any_device() -> None:
+    """On a GPU the trainer does not look at it before it writes a line of the log."""
+    trainer: Any = SimpleNamespace(state=SimpleNamespace(interval=Interval()))
+    watch = _Watch(trainer, lambda updates: False)  # noqa: ARG005
+    watch()
+    trainer.state.interval.updates, trainer.state.interval.tgt_tokens, trainer.state.interval.nll = 1, 5, math.nan
+    with pytest.raises(TrainingError, match="the loss is not finite after 1 updates: lower"):
+        watch()

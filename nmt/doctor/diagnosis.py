@@ -29,13 +29,13 @@ from nmt.doctor.lengths import LengthCounts, Lengths, lengths
 from nmt.doctor.overlap import Overlap, overlap
 from nmt.doctor.subword_text import SubwordText, not_prepared, subword_text
 from nmt.doctor.text_hashes import TextHashes
-from nmt.errors import DataError
+from nmt.errors import DataError, TrainingError
 from nmt.phrasebook.files import write_phrasebook
 from nmt.text.parallel import check_files_exist
 
 if TYPE_CHECKING:
     from nmt.doctor.overfitting import Overfitting
-    from nmt.doctor.training_cost import TrainingCost
+    from nmt.doctor.training_cost import TrainingCost, UnknownCost
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Diagnosis:
     lengths: Lengths
     normalization: Normalized
     subwords: SubwordText
-    cost: "TrainingCost | None" = None
+    cost: "TrainingCost | UnknownCost | None" = None
     overfitting: "Overfitting | None" = None
 
     def findings(self) -> Iterator[tuple[str, Finding]]:
@@ -121,13 +121,15 @@ def diagnose_model(
 
     Raises:
         ConfigError: if settings are invalid.
-        TrainingError: if the loss is not finite.
     """
     from nmt.doctor.overfitting import overfitting
-    from nmt.doctor.training_cost import training_cost  # the text needs no torch
+    from nmt.doctor.training_cost import not_finite, training_cost  # the text needs no torch
 
     if updates:
-        diagnosis = replace(diagnosis, cost=training_cost(settings, corpus, num_updates=updates))
+        try:
+            diagnosis = replace(diagnosis, cost=training_cost(settings, corpus, num_updates=updates))
+        except TrainingError:
+            diagnosis = replace(diagnosis, cost=not_finite())
     if overfit_updates:
         diagnosis = replace(diagnosis, overfitting=overfitting(settings, corpus, num_updates=overfit_updates))
     return diagnosis

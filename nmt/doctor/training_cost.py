@@ -41,6 +41,13 @@ class TrainingCost:
     findings: list[Finding]
 
 
+@dataclass(frozen=True)
+class UnknownCost:
+    """What is said instead, if the updates fail."""
+
+    findings: list[Finding]
+
+
 def training_cost(settings: TrainCommand, corpus: PreparedCorpus, *, num_updates: int) -> TrainingCost:
     """Train for some updates, the first of them over the largest batch, and extrapolate.
 
@@ -65,6 +72,12 @@ def training_cost(settings: TrainCommand, corpus: PreparedCorpus, *, num_updates
     return _extrapolate(trial, settings.training, train, num_batches=len(plan))
 
 
+def not_finite() -> UnknownCost:
+    """Say that the loss does not stay finite."""
+    advice = "lower optimizer.lr or training.clip_norm"
+    return UnknownCost([Finding(Severity.warning, "the loss is not finite after a few updates", advice)])
+
+
 def _num_positions(train: BinarizedCorpus, batch: np.ndarray[tuple[int], np.dtype[np.int64]]) -> int:
     """Return the size of a batch with padding: what its memory depends on."""
     return len(batch) * int(train.src_lens[batch].max() + train.tgt_lens[batch].max() + 2)
@@ -78,7 +91,7 @@ def _extrapolate(trial: Trial, training: TrainingConfig, train: BinarizedCorpus,
     s_per_epoch = num_tokens / tokens_per_s
     num_epochs = _num_epochs(training, updates_per_epoch=updates_per_epoch, s_per_epoch=s_per_epoch)
     total_s = s_per_epoch * num_epochs if num_epochs is not None else 0.0
-    in_all = f", {num_epochs:.3g} epochs in {show_duration(total_s)}" if num_epochs is not None else ""
+    in_all = f", {show_number(num_epochs)} epochs in {show_duration(total_s)}" if num_epochs is not None else ""
     memory = ", ".join(f"{name} {show_bytes(count)}" for name, count in trial.memory.items())
     model = f"{trial.num_parameters:,} parameters on {trial.device} in {trial.precision}"
     findings = [
@@ -125,6 +138,11 @@ def show_duration(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def show_number(value: float) -> str:
+    """Format a number with three digits, or all of those before the point."""
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
 
 
 def show_bytes(count: int) -> str:

@@ -1,5 +1,6 @@
 """A few real updates, by the trainer itself, which are measured and leave nothing behind."""
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,6 +10,7 @@ from tempfile import TemporaryDirectory
 from nmt.command_config import TrainCommand
 from nmt.corpus.batching import TrainingBatches
 from nmt.corpus.prepare import PreparedCorpus
+from nmt.errors import TrainingError
 from nmt.training.memory import MemoryAccount
 from nmt.training.run import build_trainer, run_files
 from nmt.training.train_state import Interval
@@ -99,6 +101,8 @@ class _Watch:
         before, now = self._before, self._trainer.state.interval
         if now.updates > before.updates:
             nll, num_tgt = float(now.nll) - float(before.nll), now.tgt_tokens - before.tgt_tokens  # waits for a GPU
+            if not math.isfinite(nll):  # the trainer checks it in each update only on a CPU
+                raise TrainingError(f"the loss is not finite after {now.updates} updates: lower optimizer.lr")
             num_src = now.src_tokens - before.src_tokens
             self.updates.append(Update(time.perf_counter() - self._clock, num_src + num_tgt, nll / num_tgt))
         if self._is_enough(self.updates):
