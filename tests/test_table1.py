@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,15 +15,19 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from table1.main import run
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from table1.main import _compare, run
 from table1.measurements import EvaluatedText, Machine, average, perplexity_of, translations
 from table1.plan import AVERAGE, Kind, Model, Plan, Row
 from table1.table import ClaimResult, CostClaim, Table, as_text, build_table
 from table1.training import divide, has_ended, sweeps, with_changes
 
+from nmt.commands.paths import quote_paths
 from nmt.evaluation.metrics import SACREBLEU_DEFAULTS
 from nmt.training.checkpoint import load_checkpoint, read_info
-from tests.commands import DIGITS, train_settings
+from nmt.training.checkpoint_links import checkpoints_in
+from tests.commands import DIGITS, data_settings, train_settings
+from tests.doctor_text import composed
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "reproduce_table1"
 ON_CPU = Machine("cpu", threads=1)
@@ -79,13 +84,22 @@ def test_models_are_divided_evenly_and_each_kind_is_a_sweep(tmp_path: Path) -> N
         *common,
         "model.source_order=reversed",
         "seed=1,3,5",
-        f"run_dir={tmp_path}/reversed-seed${{seed}}",
+        f"run_dir='{tmp_path}/reversed-seed${{seed}}'",
         "resume=true",
     ]
     assert forward_sweep[3:5] == ["model.source_order=forward", "seed=2"]
     [attention] = sweeps([Model(Kind.attention, 1)], tmp_path, ["experiment=table1", "device=cpu"], ["experiment=b"])
     assert attention[2:5] == ["device=cpu", "experiment=b", "seed=1"]
-    assert attention[5] == f"run_dir={tmp_path}/attention-seed${{seed}}"
+    assert attention[5] == f"run_dir='{tmp_path}/attention-seed${{seed}}'"
+
+
+@pytest.mark.parametrize("folder", ["a, b", "it's, so"])
+def test_a_folder_may_have_commas(folder: str) -> None:
+    [line] = sweeps([Model(Kind.reversed, 1)], Path(folder), [], [])
+    [run_dir] = quote_paths("train", [word for word in line if word.startswith("run_dir=")], in_sweep=True)
+    parsed = OverridesParser.create().parse_override(run_dir)
+    assert not parsed.is_sweep_override()
+    assert str(parsed.value()) == f"{folder}/reversed-seed${{seed}}"
 
 
 def test_a_change_replaces_the_setting_of_its_key() -> None:
@@ -135,14 +149,27 @@ def test_the_perplexity_is_that_of_validation(run_dir: Path, digits: Path, tmp_p
 
 
 def test_the_newest_checkpoints_are_averaged_once(run_dir: Path, tmp_path: Path) -> None:
-    target = average(run_dir, tmp_path / "mean", number=2)
+    target = tmp_path / "mean"
+    assert average(run_dir, target, number=2) == 2
     names = ("update_000004", "update_000006")
     parts = [load_checkpoint(run_dir / "checkpoints" / name).model.state_dict() for name in names]
     for name, parameter in load_checkpoint(target).model.state_dict().items():
         assert parameter.flatten()[0] == pytest.approx(sum(float(part[name].flatten()[0]) for part in parts) / 2)
     before = (target / "checkpoint.json").stat().st_mtime_ns
-    assert average(run_dir, target, number=2) == target
+    assert average(run_dir, target, number=2) == 2
     assert (target / "checkpoint.json").stat().st_mtime_ns == before
+
+
+def test_the_table_says_how_many_checkpoints_were_averaged(
+    run_dir: Path, digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A short training has fewer than were asked for."""
+    shutil.copytree(run_dir, tmp_path / "reversed-seed1", symlinks=True)
+    number = len(checkpoints_in(run_dir / "checkpoints"))
+    settings = composed("train", train_settings(digits))
+    _compare(Plan(1, 0, 9, with_attention=False), tmp_path, settings, digits_test(digits, "test"))
+    assert f"average of {number} checkpoints, reversed, beam 12 " in capsys.readouterr().out
+    assert 1 < number < 9
 
 
 # --- The table ---
@@ -229,19 +256,47 @@ def test_the_table_as_text() -> None:
         (["--source", "a"], "--source and --reference must be given both or neither"),
         (["training.keep_last=2"], r"training.keep_last must be at least --average \(4\), but is 2: add"),
         (["experiment=tatoeba_en_fr_2014"], "data=tatoeba_en_fr has no test set: give --source FILE and --reference"),
+        (["data.generate.test_pairs=0"], "data=phrasebook_long has no test set: give --source FILE and --reference"),
         (["modle.hidden_dim=8"], "no setting 'modle.hidden_dim' for nmt train: did you mean model.hidden_dim"),
         (["experiment=nothing"], "nothing"),
+        (
+            ["--attention", "modle.hidden_dim=8"],
+            "no setting 'modle.hidden_dim' for nmt train: did you mean model.hidden",
+        ),
+        (["--attention", "model.tied_embeddings=both subword.joint=false"], "model.tied_embeddings=both needs one voc"),
+        (["--attention", "it's"], r"--attention must be settings, quoted as for a shell, but is \"it's\": No closing"),
+        (
+            ["--source", "nothing.en", "--reference", "nothing.fr"],
+            "nothing.en, nothing.fr do not exist: check the paths",
+        ),
+        (["--source", "/dev/null", "--reference", "/dev/null"], "the test set must have at least one sentence pair"),
     ],
 )
 def test_mistakes_are_found_before_training(
-    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("table1.training.train_missing", lambda *_, **__: pytest.fail("it trains"))
     assert run([*words, "--folder", str(tmp_path / "x")]) == 1
     captured = capsys.readouterr()
     [line] = captured.err.splitlines()
     assert line.startswith("reproduce_table1: ")
     assert re.search(message, line), line
     assert (captured.out, list(tmp_path.iterdir())) == ("", [])
+
+
+def test_a_table_without_an_average_needs_no_checkpoints_for_it(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[Any] = []
+    monkeypatch.setattr("table1.training.train_missing", lambda models, *_, **__: trained.extend(models))
+    monkeypatch.setattr("table1.main._compare", lambda *_: None)
+    words = [*data_settings(digits), "data.test.src=[test.en]", "data.test.tgt=[test.fr]", "training.keep_last=1"]
+    assert run([*words, "--reversed", "0", "--forward", "1", "--attention", "", "--folder", str(tmp_path)]) == 0
+    assert trained == [Model(Kind.forward, 1)]
 
 
 def test_a_folder_belongs_to_one_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

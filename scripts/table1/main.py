@@ -7,17 +7,19 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from nmt.errors import ConfigError, NmtError
+from nmt.errors import ConfigError, DataError, NmtError
 from nmt.files import atomic_write
 from table1.plan import AVERAGE, Kind, Plan
 
 if TYPE_CHECKING:
     from nmt.command_config import TrainCommand
+    from nmt.config import DataConfig
+    from table1.measurements import EvaluatedText
 
 DESCRIPTION = """\
 Train, translate and compare the systems of Table 1 of Sutskever, Vinyals & Le 2014, and some more.
@@ -77,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings of nmt train")
-    parser.add_argument("--folder", type=Path, default=Path("runs/table1"), help="for everything (%(default)s)")
+    parser.add_argument("--folder", type=_path, default=Path("runs/table1"), help="for everything (%(default)s)")
     parser.add_argument("--reversed", type=_count, default=5, metavar="N", help="models with a reversed source (5)")
     parser.add_argument("--forward", type=_count, default=2, metavar="N", help="models with a forward source (2)")
     parser.add_argument("--average", type=_count, default=4, metavar="N", help="checkpoints of a model to average (4)")
@@ -88,8 +90,8 @@ def _parser() -> argparse.ArgumentParser:
         "experiment=table1_attention, or '' if an experiment or a setting of the model is given)",
     )
     parser.add_argument("--jobs", type=_count, default=None, metavar="N", help="models trained at a time (one a core)")
-    parser.add_argument("--source", type=Path, metavar="FILE", help="test set instead of data.test")
-    parser.add_argument("--reference", type=Path, metavar="FILE", help="its translation")
+    parser.add_argument("--source", type=_path, metavar="FILE", help="test set instead of data.test")
+    parser.add_argument("--reference", type=_path, metavar="FILE", help="its translation")
     return parser
 
 
@@ -99,37 +101,56 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
 def _reproduce(options: argparse.Namespace) -> None:
-    from table1.training import key_of, num_cpus, train_missing
+    from table1.training import key_of, num_cpus, train_missing, with_changes
 
     keys = {*map(key_of, options.settings)}
     words = [*options.settings] if "experiment" in keys else ["experiment=table1", *options.settings]
     is_own_model = any(key == "experiment" or key.partition(".")[0] == "model" for key in keys)
     attention = [] if is_own_model else ["experiment=table1_attention"]
     if options.attention is not None:
-        attention = shlex.split(options.attention)
+        attention = _words(options.attention)
     settings = _composed(words)
+    if attention:
+        _composed(with_changes(words, attention))
     _check(options, settings)
+    if options.source is not None or settings.data.generate is None:
+        _read_test_set(options, settings.data)  # finds what is wrong with it
     plan = Plan(options.reversed, options.forward, options.average, with_attention=bool(attention))
     _check_same_settings(options.folder, {"settings": words, "attention": attention})
     jobs = options.jobs or num_cpus()
     train_missing(plan.models(), options.folder, words, attention=attention, num_jobs=jobs)
-    _compare(plan, options, settings)
+    _compare(plan, options.folder, settings, _read_test_set(options, settings.data))
+
+
+def _words(attention: str) -> list[str]:
+    try:
+        return shlex.split(attention)
+    except ValueError as error:
+        raise ConfigError(
+            f"--attention must be settings, quoted as for a shell, but is {attention!r}: {error}"
+        ) from error
 
 
 def _composed(words: Sequence[str]) -> "TrainCommand":
-    """Return all settings of the models, so that mistakes are found before the first hour."""
+    """Return all settings of models, checked, so that mistakes are found before the first hour."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     from nmt.commands.arguments import read_arguments
     from nmt.commands.compose import compose_settings, to_settings
     from nmt.commands.explain import explain
+    from nmt.commands.train_conflicts import check_conflicts
 
     try:
         settings: TrainCommand = to_settings(compose_settings("train", read_arguments("train", words).for_composing))[0]
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error, "train", words)) from error
+    check_conflicts(settings)
     return settings
 
 
@@ -138,9 +159,11 @@ def _check(options: argparse.Namespace, settings: "TrainCommand") -> None:
         raise ConfigError("--reversed or --forward must be at least 1, but both are 0: there is nothing to train")
     if (options.source is None) != (options.reference is None):
         raise ConfigError("--source and --reference must be given both or neither")
-    if options.source is None and not (settings.data.test.src or settings.data.test.tsv):
-        raise ConfigError(f"data={settings.data.name} has no test set: give --source FILE and --reference FILE")
-    if options.average > max(1, settings.training.keep_last):
+    data = settings.data
+    has_test_set = bool(data.test.src or data.test.tsv) and (data.generate is None or data.generate.test_pairs > 0)
+    if options.source is None and not has_test_set:
+        raise ConfigError(f"data={data.name} has no test set: give --source FILE and --reference FILE")
+    if options.reversed and options.average > max(1, settings.training.keep_last):
         raise ConfigError(
             f"training.keep_last must be at least --average ({options.average}), but is {settings.training.keep_last}: "
             f"add training.keep_last={options.average}"
@@ -170,26 +193,40 @@ def _check_same_settings(folder: Path, settings: Mapping[str, list[str]]) -> Non
         )
 
 
-def _compare(plan: Plan, options: argparse.Namespace, settings: "TrainCommand") -> None:
+def _read_test_set(options: argparse.Namespace, data: "DataConfig") -> "EvaluatedText":
+    """Read the test set.
+
+    Raises:
+        DataError: if it cannot be read, or is empty.
+    """
     from nmt.corpus.prepare import split_files
+    from nmt.text.parallel import ParallelFiles, TextFiles, check_files_exist, read_pairs
+    from table1.measurements import EvaluatedText
+
+    if options.source is None:
+        files = split_files(data, data.test)
+    else:
+        files = ParallelFiles(TextFiles((options.source,)), TextFiles((options.reference,)))
+    check_files_exist([files])
+    pairs = [*read_pairs(files)]
+    if not pairs:
+        raise DataError(f"the test set must have at least one sentence pair, but {files.src.paths[0]} has none")
+    return EvaluatedText([pair.src for pair in pairs], [pair.tgt for pair in pairs])
+
+
+def _compare(plan: Plan, folder: Path, settings: "TrainCommand", test: "EvaluatedText") -> None:
     from nmt.evaluation.metrics import MetricOptions
     from nmt.evaluation.tokenizer import AUTO, resolve_tokenizer
-    from nmt.text.parallel import ParallelFiles, TextFiles, read_pairs
-    from table1.measurements import EvaluatedText, Machine, average, perplexity_of, translations
+    from table1.measurements import Machine, average, perplexity_of, translations
     from table1.table import as_text, build_table
     from table1.training import num_cpus
 
-    folder: Path = options.folder
-    if options.source is None:
-        files = split_files(settings.data, settings.data.test)
-    else:
-        files = ParallelFiles(TextFiles((options.source,)), TextFiles((options.reference,)))
-    pairs = [*read_pairs(files)]
-    test = EvaluatedText([pair.src for pair in pairs], [pair.tgt for pair in pairs])
     machine = Machine(settings.device, settings.threads or num_cpus())
     systems = {model.name: folder / model.name / "checkpoints" / "best" for model in plan.models()}
     if any(row.key == AVERAGE for row in plan.rows()):
-        systems[AVERAGE] = average(folder / f"{Kind.reversed}-seed1", folder / AVERAGE, number=plan.num_averaged)
+        systems[AVERAGE] = folder / AVERAGE
+        number = average(folder / f"{Kind.reversed}-seed1", systems[AVERAGE], number=plan.num_averaged)
+        plan = replace(plan, num_averaged=number)  # a short training has fewer
     measured, perplexities = {}, {}
     for row in plan.rows():
         checkpoints = [systems[name] for name in row.systems]

@@ -96,8 +96,8 @@ def perplexity_of(checkpoint: Path, file: Path, *, test: EvaluatedText, machine:
     return perplexity(_once(file, identity, measure)["nats_per_token"])
 
 
-def average(run_dir: Path, target: Path, *, number: int) -> Path:
-    """Average the last checkpoints of a run, unless that has been done; return the average."""
+def average(run_dir: Path, target: Path, *, number: int) -> int:
+    """Average the last checkpoints of a run, unless that has been done; return how many there were."""
     newest = list(checkpoints_in(run_dir / "checkpoints").values())[-number:]
 
     def measure() -> dict[str, Any]:
@@ -105,7 +105,7 @@ def average(run_dir: Path, target: Path, *, number: int) -> Path:
         return {"updates": [path.name for path in newest]}
 
     _once(target.with_name(f"{target.name}.json"), {"models": [*map(_identity, newest)]}, measure)
-    return target
+    return len(newest)
 
 
 def _once(file: Path, identity: Mapping[str, Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:

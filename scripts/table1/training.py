@@ -48,7 +48,8 @@ def sweeps(models: Sequence[Model], folder: Path, words: Sequence[str], attentio
     for kind, of_kind in itertools.groupby(models, lambda model: model.kind):
         changes = attention if kind == Kind.attention else [f"model.source_order={kind}"]
         seeds = ",".join(str(model.seed) for model in of_kind)
-        fixed = [f"seed={seeds}", f"run_dir={folder}/{kind}-seed${{seed}}", "resume=true"]
+        quote = '"' if "'" in str(folder) else "'"  # a sweep would split the name at its commas
+        fixed = [f"seed={seeds}", f"run_dir={quote}{folder}/{kind}-seed${{seed}}{quote}", "resume=true"]
         lines.append(["train", "-m", *with_changes(with_changes(words, changes), fixed)])
     return lines
 
