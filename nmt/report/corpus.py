@@ -1,6 +1,7 @@
 """The corpus of a run, as `nmt doctor` sees it: its findings and its figures."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nmt.config import SubwordConfig
 from nmt.doctor.diagnosis import diagnose
@@ -13,8 +14,12 @@ from nmt.report.section import Section, Table
 
 def distinct_corpora(runs: Sequence[Run]) -> list[Run]:
     """Return the first run of each corpus: the same text and the same subwords."""
-    settings = [[run.checkpoint.config.get(group) for group in ("data", "subword")] for run in runs]
-    return [run for n, run in enumerate(runs) if settings[n] not in settings[:n]]
+    corpora = [
+        (info.src_subword_fingerprint, info.tgt_subword_fingerprint, run.checkpoint.config.get("data"))
+        for run in runs
+        for info in [run.checkpoint.info]
+    ]
+    return [run for n, run in enumerate(runs) if corpora[n] not in corpora[:n]]
 
 
 def corpus_section(run: Run) -> Section:
@@ -28,6 +33,10 @@ def corpus_section(run: Run) -> Section:
         subword = from_plain(SubwordConfig, run.checkpoint.config.get("subword"), "subword")
     except PlainError as error:
         raise DataError(f"the settings of the subwords of {run.folder} are incomplete: {error}") from error
+    start = (run.checkpoint.config.get("training") or {}).get("init_from")
+    if start is not None or subword.src_model is not None:  # not learned from this text
+        src_model, tgt_model = (str(run.checkpoint.path / f"{side}.subword") for side in ("src", "tgt"))
+        subword = replace(subword, src_model=src_model, tgt_model=tgt_model)
     diagnosis, _ = diagnose(run.data(), subword)
     findings = tuple(
         (name, found.severity, found.summary, found.advice or None)
