@@ -205,6 +205,12 @@ def test_settings_of_a_model_need_a_model(digits: Path) -> None:
     assert line == ("nmt: model.hidden_dim needs a model: add model=NAME; model.dropout needs a model: add model=NAME")
 
 
+def test_the_subwords_of_a_start_need_a_model(run_dir: Path, digits: Path) -> None:
+    start = f"training.init_from={run_dir / 'checkpoints' / 'best'}"
+    line = error("doctor", *data_settings(digits), start)
+    assert line == "nmt: training.init_from needs a model: add model=NAME"
+
+
 def test_an_experiment_has_data_and_model() -> None:
     done = nmt("doctor", "experiment=multi30k_en_de", "model.hidden_dim=7", "--cfg", "job")
     assert done.status == 0, done.err

@@ -89,7 +89,11 @@ def _problems_without_model(command: str, overrides: Sequence[str]) -> list[str]
     keys = [override.lstrip("+").partition("=")[0] for override in overrides]
     if SCHEMAS[command] is not DoctorCommand or {"model", "experiment"}.intersection(keys):
         return []
-    return [f"{key} needs a model: add model=NAME" for key in keys if key.startswith("model.")]
+    return [
+        f"{key} needs a model: add model=NAME"
+        for key in keys
+        if key.startswith("model.") or key == "training.init_from"
+    ]
 
 
 def _split_list(arguments: Sequence[str]) -> list[str]:
