@@ -33,6 +33,15 @@ def test_a_paired_test_detects_a_real_difference(test: PairedTest) -> None:
     assert results == compare_systems(systems, [REFERENCE * 10], metrics=["ter", "bleu"], test=test, samples=200)
 
 
+@pytest.mark.parametrize("test", [PairedTest.bootstrap, PairedTest.randomization])
+def test_a_difference_of_zero_is_not_significant(test: PairedTest) -> None:
+    """Whatever the outputs: here neither has a word of the references."""
+    references = REFERENCE * 10
+    systems = {"base": ["x y z w v"] * len(references), "other": ["p q"] * len(references)}
+    [_, other] = compare_systems(systems, [references], metrics=["bleu"], test=test, samples=200)
+    assert (other.value, other.p_value) == (0.0, 1.0)
+
+
 def test_invalid_comparisons_are_refused() -> None:
     with pytest.raises(DataError, match=r"^a paired test needs a baseline and at least one other system, but got 1$"):
         compare_systems({"a": GOOD}, [REFERENCE], metrics=ALL, test=PairedTest.bootstrap, samples=10)

@@ -39,7 +39,7 @@ class PairedResult:
     value: float
     mean: float  # over the bootstrap samples
     interval: tuple[float, float]  # 95%, bootstrap: see `interval_within_range`
-    p_value: float | None  # None: the baseline itself; 1: the same output as the baseline
+    p_value: float | None  # None: the baseline itself; 1: the same score as the baseline
     signature: str
 
 
@@ -75,14 +75,14 @@ def compare_systems(
     present = without_missing(references)
     measured: dict[str, SacrebleuMetric] = {name: build_metric(name, present, options) for name in names}
     signatures, columns = _run_test(systems, measured, test=test, samples=samples)
-    baseline = next(iter(systems.values()))
-    twins = {system: list(hypotheses) == list(baseline) for system, hypotheses in systems.items()}
     # after the systems, sacreBLEU returns a column for each metric, by its printed name and in the order given
     labels = [label for label in columns if label != "System"]
     return [
-        _paired_result(system, name, result, signature=signatures[label].format(), label=label, is_twin=is_twin)
+        _paired_result(
+            system, name, result, baseline=columns[label][0], signature=signatures[label].format(), label=label
+        )
         for name, label in zip(names, labels, strict=True)
-        for (system, is_twin), result in zip(twins.items(), columns[label], strict=True)
+        for system, result in zip(systems, columns[label], strict=True)
     ]
 
 
@@ -104,12 +104,19 @@ def _run_test(
 
 
 def _paired_result(
-    system: str, metric: Metric, result: significance.Result, *, signature: str, label: str, is_twin: bool
+    system: str,
+    metric: Metric,
+    result: significance.Result,
+    *,
+    baseline: significance.Result,
+    signature: str,
+    label: str,
 ) -> PairedResult:
     assert result.mean is not None
     assert result.ci is not None
-    # For a system with the same output as the baseline, sacreBLEU returns the smallest possible p-value: it counts the
-    # samples whose difference is greater than the real one, 0, and there are none.
-    p_value = None if result.p_value is None else 1.0 if is_twin else float(result.p_value)
+    # For a system that equals the baseline in all samples, sacreBLEU returns the smallest possible p-value: it counts
+    # those whose difference is greater than the real one, 0, and there are none. Any difference is at least 0.
+    is_equal = result.score == baseline.score
+    p_value = None if result.p_value is None else 1.0 if is_equal else float(result.p_value)
     interval = interval_within_range(metric, result.mean, result.ci)
     return PairedResult(system, metric, label, float(result.score), float(result.mean), interval, p_value, signature)
