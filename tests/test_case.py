@@ -37,6 +37,12 @@ def test_a_split_in_lower_case_is_a_warning() -> None:
     ]
 
 
+def test_a_few_more_lines_in_lower_case_are_ok() -> None:
+    lower = (PAIR[0].lower(), PAIR[1])
+    assert serious(found_in([PAIR] * 100, [lower] * 30 + [PAIR] * 70)) == []
+    assert len(serious(found_in([PAIR] * 100, [lower] * 31 + [PAIR] * 69))) == 1
+
+
 def test_a_source_in_lower_case_beside_a_target_with_capitals_is_a_notice() -> None:
     lower = (PAIR[0].lower(), PAIR[1])
     assert serious(found_in([lower] * 100, [lower] * 10)) == [

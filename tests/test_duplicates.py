@@ -24,9 +24,9 @@ def test_different_pairs_are_ok() -> None:
 
 
 def test_copies_are_counted() -> None:
-    pairs = [("A b", "C"), ("A b", "C"), ("a b.", "c"), ("A b", "D"), ("E", "D")]
+    pairs = [("A b", "C"), ("A b", "C"), ("a b.", "c"), ("A b", "D"), ("E", "D"), ("F", "D")]
     assert found_in(pairs).splits["train"] == SplitDuplicates(
-        num_pairs=5, num_exact=1, num_normalized=2, num_further_targets=1, num_further_sources=1
+        num_pairs=6, num_exact=1, num_normalized=2, num_further_targets=1, num_further_sources=2
     )
 
 

@@ -54,6 +54,17 @@ def test_an_epoch_takes_as_long_as_its_tokens(settings: TrainCommand, monkeypatc
     assert found.findings[1].summary.startswith("memory at the peak: 2.0 GB (parameters 1.0 GB, ")
 
 
+def test_an_update_over_several_batches_counts_once(settings: TrainCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_updates(monkeypatch, *[Update(1.0, 10, 3.0)] * 3)
+    corpus = prepare(settings.data, settings.subword)
+    training = replace(settings.training, accumulate=4, max_epochs=None, max_updates=13)
+    one = training_cost(settings, corpus, num_updates=1)
+    four = training_cost(replace(settings, training=training), corpus, num_updates=1)
+    assert four.updates_per_epoch == round(one.updates_per_epoch / 4)
+    assert four.num_epochs == 13 / four.updates_per_epoch
+    assert four.s_per_epoch == one.s_per_epoch
+
+
 def test_a_training_of_days_is_a_notice(settings: TrainCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     with_updates(monkeypatch, *[Update(60.0, 10, 3.0)] * 3)
     settings = replace(settings, training=replace(settings.training, max_epochs=100.0, max_updates=None))
