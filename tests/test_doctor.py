@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,15 @@ def test_the_text_is_not_overwritten(corpus: Path) -> None:
     line = error("doctor", *data_settings(corpus), f"output={corpus / 'dev.fr'}")
     assert "data.dev=" in line
     assert "which this command reads and would overwrite" in line
+
+
+@pytest.mark.parametrize("keys", [("subword.src_model", "subword.tgt_model"), ("training.src_embeddings",)])
+def test_models_and_vectors_that_are_read_are_not_overwritten(
+    corpus: Path, run_dir: Path, keys: tuple[str, ...]
+) -> None:
+    file = shutil.copy(run_dir / "checkpoints" / "best" / "src.subword", corpus / "file")
+    line = error("doctor", *data_settings(corpus), *(f"{key}={file}" for key in keys), f"output={file}")
+    assert f"is {keys[0]}={file}, which this command reads and would overwrite" in line
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8")

@@ -6,7 +6,7 @@ from typing import Any
 from nmt.choices import FailOn, Severity
 from nmt.command_config import DoctorCommand, TrainCommand
 from nmt.commands.output import check_output, open_output, read_files
-from nmt.config import DataConfig, ModelConfig
+from nmt.config import ModelConfig
 from nmt.corpus.prepare import data_problems, split_files
 from nmt.doctor.blocks import SPLITS
 from nmt.doctor.diagnosis import diagnose, diagnose_model
@@ -19,7 +19,8 @@ def run(settings: DoctorCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     """Print the diagnosis; return 1 if a finding is as severe as `fail_on`."""
     if problems := data_problems(settings.data, settings.subword):
         raise ConfigError("; ".join(problems))
-    check_output(settings.output, read=_texts(settings.data), checkpoints=())
+    start = settings.training.init_from
+    check_output(settings.output, read=_read(settings), checkpoints=[] if start is None else [start])
     training = None if settings.model is None else _training_settings(settings, settings.model)
     diagnosis, corpus = diagnose(settings.data, settings.subword)
     if training is not None and corpus is not None:
@@ -32,14 +33,17 @@ def run(settings: DoctorCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     return int(_fails(diagnosis.severity, settings.fail_on))
 
 
-def _texts(data: DataConfig) -> list[Source]:
-    """List the files of the corpus, which the output must not overwrite."""
+def _read(settings: DoctorCommand) -> list[Source]:
+    """List the files of the corpus, and others that are read, which the output must not overwrite."""
+    data, subword, training = settings.data, settings.subword, settings.training
     paths = {
         f"data.{split}": [str(path) for side in (files.src, files.tgt) for path in side.paths]
         for split in SPLITS
         for files in [split_files(data, getattr(data, split))]
     }
-    return read_files(**paths)
+    models = {"subword.src_model": subword.src_model, "subword.tgt_model": subword.tgt_model}
+    vectors = {"training.src_embeddings": training.src_embeddings, "training.tgt_embeddings": training.tgt_embeddings}
+    return read_files(**paths, **models, **vectors)
 
 
 def _training_settings(settings: DoctorCommand, model: ModelConfig) -> TrainCommand:
