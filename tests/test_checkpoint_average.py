@@ -92,6 +92,11 @@ def test_the_command_writes_a_checkpoint_that_translates(run_dir: Path, tmp_path
     assert (translated.status, translated.out.count("\n")) == (0, 1)
 
 
+def test_one_checkpoint_is_called_one(run_dir: Path, tmp_path: Path) -> None:
+    done = nmt("average", f"checkpoints=[{run_dir}/checkpoints/last]", f"output={tmp_path / 'mean'}")
+    assert done.last_line.endswith("mean: the average of 1 checkpoint")
+
+
 def test_no_run_or_checkpoint_is_overwritten(run_dir: Path, tmp_path: Path) -> None:
     best = f"checkpoints=[{run_dir}/checkpoints/best]"
     inside = f"output={run_dir}/checkpoints/update_000004"

@@ -20,5 +20,6 @@ def run(settings: AverageCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     from nmt.training.checkpoint_average import average_checkpoints
 
     written = write_checkpoint(Path(settings.output), average_checkpoints([*map(Path, settings.checkpoints)]))
-    log.info("%s: the average of %d checkpoints", written, len(settings.checkpoints))
+    number = len(settings.checkpoints)
+    log.info("%s: the average of %d checkpoint%s", written, number, "" if number == 1 else "s")
     return 0
