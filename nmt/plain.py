@@ -6,6 +6,7 @@ checked.
 
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING as NO_DEFAULT
@@ -25,6 +26,7 @@ _LONGEST_SHOWN = 80  # characters of a value in a message
 _WHOLE_NUMBERS = range(-(2**63), 2**64)  # what numpy and torch can hold
 _TYPE_NAMES = {NoneType: "null", int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 _YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if PyYAML was built with it
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # escapes a byte of a path that is not UTF-8; CSafeLoader refuses it
 
 
 class Dataclass(Protocol):
@@ -82,8 +84,9 @@ def parse_yaml(text: str) -> object:
         PlainError: if the text is not such YAML.
     """
     try:
-        _check_events(text)
-        return yaml.load(text, _YamlLoader)
+        loader = yaml.SafeLoader if _SURROGATE.search(text) else _YamlLoader
+        _check_events(text, loader)
+        return yaml.load(text, loader)
     except (ValueError, OverflowError, yaml.YAMLError) as error:
         raise PlainError(_one_line(error)) from error
 
@@ -100,9 +103,9 @@ def _read(file: Path) -> str:
         raise PlainError(f"not UTF-8 at byte {error.start}") from error
 
 
-def _check_events(text: str) -> None:
+def _check_events(text: str, loader: Any) -> None:
     depth = 0
-    for event in yaml.parse(text, _YamlLoader):
+    for event in yaml.parse(text, loader):
         if isinstance(event, yaml.AliasEvent):
             raise PlainError("it has an alias (*)")
         if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag is not None:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -155,6 +156,13 @@ def test_a_few_lines_do_not_expand_forever() -> None:
 def test_any_text_is_yaml_or_refused(text: str) -> None:
     with suppress(PlainError):
         parse_yaml(text)
+
+
+def test_paths_that_are_not_utf8_are_read_back() -> None:
+    values = {"dir": os.fsdecode(b"/a\xff\xfe b"), "name": "\U0001d504"}
+    assert parse_yaml(yaml.safe_dump(values)) == values
+    with pytest.raises(PlainError, match=r"alias"):
+        parse_yaml(r'{a: &a "\uDCFF", b: *a}')
 
 
 @pytest.mark.parametrize("read", [read_json, read_yaml])

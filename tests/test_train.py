@@ -172,6 +172,15 @@ def test_a_run_resumes_without_its_test_set(digits: Path, tmp_path: Path) -> Non
     assert "does not exist: check the path" in _refusal(digits, tmp_path / "another", *settings)
 
 
+def test_a_corpus_may_be_in_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    corpus = write_digits(tmp_path).rename(tmp_path.with_name(os.fsdecode(b"x\xff")))
+    run = f"run_dir={corpus / 'run'}"
+    assert nmt("train", *train_settings(corpus), run, "training.max_updates=2").status == 0
+    done = nmt("train", *train_settings(corpus), run, "training.max_updates=3", "resume=true")
+    assert done.status == 0, done.err
+    assert nmt("translate", f"checkpoints=[{corpus / 'run/checkpoints/best'}]", stdin=b"one\n").status == 0
+
+
 def test_resuming_in_an_empty_folder_starts_a_run(digits: Path, run_dir: Path, tmp_path: Path) -> None:
     done = _train(digits, tmp_path / "new", "resume=true")
     assert done.status == 0

@@ -5,6 +5,7 @@ DamagedCheckpointError of one line.
 """
 
 import mmap
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +13,7 @@ from typing import TypeVar
 import torch
 import xxhash
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 from torch import Tensor
 
 from nmt.errors import DamagedCheckpointError
@@ -149,6 +150,10 @@ def _map_tensors(file: Path) -> dict[str, Tensor]:
         num_header_bytes = int.from_bytes(stream.read(8), "little")
     if num_header_bytes > _MAX_HEADER_BYTES:
         raise PlainError(f"a header of {num_header_bytes:,} bytes")
+    try:
+        os.fsencode(file).decode("utf-8")
+    except UnicodeDecodeError:  # safetensors opens no such path
+        return load(file.read_bytes())
     return load_file(file)
 
 
