@@ -12,7 +12,7 @@ import torch
 from nmt.errors import CheckpointError
 from nmt.training.checkpoint import CheckpointContent, load_checkpoint, load_snapshot, save_checkpoint, write_checkpoint
 from nmt.training.checkpoint_average import average_checkpoints
-from tests.checkpoints import FILES, SRC, content_of, info_of, save
+from tests.checkpoints import FILES, SRC, content_of, edit_config, info_of, save
 from tests.commands import error, nmt
 from tests.models import MODEL, tiny_subword
 
@@ -50,6 +50,19 @@ def test_the_average_of_one_checkpoint_is_its_parameters_bit_by_bit(tmp_path: Pa
     for name, tensor in expected.items():
         assert average.parameters[name].dtype == tensor.dtype
         assert torch.equal(average.parameters[name], tensor)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "init_from", "warns"), [((1, 1), None, False), ((1, 2), None, True), ((1, 2), "a", False)]
+)
+def test_averages_of_models_that_began_differently_cause_a_warning(
+    seeds: tuple[int, int], init_from: str | None, warns: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = [save(tmp_path, update=update) for update in (1, 2)]
+    for path, seed in zip(paths, seeds, strict=True):
+        edit_config(path, lambda config, seed=seed: config.update(seed=seed, training={"init_from": init_from}))
+    average_checkpoints(paths)
+    assert ("began with different random values" in caplog.text) == warns
 
 
 def test_the_order_of_checkpoints_changes_nothing_but_rounding(tmp_path: Path) -> None:

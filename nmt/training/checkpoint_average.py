@@ -4,6 +4,7 @@ It often translates better than each of them, if they are the last ones of one r
 nothing in common that could be averaged. An average holds no training state, so that no run can resume from it.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,26 +17,35 @@ from nmt.training.checkpoint import Checkpoint, CheckpointContent, load_checkpoi
 from nmt.training.checkpoint_links import read_checkpoint
 from nmt.training.snapshot import TrainingSnapshot
 
+log = logging.getLogger(__name__)
+
 
 def average_checkpoints(paths: Sequence[Path]) -> CheckpointContent:
     """Average the parameters of checkpoints, each with the same weight; everything else is that of the newest.
 
-    Two models are in memory at a time.
+    If the checkpoints began with different random values, the log warns. Two models are in memory at a time.
 
     Raises:
         CheckpointError: if a checkpoint cannot be read, or the models or their subwords differ.
     """
     newest: Checkpoint | None = None
     sums: dict[str, Tensor] = {}
+    beginnings = set()
     for path in paths:
         loaded = read_checkpoint(path, load_checkpoint)
         if newest is not None:
             _check_alike(loaded, newest)
+        beginnings.add(_beginning(loaded))
         for name, parameter in loaded.model.state_dict().items():
             sums[name] = sums.get(name, 0) + parameter.double()
         if newest is None or loaded.info.update > newest.info.update:
             newest = loaded
     assert newest is not None, "there is at least one checkpoint"
+    if len(beginnings) > 1:
+        log.warning(
+            "the checkpoints began with different random values (seed), so that their average may translate badly: "
+            "average checkpoints of one run"
+        )
     dtypes = {name: parameter.dtype for name, parameter in newest.model.state_dict().items()}
     return CheckpointContent(
         replace(newest.info, scores={}, wall_s=0.0),
@@ -45,6 +55,12 @@ def average_checkpoints(paths: Sequence[Path]) -> CheckpointContent:
         tgt_subword=newest.tgt_subword,
         snapshot=TrainingSnapshot(optimizer={}, random={}, state={}, parameters={}),
     )
+
+
+def _beginning(checkpoint: Checkpoint) -> object:
+    """Return the checkpoint that a run was fine-tuned from, or else the seed of its first values."""
+    config = checkpoint.config
+    return config.get("training", {}).get("init_from") or config.get("seed")
 
 
 def _check_alike(one: Checkpoint, other: Checkpoint) -> None:
