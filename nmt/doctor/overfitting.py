@@ -65,7 +65,7 @@ def _judge(updates: list[Update], *, num_pairs: int) -> Overfitting:
         severity = Severity.notice if last < _LEARNS * first else Severity.warning
     found = finding(
         severity,
-        f"the loss of one batch of {num_pairs} pairs falls from {first:.2f} to {last:.2f} nats per token in "
+        f"the loss of one batch of {num_pairs} pairs goes from {first:.2f} to {last:.2f} nats per token in "
         f"{len(updates)} updates",
         f"below {_FITTED} was expected: try other values of optimizer.lr, more overfit_updates, or a larger model",
     )
