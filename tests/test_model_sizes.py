@@ -53,10 +53,10 @@ def test_the_page_has_the_parameters_of_every_preset() -> None:
 
 
 @pytest.mark.parametrize("preset", group_options("model"))
-def test_the_header_of_a_preset_has_its_source_parameters_hardware_and_time(preset: str) -> None:
+def test_the_header_of_a_preset_has_its_source_parameters_hardware_time_and_score(preset: str) -> None:
     _, *lines = first_comment(conf_dir() / "model" / f"{preset}.yaml")
     header = dict(line.split(": ", 1) for line in lines if ": " in line)
-    assert header.keys() >= {"Source", "Parameters", "Hardware and time"}
+    assert header.keys() >= {"Source", "Parameters", "Hardware and time", "Score"}
     counts = re.findall(r"([\d.]+)M [^;]*?([\d,]+)(?: \w+)* and ([\d,]+)", header["Parameters"])
     assert len(counts) == 1 + header["Parameters"].count("paper")
     for millions, src, tgt in counts:
