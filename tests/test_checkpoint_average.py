@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,7 +61,7 @@ def test_averages_of_models_that_began_differently_cause_a_warning(
 ) -> None:
     paths = [save(tmp_path, update=update) for update in (1, 2)]
     for path, seed in zip(paths, seeds, strict=True):
-        edit_config(path, lambda config, seed=seed: config.update(seed=seed, training={"init_from": init_from}))
+        edit_config(path, partial(dict.update, seed=seed, training={"init_from": init_from}))
     average_checkpoints(paths)
     assert ("began with different random values" in caplog.text) == warns
 
