@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from nmt.choices import Severity
-from nmt.doctor.finding import finding, grade, share, show_share, worst
+from nmt.doctor.finding import Finding, finding, grade, share, share_finding, show_share, worst
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,11 @@ def test_what_is_ok_needs_no_advice() -> None:
 def test_shares_of_nothing_are_zero() -> None:
     assert share(0, 0) == 0.0
     assert show_share(12, 3_400) == "12 of 3,400 (0.35%)"
+
+
+@pytest.mark.parametrize(
+    ("count", "severity", "advice"), [(1, Severity.ok, ""), (2, Severity.notice, "a"), (6, Severity.warning, "a")]
+)
+def test_a_share_is_graded_and_said(count: int, severity: Severity, advice: str) -> None:
+    found = share_finding("dev src", "lines are odd", count, 10, notice=0.1, warning=0.5, advice="a")
+    assert found == Finding(severity, f"dev src: {count} of 10 ({count}0.00%) lines are odd", advice)

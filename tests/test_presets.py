@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nmt.choices import AttentionPlacement, AttentionScore, Bridge, CellKind, Connection, SourceOrder
+from nmt.model.initialization import initialize
 from nmt.model.seq2seq import Seq2Seq
 from tests.family import PRESETS, preset
 
@@ -330,6 +331,16 @@ def test_the_wiring(name: str, cell: str, order: str, bridge: str, score: str, p
     assert placement is None or config.attention_placement == AttentionPlacement(placement)
     assert config.input_feeding == (name == "luong_2015")
     assert config.source_vector == (name == "cho_2014")
+
+
+def test_the_states_of_attention_2x512_are_not_tiny_at_the_start() -> None:
+    # from Xavier's values, 0.02: it took three times as many updates to learn (docs/decisions.md, initial values)
+    model = Seq2Seq(preset("attention_2x512"), src_vocab_size=50, tgt_vocab_size=50)
+    initialize(model, generator=torch.Generator().manual_seed(1))
+    src_BS = torch.arange(4, 44).view(4, 10)
+    with torch.no_grad():
+        encoding = model.eval().encode(src_BS, torch.full((4,), 10))
+    assert encoding.output_SBH.std() > 0.06
 
 
 def test_gnmt_has_residual_connections_from_the_third_layer_on() -> None:

@@ -20,6 +20,14 @@ def finding(severity: Severity, summary: str, advice: str) -> Finding:
     return Finding(severity, summary, "" if severity == Severity.ok else advice)
 
 
+def share_finding(
+    place: str, what: str, count: int, total: int, *, notice: float, warning: float, advice: str
+) -> Finding:
+    """Say how many things of a place are a problem, graded by their share."""
+    severity = grade(share(count, total), notice=notice, warning=warning)
+    return finding(severity, f"{place}: {show_share(count, total)} {what}", advice)
+
+
 def grade(value: float, *, notice: float, warning: float) -> Severity:
     """Return the severity of a value that should be low: above `notice` and above `warning` it is worth mentioning."""
     if value > warning:

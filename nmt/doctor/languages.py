@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from nmt.choices import Severity
 from nmt.doctor.blocks import SIDES, Block
 from nmt.doctor.characters import script_of, scripts
-from nmt.doctor.finding import Finding, finding, grade, share, show_share
+from nmt.doctor.finding import Finding, finding, grade, share, share_finding
 
 _MAIN_SHARE = 0.05  # of the letters of a side: Japanese has several scripts
 _LOOK_ALIKE = frozenset({"LATIN", "CYRILLIC", "GREEK"})  # a word in two of them is mostly a mistake
@@ -120,30 +121,30 @@ def _is_mixed(word: str) -> bool:
 
 
 def _findings(split: str, found: SplitLanguages) -> Sequence[Finding]:
-    num_pairs = found.num_pairs
     problems = []
     if found.num_identical:
         problems.append(
-            finding(
-                grade(share(found.num_identical, num_pairs), notice=0.002, warning=0.05),
-                f"{split}: {show_share(found.num_identical, num_pairs)} sources equal their target",
-                "remove them if they are sentences that nobody translated",
+            share_finding(
+                split,
+                "sources equal their target",
+                found.num_identical,
+                found.num_pairs,
+                notice=0.002,
+                warning=0.05,
+                advice="remove them if they are sentences that nobody translated",
             )
         )
     for name, side in found.sides.items():
-        problems += _of_side(f"{split} {name}", side, num_pairs)
-    return problems or [Finding(grade(0, notice=0, warning=0), f"{split}: one language and its scripts on each side")]
+        problems += _of_side(f"{split} {name}", side, found.num_pairs)
+    return problems or [Finding(Severity.ok, f"{split}: one language and its scripts on each side")]
 
 
 def _of_side(place: str, side: SideLanguages, num_pairs: int) -> list[Finding]:
     problems = []
     if side.num_foreign_script:
+        what, advice = "lines are in another script", "remove them if they are in another language"
         problems.append(
-            finding(
-                grade(share(side.num_foreign_script, num_pairs), notice=0.0005, warning=0.01),
-                f"{place}: {show_share(side.num_foreign_script, num_pairs)} lines are in another script",
-                "remove them if they are in another language",
-            )
+            share_finding(place, what, side.num_foreign_script, num_pairs, notice=0.0005, warning=0.01, advice=advice)
         )
     if side.num_mixed_words:
         problems.append(
@@ -155,11 +156,9 @@ def _of_side(place: str, side: SideLanguages, num_pairs: int) -> list[Finding]:
         )
     if side.num_other_language:
         is_swapped = 2 * side.num_other_language > num_pairs
+        advice = "the sides are swapped: swap the files" if is_swapped else "remove these pairs, or swap their sides"
+        what = "lines are in the other side's language"
         problems.append(
-            finding(
-                grade(share(side.num_other_language, num_pairs), notice=0.0005, warning=0.01),
-                f"{place}: {show_share(side.num_other_language, num_pairs)} lines are in the other side's language",
-                "the sides are swapped: swap the files" if is_swapped else "remove these pairs, or swap their sides",
-            )
+            share_finding(place, what, side.num_other_language, num_pairs, notice=0.0005, warning=0.01, advice=advice)
         )
     return problems
