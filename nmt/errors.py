@@ -35,6 +35,10 @@ class TrainingError(NmtError):
     """A training run that cannot continue."""
 
 
+class LostProcessError(NmtError):
+    """Another one of the processes that train together has ended."""
+
+
 def config_problems(*checks: Callable[[], object]) -> list[str]:
     """Run all checks and return the messages of those that raise a ConfigError, to report them together."""
     problems = []

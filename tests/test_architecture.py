@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "nmt"
 # A pattern matches several modules, which may import each other.
 ORDER = [
     "errors",
+    "place",
     "files",
     "locks",
     "plain",
@@ -57,9 +58,11 @@ ORDER = [
     "corpus.prepare",
     "corpus.sampling",
     "corpus.word2vec",
+    "corpus.share",
     "corpus.batching",
     "model.fast.linear",
     "device",
+    "distributed",
     "model.dropout",
     "model.cell",
     "model.fast.cell",

@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.choices import AttentionPlacement, AttentionScore, Bridge, CellKind, ReadoutInput, ReadoutKind
+from nmt.choices import AttentionPlacement, AttentionScore, Bridge, CellKind, DropoutMask, ReadoutInput, ReadoutKind
 from nmt.config import ModelConfig
 from nmt.corpus.batching import collate, pad_source
 from nmt.model.cell import PlainMap
 from nmt.model.decoder import HoistedMap
 from nmt.model.decoder_state import DecoderState
+from nmt.model.dropout import Noise
 from nmt.model.seq2seq import Seq2Seq
 from nmt.text.subword import BOS_ID
 from tests.family import FAMILY
@@ -251,6 +252,7 @@ def test_a_share_of_the_tokens_is_sampled() -> None:
     torch.manual_seed(1)
     model = tiny_model()
     model.decoder.output.bias[7] += 1e4
-    token_B = model.decoder._sample(normal(10_000, MODEL.hidden_dim), torch.full((10_000,), 5), 0.3)
+    choice = Noise(DropoutMask.value)
+    token_B = model.decoder._sample(normal(10_000, MODEL.hidden_dim), torch.full((10_000,), 5), 0.3, choice)
     assert set(token_B.tolist()) == {5, 7}
     assert float((token_B == 7).double().mean()) == pytest.approx(0.3, abs=0.02)

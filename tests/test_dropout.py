@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nmt.choices import DropoutMask
-from nmt.model.dropout import Noise, drop_words, dropout
+from nmt.model.dropout import Noise, dropout
 
 ONES = torch.ones(1000, 403, dtype=torch.float64)  # not a multiple of the four values that share a random number
 
@@ -102,8 +102,8 @@ def test_a_sentence_of_a_pass_has_one_mask_at_all_positions_of_a_place() -> None
     assert not torch.equal(dropped_TBH[0, 0], dropped_TBH[0, 1])
     # single steps and packed positions get it, too
     assert torch.equal(noise.drop("place", ones_TBH[3], 0.5), dropped_TBH[0])
-    sentence_P = torch.tensor([0, 1, 2, 0, 2, 2])
-    packed_PH = noise.drop("place", torch.ones(6, 200), 0.5, sentence_P=sentence_P)
+    sentence_P = torch.tensor([0, 1, 2, 0, 1, 0])
+    packed_PH = noise.drop_packed("place", torch.ones(6, 200), 0.5, batch_sizes=[3, 2, 1])
     assert torch.equal(packed_PH, dropped_TBH[0, sentence_P])
     # other places and other passes have their own
     assert not torch.equal(noise.drop("other", ones_TBH, 0.5), dropped_TBH)
@@ -114,13 +114,13 @@ def test_a_sentence_of_a_pass_has_one_mask_at_all_positions_of_a_place() -> None
 def test_a_rate_of_zero_drops_nothing_and_takes_no_random_numbers(kind: DropoutMask) -> None:
     before = torch.get_rng_state()
     assert Noise(kind).drop("place", ONES, 0.0) is ONES
-    assert drop_words(ONES, 0.0) is ONES
+    assert Noise(kind).drop_words(ONES, 0.0) is ONES
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_words_are_dropped_whole() -> None:
     torch.manual_seed(1)
-    dropped_TBE = drop_words(torch.ones(50, 40, 6), 0.25)
+    dropped_TBE = Noise(DropoutMask.value).drop_words(torch.ones(50, 40, 6), 0.25)
     assert torch.equal(dropped_TBE, dropped_TBE[:, :, :1].expand(50, 40, 6))
     assert float((dropped_TBE[:, :, 0] == 0).double().mean()) == pytest.approx(0.25, abs=0.03)
     assert sorted(set(dropped_TBE.flatten().tolist())) == pytest.approx([0.0, 4 / 3], rel=1e-4)

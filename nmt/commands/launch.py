@@ -18,13 +18,21 @@ from nmt.commands.jobs import Jobs
 from nmt.commands.streams import fail, shows_tracebacks
 from nmt.commands.sweep import check_sweep, sweep_folder
 from nmt.conf_files import conf_dir
-from nmt.errors import NmtError
+from nmt.errors import ConfigError, NmtError
+from nmt.place import find_place
 
 
 def launch(command: str, arguments: list[str]) -> int:
     """Run a command and return its exit status; a user's mistake ends the process with one line and status 1."""
     jobs = Jobs(command, shows_tracebacks=shows_tracebacks())
     try:
+        place = find_place()
+        if place.size > 1 and command != "train":
+            raise ConfigError(f"nmt {command} runs in one process, but torchrun has started {place.size}: run it alone")
+        if place.rank > 0:
+            from nmt.commands.follow import follow
+
+            return follow(place)
         line = read_arguments(command, arguments)
         jobs.is_sweep, jobs.is_quickstart = line.is_sweep, line.is_quickstart
         with _exceptions_come_through():

@@ -2,34 +2,56 @@
 
 import logging
 import os
+import signal
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 
 from nmt.command_config import TrainCommand
 from nmt.commands.run_dir import RunDirectory, claim_run_dir, log_file
 from nmt.commands.stop import graceful_stop
 from nmt.commands.train_conflicts import check_conflicts
-from nmt.corpus.prepare import prepare
+from nmt.corpus.prepare import PreparedCorpus, prepare
 from nmt.device import resolve_device, resolve_search_precision, resolve_training_precision
+from nmt.distributed import Group, choose_gpu, join
+from nmt.errors import ConfigError
 from nmt.evaluation.dev_scores import build_dev_scores, resolve_dev_tokenizer
 from nmt.files import atomic_write
+from nmt.place import Place, find_place
 from nmt.search.greedy_samples import build_dev_samples
 from nmt.training.pretrained_embeddings import check_vector_files
 from nmt.training.resume import ResumedSettings, find_start, settings_to_resume
 from nmt.training.run import build_trainer, run_files, use_subwords_of_start
+from nmt.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
 
+class Job(NamedTuple):
+    """A training run whose corpus is prepared.
+
+    Attributes:
+        last: the checkpoint to resume from; None for a new run.
+    """
+
+    settings: TrainCommand
+    config_yaml: str
+    corpus: PreparedCorpus
+    last: Path | None
+
+
 def run(settings: TrainCommand, *, config_yaml: str) -> int:
     check_conflicts(settings)
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
+    place = find_place()
+    if place.size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise ConfigError("torchrun trains one model: leave out -m, or run nmt train -m without torchrun")
+    use_processor(settings, place)
     run_dir = Path(settings.run_dir)
-    with claim_run_dir(run_dir) as directory:
+    with join(place) as group, claim_run_dir(run_dir) as directory:
         last, notes = find_start(run_dir, resume=settings.resume)
         if notes:  # logged at once: the repairs have been made, whether or not the run continues
             with log_file(run_dir / "train.log"):
@@ -41,7 +63,17 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
         if last is not None:
             resumed = settings_to_resume(last, config_yaml, typed=_typed_settings())
         with log_file(run_dir / "train.log"):
-            return _train(resumed, directory, last)
+            return _train(resumed, directory, last, group)
+
+
+def use_processor(settings: TrainCommand, place: Place) -> None:
+    """Choose the threads, or the GPU, of this process."""
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    elif place.size > 1:
+        torch.set_num_threads(place.threads)
+    if place.size > 1 and resolve_device(settings.device).type == "cuda":
+        choose_gpu(place)
 
 
 def _check_precisions(settings: TrainCommand) -> None:
@@ -67,7 +99,7 @@ def _resolved(config_yaml: str, *, bleu_tokenize: str) -> str:
     return text
 
 
-def _train(resumed: ResumedSettings, directory: RunDirectory, last: Path | None) -> int:
+def _train(resumed: ResumedSettings, directory: RunDirectory, last: Path | None, group: Group) -> int:
     """Prepare the corpus, train, and return the exit status."""
     settings, config_yaml, changes = resumed
     _check_precisions(settings)
@@ -75,17 +107,11 @@ def _train(resumed: ResumedSettings, directory: RunDirectory, last: Path | None)
     if last is None:
         check_vector_files(settings.training, settings.model)
     corpus = prepare(settings.data, settings.subword, needs_test=last is None)
+    job = group.from_first(Job(settings, config_yaml, corpus, last))
     with graceful_stop() as stop_requested:
-        files = run_files(settings, corpus, config_yaml=config_yaml)
-        trainer = build_trainer(
-            settings,
-            corpus,
-            files,
-            text_scores=build_dev_scores(settings, files),
-            samples=build_dev_samples(settings, files),
-            last=last,
-        )
+        trainer = trainer_of(job, group)
         trainer.stop_requested = stop_requested.is_set
+        files = trainer.files
         for change in changes:
             log.info("resuming with a changed setting: %s", change)
         with atomic_write(files.run_dir / "config.yaml") as stream:  # from here on the directory is a run
@@ -96,6 +122,21 @@ def _train(resumed: ResumedSettings, directory: RunDirectory, last: Path | None)
             directory.num_updates = trainer.state.update
     if reason == "stopped":
         log.info("training stopped at update %d: add resume=true to continue", trainer.state.update)
-        return 128 + stop_requested.signal_number
+        return 128 + (stop_requested.signal_number or signal.SIGTERM)  # only another process may have got a signal
     log.info("training ended (%s) at update %d: %s", reason, trainer.state.update, files.checkpoints_dir)
     return 0
+
+
+def trainer_of(job: Job, group: Group) -> Trainer:
+    """Make the trainer of a run, in each of the processes that train together."""
+    settings = job.settings
+    files = run_files(settings, job.corpus, config_yaml=job.config_yaml)
+    return build_trainer(
+        settings,
+        job.corpus,
+        files,
+        text_scores=build_dev_scores(settings, files, group=group),
+        samples=build_dev_samples(settings, files) if group.is_first else None,
+        last=job.last,
+        group=group,
+    )

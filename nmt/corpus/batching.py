@@ -16,6 +16,7 @@ from nmt.choices import BatchUnit
 from nmt.config import BatchingConfig
 from nmt.corpus.binarized import BinarizedCorpus
 from nmt.corpus.sampling import SubwordSampler
+from nmt.corpus.share import BatchShare
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID
 
 Indices = npt.NDArray[np.int64]
@@ -30,6 +31,7 @@ class Batch(NamedTuple):
         tgt_in_BT: BOS y_1 … y_n, the decoder's input.
         tgt_token_M: y_1 … y_n EOS of all sentences, the decoder's output: real tokens only, time step by time step.
         tgt_position_M: the positions of these tokens in a `(T, B)` array read row by row.
+        share: which rows of a larger batch these are, if several processes share that one out.
     """
 
     src_BS: Tensor
@@ -37,15 +39,22 @@ class Batch(NamedTuple):
     tgt_in_BT: Tensor
     tgt_token_M: Tensor
     tgt_position_M: Tensor
+    share: BatchShare | None = None
 
     @property
     def num_sentences(self) -> int:
-        return self.src_BS.shape[0]
+        """Sentence pairs, those of the other processes included."""
+        return self.src_BS.shape[0] if self.share is None else self.share.num_sentences
+
+    @property
+    def num_src_tokens(self) -> int:
+        """Source tokens, EOS and those of the other processes included."""
+        return int(self.src_len_B.sum()) if self.share is None else self.share.num_src_tokens
 
     @property
     def num_tgt_tokens(self) -> int:
-        """Target tokens, EOS included."""
-        return self.tgt_token_M.shape[0]
+        """Target tokens, EOS and those of the other processes included."""
+        return self.tgt_token_M.shape[0] if self.share is None else self.share.num_tgt_tokens
 
     def to(self, device: torch.device) -> "Batch":
         if device.type == "cpu":
@@ -54,37 +63,47 @@ class Batch(NamedTuple):
             tensor.pin_memory().to(device, non_blocking=True)
             for tensor in (self.src_BS, self.tgt_in_BT, self.tgt_token_M, self.tgt_position_M)
         )
-        return Batch(src_BS, self.src_len_B, tgt_in_BT, tgt_token_M, tgt_position_M)
+        return Batch(src_BS, self.src_len_B, tgt_in_BT, tgt_token_M, tgt_position_M, self.share)
 
 
-def pad_source(sentences: Sequence[npt.ArrayLike]) -> tuple[Tensor, Tensor]:
-    """Append EOS to each source sentence and pad: ids `(B, S)` and lengths `(B,)`."""
+def pad_source(sentences: Sequence[npt.ArrayLike], *, positions: int = 0) -> tuple[Tensor, Tensor]:
+    """Append EOS to each source sentence and pad: ids `(B, S)` and lengths `(B,)`; S is at least `positions`."""
     arrays = [np.asarray(sentence, dtype=np.int64) for sentence in sentences]
     lengths_B = np.array([len(array) + 1 for array in arrays], dtype=np.int64)
-    src_BS = np.full((len(arrays), int(lengths_B.max())), PAD_ID, dtype=np.int64)
+    src_BS = np.full((len(arrays), max(positions, int(lengths_B.max()))), PAD_ID, dtype=np.int64)
     for row_S, array in zip(src_BS, arrays, strict=True):
         row_S[: len(array)] = array
         row_S[len(array)] = EOS_ID
     return torch.from_numpy(src_BS), torch.from_numpy(lengths_B)
 
 
-def collate(src: Sequence[npt.ArrayLike], tgt: Sequence[npt.ArrayLike]) -> Batch:
-    """Make a batch of source and target ids without BOS and EOS."""
-    src_BS, src_len_B = pad_source(src)
-    tgt_out_BT, tgt_len_B = (tensor.numpy() for tensor in pad_source(tgt))
+def collate(src: Sequence[npt.ArrayLike], tgt: Sequence[npt.ArrayLike], *, share: BatchShare | None = None) -> Batch:
+    """Make a batch of source and target ids without BOS and EOS; with `share`, of its rows only."""
+    src_BS, src_len_B = pad_source(src, positions=share.src_positions if share is not None else 0)
+    padded = pad_source(tgt, positions=share.tgt_positions if share is not None else 0)
+    tgt_out_BT, tgt_len_B = (tensor.numpy() for tensor in padded)
     tgt_in_BT = np.empty_like(tgt_out_BT)
     tgt_in_BT[:, 0] = BOS_ID
     tgt_in_BT[:, 1:] = tgt_out_BT[:, :-1]
     is_real_TB = np.arange(tgt_out_BT.shape[1])[:, None] < tgt_len_B
+    if share is not None and share.is_idle:
+        is_real_TB[:] = False
     position_M = np.flatnonzero(is_real_TB)
     token_M = tgt_out_BT.T[is_real_TB]
     return Batch(
-        src_BS, src_len_B, torch.from_numpy(tgt_in_BT), torch.from_numpy(token_M), torch.from_numpy(position_M)
+        src_BS, src_len_B, torch.from_numpy(tgt_in_BT), torch.from_numpy(token_M), torch.from_numpy(position_M), share
     )
 
 
-def _gather(corpus: BinarizedCorpus, indices: Indices) -> Batch:
-    return collate([corpus.src(index) for index in indices], [corpus.tgt(index) for index in indices])
+def _gather(corpus: BinarizedCorpus, indices: Indices, *, rank: int = 0, num_ranks: int = 1) -> Batch:
+    """Make the batch of some pairs; of several processes, each makes its share."""
+    share = None
+    if num_ranks > 1:
+        src_lens, tgt_lens = (lens[indices].astype(np.int64) for lens in (corpus.src_lens, corpus.tgt_lens))
+        share = BatchShare(src_lens, tgt_lens, rank=rank, num_ranks=num_ranks)
+        indices = indices[share.row_B.numpy()]
+    src, tgt = ([read(index) for index in indices] for read in (corpus.src, corpus.tgt))
+    return collate(src, tgt, share=share)
 
 
 def _cut(order: Indices, costs: Indices, budget: int) -> list[Indices]:
@@ -155,8 +174,15 @@ class TrainingBatches:
         seed: int,
         sampler: SubwordSampler | None = None,
         position: Position | None = None,
+        rank: int = 0,
+        num_ranks: int = 1,
     ) -> None:
-        """Batch the corpus; with `sampler`, in another segmentation in each epoch."""
+        """Batch the corpus; with `sampler`, in another segmentation in each epoch.
+
+        Args:
+            rank: the number of this process, if `num_ranks` processes share out each batch.
+        """
+        self.rank, self.num_ranks = rank, num_ranks
         self.corpus = corpus
         self.config = config
         self.seed = seed
@@ -193,7 +219,7 @@ class TrainingBatches:
         if self.position.batch == len(self._plan):
             self.position = Position(epoch=self.position.epoch + 1)
             self._plan = None
-        return _gather(self._sampled, indices)
+        return _gather(self._sampled, indices, rank=self.rank, num_ranks=self.num_ranks)
 
     def _plan_epoch(self) -> list[Indices]:
         if self.sampler is not None:
@@ -208,8 +234,10 @@ class TrainingBatches:
         )
 
 
-def validation_batches(corpus: BinarizedCorpus, config: BatchingConfig) -> Iterator[Batch]:
-    """Yield every pair once, always in the same order."""
+def validation_batches(
+    corpus: BinarizedCorpus, config: BatchingConfig, *, rank: int = 0, num_ranks: int = 1
+) -> Iterator[Batch]:
+    """Yield every pair once, always in the same order; of `num_ranks` processes, each one gets some of the batches."""
     plan = plan_epoch(np.asarray(corpus.src_lens), np.asarray(corpus.tgt_lens), config, seed=0, epoch=0)
-    for indices in plan:
+    for indices in plan[rank::num_ranks]:
         yield _gather(corpus, indices)

@@ -12,6 +12,7 @@ from nmt.choices import Metric
 from nmt.command_config import TrainCommand
 from nmt.corpus.prepare import split_files
 from nmt.device import resolve_device, resolve_search_precision
+from nmt.distributed import ALONE, Group
 from nmt.evaluation.metrics import MetricOptions, build_metric
 from nmt.evaluation.plain_text import warn_of_unsuitable_text
 from nmt.evaluation.tokenizer import AUTO, is_tokenizer, resolve_tokenizer
@@ -44,8 +45,14 @@ def resolve_dev_tokenizer(settings: TrainCommand, last: Path | None) -> str:
     return resolve_tokenizer(name, lang=settings.data.tgt_lang, setting="training.bleu_tokenize").value
 
 
-def build_dev_scores(settings: TrainCommand, files: RunFiles) -> Callable[[Seq2Seq], Scores] | None:
-    """Make the function that translates the development set and scores it; None if it is never translated."""
+def build_dev_scores(
+    settings: TrainCommand, files: RunFiles, *, group: Group = ALONE
+) -> Callable[[Seq2Seq], Scores] | None:
+    """Make the function that translates the development set and scores it; None if it is never translated.
+
+    Args:
+        group: processes that share out the sentences.
+    """
     if settings.training.bleu_every is None:
         return None
     dev = read_pairs(split_files(settings.data, settings.data.dev))
@@ -74,9 +81,12 @@ def build_dev_scores(settings: TrainCommand, files: RunFiles) -> Callable[[Seq2S
         search_log = logging.getLogger("nmt.search")
         search_log.setLevel(logging.ERROR)  # an untrained model often reaches the maximum length
         try:
-            hypotheses = [translation.text for translation in translator.translate(sources)]
+            own = [translation.text for translation in translator.translate(sources[group.rank :: group.size])]
         finally:
             search_log.setLevel(logging.NOTSET)
+        hypotheses = [""] * len(sources)
+        for rank, texts in enumerate(group.gather(own)):
+            hypotheses[rank :: group.size] = texts
         return {name: float(metric.corpus_score(hypotheses, None).score) for name, metric in metrics.items()}
 
     return measure

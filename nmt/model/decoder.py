@@ -21,12 +21,13 @@ from torch import Tensor, nn
 
 from nmt.choices import AttentionPlacement, AttentionScore, Bridge, ReadoutInput, TiedEmbeddings
 from nmt.config import ModelConfig
+from nmt.corpus.share import BatchShare
 from nmt.model.attention import Attend, Attention, MemoryRows, SourceMemory, source_padding
 from nmt.model.bridge import BridgeLayer, StateShape
 from nmt.model.cell import CELLS, LinearMap, MapMaker, PlainMap
 from nmt.model.decoder_shape import DecoderShape, decoder_shape
 from nmt.model.decoder_state import DecoderState
-from nmt.model.dropout import Noise, drop_words
+from nmt.model.dropout import Noise
 from nmt.model.encoder import Encoding, encoder_shape, rate_of
 from nmt.model.output import OutputLayer, Readout, ReadoutLayer, SharedEmbedding, TiedLinear
 from nmt.model.recurrent import CellStack, Dropouts, LayerStack, RecurrentState
@@ -238,7 +239,9 @@ class Decoder(nn.Module):
             output=self.output,
         )
 
-    def forward(self, tgt_in_BT: Tensor, state: DecoderState, *, sampling: float = 0.0) -> Tensor:
+    def forward(
+        self, tgt_in_BT: Tensor, state: DecoderState, *, sampling: float = 0.0, share: BatchShare | None = None
+    ) -> Tensor:
         """Run over `BOS y_1 … y_n` (teacher forcing); returns what the output layer reads, `(T, B, H)`.
 
         The output layer is left to the caller, who applies it to real tokens only.
@@ -246,8 +249,9 @@ class Decoder(nn.Module):
         Args:
             sampling: the probability with which a token is not y_t, but sampled from the model's prediction (scheduled
                 sampling, Bengio et al. 2015, §2.4); the decoder then runs step by step.
+            share: which rows of a larger batch these are, for random choices.
         """
-        config, noise = self.config, Noise(self.config.dropout_mask) if self.training else None
+        config, noise = self.config, Noise(self.config.dropout_mask, share) if self.training else None
         tgt_in_TB = tgt_in_BT.t()
         embedded_TBE = self._embed(tgt_in_TB, noise)
         is_before = self.attention is not None and config.attention_placement == AttentionPlacement.before
@@ -263,7 +267,7 @@ class Decoder(nn.Module):
         embedded_XBE = self.embedding(token_XB)
         if noise is None:
             return embedded_XBE
-        embedded_XBE = drop_words(embedded_XBE, self.config.dropout_tgt_word)
+        embedded_XBE = noise.drop_words(embedded_XBE, self.config.dropout_tgt_word)
         return noise.drop("target", embedded_XBE, rate_of(self.config.dropout_tgt_embedding, self.config))
 
     def _run_at_once(self, embedded_TBE: Tensor, state: DecoderState, noise: Noise | None) -> Tensor:
@@ -297,12 +301,13 @@ class Decoder(nn.Module):
 
         wiring = self.wiring(noise, num_rows=embedded_TBE.shape[1], lowest_input=hoist)
         lowest_TBG = hoisted[0].map_first(embedded_TBE)
+        choice = noise or Noise(self.config.dropout_mask)
         needs_readout = self.config.input_feeding or sampling > 0
         steps: list[Advanced] = []
         readouts: list[Tensor] = []
         for prev_B, lowest_BG, embedded_BE in zip(tgt_in_TB, lowest_TBG.unbind(), embedded_TBE.unbind(), strict=True):
             if sampling > 0 and readouts:
-                embedded_BE = self._embed(self._sample(readouts[-1], prev_B, sampling), noise)
+                embedded_BE = self._embed(self._sample(readouts[-1], prev_B, sampling, choice), noise)
                 lowest_BG = hoisted[0].map_first(embedded_BE)
             advanced = wiring.advance(lowest_BG, embedded_BE, state)
             steps.append(advanced)
@@ -319,10 +324,11 @@ class Decoder(nn.Module):
         return self._drop_readout(wiring.read_out(together, embedded_TBE), noise)
 
     @torch.no_grad()
-    def _sample(self, readout_BX: Tensor, token_B: Tensor, probability: float) -> Tensor:
+    def _sample(self, readout_BX: Tensor, token_B: Tensor, probability: float, choice: Noise) -> Tensor:
         """Replace each token, with a probability, by one that the model predicts."""
-        sampled_B = torch.softmax(self.output(readout_BX).float(), dim=1).multinomial(1).squeeze(1)
-        is_kept_B = torch.rand(len(token_B), device=token_B.device) >= probability
+        predicted_BV = torch.softmax(self.output(readout_BX).float(), dim=1)
+        sampled_B = choice.choose(predicted_BV)
+        is_kept_B = choice.uniform(predicted_BV[:, 0]) >= probability
         return torch.where(is_kept_B, token_B, sampled_B)
 
     def _drop_readout(self, readout_X: Tensor, noise: Noise | None) -> Tensor:

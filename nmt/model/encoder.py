@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from nmt.choices import SourceOrder
 from nmt.config import ModelConfig
-from nmt.model.dropout import Noise, drop_words
+from nmt.corpus.share import BatchShare
+from nmt.model.dropout import Noise
 from nmt.model.recurrent import Dropouts, LayerStack, RecurrentState
 from nmt.model.stack_shape import StackShape
 
@@ -60,13 +61,18 @@ class Encoder(nn.Module):
         dropouts = Dropouts(rate_of(config.dropout_layers, config), config.dropout_recurrent)
         self.rnn = LayerStack(shape, name="encoder", dropouts=dropouts)
 
-    def forward(self, src_BS: Tensor, lengths_B: Tensor) -> Encoding:
-        """Read source sentences, right-padded, EOS last; `lengths_B` counts EOS and is on the CPU."""
-        config, noise = self.config, Noise(self.config.dropout_mask) if self.training else None
+    def forward(self, src_BS: Tensor, lengths_B: Tensor, *, share: BatchShare | None = None) -> Encoding:
+        """Read source sentences, right-padded, EOS last; `lengths_B` counts EOS and is on the CPU.
+
+        Args:
+            share: which rows of a larger batch they are, for dropout.
+        """
+        config = self.config
+        noise = Noise(config.dropout_mask, share, packs_source=True) if self.training else None
         token_SB, different_B = read_source(src_BS, lengths_B, config.source_order)
         input_SBE = self.embedding(token_SB)
         if noise is not None:
-            input_SBE = drop_words(input_SBE, config.dropout_src_word)
+            input_SBE = noise.drop_words(input_SBE, config.dropout_src_word)
             input_SBE = noise.drop("source", input_SBE, rate_of(config.dropout_src_embedding, config))
         output_SBH, final = self.rnn(input_SBE, lengths_B=different_B, noise=noise)
         if noise is not None:

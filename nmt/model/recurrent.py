@@ -347,10 +347,9 @@ class LayerStack(nn.Module):
     def _drop(self, noise: Noise, index: int, values: Tensor, packing: Packing | None = None) -> Tensor:
         if self.shape.first_number + index == 1:
             return values
-        if packing is None or packing.is_equal:
-            whole = values if packing is None else values.view(len(packing.batch_sizes), packing.batch_sizes[0], -1)
-            return noise.drop(self.place(index), whole, self.dropouts.layers).view(values.shape)
-        return noise.drop(self.place(index), values, self.dropouts.layers, sentence_P=packing.sentence_P)
+        if packing is None:
+            return noise.drop(self.place(index), values, self.dropouts.layers)
+        return noise.drop_packed(self.place(index), values, self.dropouts.layers, batch_sizes=packing.batch_sizes)
 
     def _hidden_masks(self, noise: Noise | None, index: int, like: Tensor, num_rows: int) -> list[Tensor | None]:
         """Return the mask of the hidden states that each direction reads; None: no dropout."""

@@ -63,8 +63,8 @@ class Seq2Seq(nn.Module):
 
         They are in the order of `batch.tgt_token_M`, without padding. `Decoder.forward` explains `sampling`.
         """
-        state = self.decoder.start(self.encode(batch.src_BS, batch.src_len_B))
-        hidden_TBH = self.decoder(batch.tgt_in_BT, state, sampling=sampling)
+        encoding = self.encoder(batch.src_BS, batch.src_len_B, share=batch.share)
+        hidden_TBH = self.decoder(batch.tgt_in_BT, self.decoder.start(encoding), sampling=sampling, share=batch.share)
         return hidden_TBH.flatten(0, 1).index_select(0, batch.tgt_position_M)
 
     if TYPE_CHECKING:

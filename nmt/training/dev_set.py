@@ -10,6 +10,7 @@ from nmt.command_config import TrainCommand
 from nmt.config import BatchingConfig
 from nmt.corpus.batching import validation_batches
 from nmt.corpus.binarized import BinarizedCorpus
+from nmt.distributed import ALONE, Group
 from nmt.model.seq2seq import Seq2Seq
 from nmt.training.loss import batch_loss
 from nmt.training.samples import Sample
@@ -47,11 +48,14 @@ class DevSet:
     samples: Callable[[Seq2Seq], Sequence[Sample]] | None = None
 
     @torch.no_grad()
-    def nats_per_token(self, model: Seq2Seq, *, device: torch.device, precision: TrainingPrecision) -> float:
+    def nats_per_token(
+        self, model: Seq2Seq, *, device: torch.device, precision: TrainingPrecision, group: Group = ALONE
+    ) -> float:
         """Return the loss of a model, which must be in evaluation mode: nats per target token, EOS included."""
         nll, num_tokens = 0.0, 0
-        for batch in validation_batches(self.corpus, self.batching):
+        for batch in validation_batches(self.corpus, self.batching, rank=group.rank, num_ranks=group.size):
             loss = batch_loss(model, batch.to(device), precision=precision, label_smoothing=0.0, scale=1.0)
             nll += float(loss.nll)
             num_tokens += batch.num_tgt_tokens
-        return nll / num_tokens
+        nll, total = group.sum(torch.tensor([nll, num_tokens], dtype=torch.float64)).tolist()
+        return nll / total

@@ -93,6 +93,19 @@ class MetricsLog:
             self._bar.close()
 
 
+class NoMetrics:
+    """What processes other than number 0 have instead of a `MetricsLog`: it writes nothing."""
+
+    def write(self, record: Record) -> None:
+        pass
+
+    def show_progress(self, record: Record, *, done: float, left_s: float | None) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 class _EventFile:
     """A file of TensorBoard events. TensorBoard's own writer has a thread that ends with a traceback on a full disk."""
 

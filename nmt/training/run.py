@@ -12,6 +12,7 @@ from nmt.corpus.batching import TrainingBatches
 from nmt.corpus.prepare import PreparedCorpus
 from nmt.corpus.sampling import build_sampler
 from nmt.device import choose_tf32, resolve_device, resolve_training_precision
+from nmt.distributed import ALONE, Group
 from nmt.errors import ConfigError
 from nmt.model.initialization import initialize
 from nmt.model.seq2seq import Seq2Seq
@@ -60,19 +61,21 @@ def build_trainer(
     text_scores: Callable[[Seq2Seq], Scores] | None,
     samples: Callable[[Seq2Seq], Sequence[Sample]] | None,
     last: Path | None,
+    group: Group = ALONE,
 ) -> Trainer:
     """Make the trainer of a run.
 
     Args:
         text_scores: of the development set; see `DevSet`, also for `samples`.
         last: the checkpoint to resume from; None for a new run.
+        group: the processes that train together.
 
     Raises:
         CheckpointError: if a checkpoint is damaged, or was trained on other text.
         ConfigError: if the model of `training.init_from` is a different one, a subword model cannot be sampled, or word
             vectors do not fit the model.
     """
-    trainer = _new_trainer(settings, corpus, files)
+    trainer = _new_trainer(settings, corpus, files, group)
     trainer.dev.text_scores, trainer.dev.samples = text_scores, samples
     if last is not None:
         load_parameters(
@@ -92,11 +95,11 @@ def build_trainer(
     return trainer
 
 
-def _new_trainer(settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles) -> Trainer:
+def _new_trainer(settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles, group: Group) -> Trainer:
     device = resolve_device(settings.device)
     precision = resolve_training_precision(settings.training.precision, device)
     choose_tf32(precision, device)
-    batches = _training_batches(settings, corpus, files)
+    batches = _training_batches(settings, corpus, files, group)
     model = Seq2Seq(
         settings.model, src_vocab_size=files.src_subword.vocab_size, tgt_vocab_size=files.tgt_subword.vocab_size
     )
@@ -105,13 +108,14 @@ def _new_trainer(settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles
     freeze_embeddings(model, settings.training.freeze_embeddings)
     torch.manual_seed(settings.seed)  # only dropout uses the global generator
     log.info(
-        "%s, %s: %s parameters on %s in %s, %d CPU threads",
+        "%s, %s: %s parameters on %s in %s, %d CPU threads%s",
         settings.model.name,
         settings.data.name,
         f"{model.num_parameters():,}",
         device,
         precision,
         torch.get_num_threads(),
+        f" in each of {group.size} processes" if group.size > 1 else "",
     )
     return Trainer(
         model,
@@ -122,10 +126,11 @@ def _new_trainer(settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles
         precision=precision,
         device=device,
         files=files,
+        group=group,
     )
 
 
-def _training_batches(settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles) -> TrainingBatches:
+def _training_batches(settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles, group: Group) -> TrainingBatches:
     sampler = build_sampler(
         settings.training,
         files.src_subword,
@@ -133,4 +138,11 @@ def _training_batches(settings: TrainCommand, corpus: PreparedCorpus, files: Run
         max_len=settings.data.max_len_subwords,
         seed=settings.seed,
     )
-    return TrainingBatches(corpus.open("train"), settings.batching, seed=settings.seed, sampler=sampler)
+    return TrainingBatches(
+        corpus.open("train"),
+        settings.batching,
+        seed=settings.seed,
+        sampler=sampler,
+        rank=group.rank,
+        num_ranks=group.size,
+    )

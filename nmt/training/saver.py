@@ -59,6 +59,25 @@ class RunFiles:
         )
 
 
+class IdleSaver:
+    """What processes other than number 0 have instead of a `Saver`: it writes nothing."""
+
+    def settle(self, best: Best | None) -> None:
+        pass
+
+    def record_validation(self, update: int, validation: Validation, *, best: Best | None) -> None:
+        pass
+
+    def is_behind(self, update: int) -> bool:  # noqa: ARG002
+        return False
+
+    def finish(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 class Saver:
     """Hands checkpoints to a thread, one after the other.
 

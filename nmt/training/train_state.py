@@ -40,6 +40,7 @@ class TrainState:
         wall_s: seconds that the run has taken, including earlier parts.
         precision: None in states of version 0.1.0.
         machines: that trained so far, in order; empty in states that record none.
+        num_processes: that train together; see `nmt.distributed`.
     """
 
     update: int = 0
@@ -54,6 +55,7 @@ class TrainState:
     wall_s: float = 0.0
     precision: str | None = None
     machines: list[str] = field(default_factory=list)
+    num_processes: int = 1
 
     def add_machine(self, machine: str) -> None:
         """Record the machine that trains from here on."""

@@ -16,6 +16,7 @@ from nmt.choices import LossPer, TrainingPrecision
 from nmt.config import OptimizerConfig, TrainingConfig
 from nmt.corpus.batching import Batch, TrainingBatches
 from nmt.device import describe_machine
+from nmt.distributed import ALONE, Group
 from nmt.errors import CheckpointError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.training.average import ParameterAverage
@@ -27,11 +28,11 @@ from nmt.training.dev_set import TEXT_MEASURES, DevSet
 from nmt.training.limits import EndReason, limit_reached, share_done
 from nmt.training.loss import batch_loss, perplexity
 from nmt.training.memory import MemoryAccount
-from nmt.training.metrics_log import MetricsLog, Record
+from nmt.training.metrics_log import MetricsLog, NoMetrics, Record
 from nmt.training.optimizer import build_optimizer, clip_gradients
 from nmt.training.resume import read_snapshot
 from nmt.training.samples import Sample
-from nmt.training.saver import RunFiles, Saver
+from nmt.training.saver import IdleSaver, RunFiles, Saver
 from nmt.training.schedule import learning_rate, sampling_probability
 from nmt.training.snapshot import copies, restore_optimizer, restore_random, take_snapshot
 from nmt.training.train_state import Interval, TrainState
@@ -44,6 +45,9 @@ class Trainer:
 
     Attributes:
         stop_requested: called after every update; if it returns True, the run saves a checkpoint and ends.
+
+    Several processes that train together call the same methods at the same time. Process 0 decides when the run ends,
+    and writes.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Trainer:
         precision: TrainingPrecision,
         device: torch.device,
         files: RunFiles,
+        group: Group = ALONE,
     ) -> None:
         self.model = model.to(device)
         self.batches = batches
@@ -68,10 +73,11 @@ class Trainer:
         self.precision = precision
         self.device = device
         self.files = files
+        self.group = group
         self.stop_requested: Callable[[], bool] = lambda: False
-        self.state = TrainState(precision=precision)
+        self.state = TrainState(precision=precision, num_processes=group.size)
         self._store = CheckpointStore(files.checkpoints_dir, training)
-        self._saver = Saver(self._store)
+        self._saver = Saver(self._store) if group.is_first else IdleSaver()
         self._scores: dict[str, float] = {}  # of the validation at this update, as its samples
         self._samples: Sequence[Sample] = ()
         self._clock = 0.0
@@ -83,9 +89,11 @@ class Trainer:
             TrainingError: if the loss is not finite; earlier checkpoints are unchanged.
             CheckpointError: if the last checkpoint could not be written.
         """
+        self.group.gather(None)  # nobody writes before all have read the checkpoint
         metrics = self._open_metrics()
         memory = MemoryAccount(self.model, self.optimizer, self.average, device=self.device)
-        self.state.add_machine(describe_machine(self.device))
+        processes = f", {self.group.size} processes" if self.group.size > 1 else ""
+        self.state.add_machine(describe_machine(self.device) + processes)
         self._clock = time.perf_counter()
         self.model.train()
         try:
@@ -125,9 +133,11 @@ class Trainer:
             )
             loss.objective.backward()  # type: ignore[no-untyped-call]
             nll += loss.nll
+        self.group.sum_gradients(self.model.parameters())
+        nll = self.group.sum(nll)
         grad_norm = clip_gradients(self.model.parameters(), self.config.clip_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = lr
         if self.device.type == "cpu":  # on a GPU the check would wait for the device; there it is done when logging
             self._check_finite(nll + grad_norm, self.state.update + 1)
         self.optimizer.step()
@@ -154,7 +164,7 @@ class Trainer:
         interval = self.state.interval
         interval.nll = interval.nll + nll
         interval.grad_norm = interval.grad_norm + grad_norm.double()
-        interval.src_tokens += sum(int(batch.src_len_B.sum()) for batch in batches)
+        interval.src_tokens += sum(batch.num_src_tokens for batch in batches)
         interval.tgt_tokens += sum(batch.num_tgt_tokens for batch in batches)
         interval.updates += 1
 
@@ -173,11 +183,16 @@ class Trainer:
             )
 
     def _end_reason(self) -> EndReason | None:
+        """Return why training ends now, if it does: because any process is to stop, or of a limit of process 0."""
+        reasons = self.group.gather(self._own_end_reason())
+        return "stopped" if "stopped" in reasons else reasons[0]
+
+    def _own_end_reason(self) -> EndReason | None:
         if self.stop_requested():
             return "stopped"
         return limit_reached(self.config, self.state, epochs=self.batches.fractional_epochs())
 
-    def _log(self, metrics: MetricsLog) -> None:
+    def _log(self, metrics: MetricsLog | NoMetrics) -> None:
         state, interval = self.state, self.state.interval
         self._check_finite(interval.nll + interval.grad_norm, state.update)
         nats_per_token = float(interval.nll) / interval.tgt_tokens
@@ -204,7 +219,7 @@ class Trainer:
     def _validation_is_due(self) -> bool:
         return self.state.update > 0 and self.state.update % self.config.validate_every == 0
 
-    def _validate(self, metrics: MetricsLog) -> None:
+    def _validate(self, metrics: MetricsLog | NoMetrics) -> None:
         """Measure the model on the development set, for the checkpoint of this update, which is being written.
 
         An unscheduled validation, at the end of a run, changes neither the learning rate nor the patience.
@@ -233,7 +248,9 @@ class Trainer:
     def _measure(self) -> dict[str, float]:
         """Return the loss on the development set; every `bleu_every` validations and at the end also scores of text."""
         self.model.eval()
-        nats_per_token = self.dev.nats_per_token(self.model, device=self.device, precision=self.precision)
+        nats_per_token = self.dev.nats_per_token(
+            self.model, device=self.device, precision=self.precision, group=self.group
+        )
         self._check_finite(nats_per_token, self.state.update)
         scores = {"nats_per_token": nats_per_token, "perplexity": perplexity(nats_per_token)}
         nth_validation = self.state.update // self.config.validate_every
@@ -257,6 +274,8 @@ class Trainer:
     def _save(self) -> None:
         """Copy everything that a checkpoint needs to memory; it is written while training continues."""
         self._check_finite(self.state.interval.nll + self.state.interval.grad_norm, self.state.update)
+        if isinstance(self._saver, IdleSaver):
+            return
         self._saver.wait()  # before more memory is allocated
         with self.average.in_model() as of_training:
             parameters = copies(self.model.state_dict())
@@ -313,9 +332,11 @@ class Trainer:
                 f"cannot resume from {checkpoint / 'training'} ({type(error).__name__}: {error}): start a new "
                 f"run_dir with training.init_from={checkpoint}"
             ) from error
-        self._saver.written = self.state.update
+        if isinstance(self._saver, Saver):
+            self._saver.written = self.state.update
         self._restore_scores(info)
         self._compare_precision()
+        self._compare_processes()
 
     def _restore_scores(self, info: CheckpointInfo) -> None:
         """Restore the validation at this update, which a checkpoint stores outside the training state."""
@@ -340,13 +361,27 @@ class Trainer:
             )
         self.state.precision = self.precision
 
-    def _open_metrics(self) -> MetricsLog:
+    def _compare_processes(self) -> None:
+        before, now = self.state.num_processes, self.group.size
+        if before != now:
+            log.warning(
+                "this run was trained by %d process%s and continues with %d: it sees the same batches, but rounding "
+                "differs",
+                before,
+                "es" if before > 1 else "",
+                now,
+            )
+        self.state.num_processes = now
+
+    def _open_metrics(self) -> MetricsLog | NoMetrics:
+        if not self.group.is_first:
+            return NoMetrics()
         # an unscheduled validation counts only if the run does not continue
-        has_validated = bool(self._scores) and (self._validation_is_due() or self._end_reason() is not None)
+        has_validated = bool(self._scores) and (self._validation_is_due() or self._own_end_reason() is not None)
         return MetricsLog(self.files.run_dir, from_update=self.state.update, with_validation=has_validated)
 
-    def _settle(self, metrics: MetricsLog) -> None:
+    def _settle(self, metrics: MetricsLog | NoMetrics) -> None:
         """Repair the links of a copied run; validate if the run was killed between a checkpoint and its validation."""
         self._saver.settle(self._best())
-        if self._validation_is_due() and not self._scores and not self.stop_requested():
+        if self._validation_is_due() and not self._scores and not any(self.group.gather(self.stop_requested())):
             self._validate(metrics)

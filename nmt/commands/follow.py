@@ -1,0 +1,36 @@
+"""What a process does that torchrun has started beside process 0 of `nmt train`: it follows that one, and is silent."""
+
+import logging
+import signal
+
+from nmt.commands.stop import graceful_stop
+from nmt.commands.streams import fail
+from nmt.commands.train import Job, trainer_of, use_processor
+from nmt.distributed import join
+from nmt.errors import LostProcessError, NmtError
+from nmt.place import Place
+
+
+def follow(place: Place) -> int:
+    """Train together with process 0, which sends the settings, and return the exit status."""
+    logging.disable(logging.CRITICAL)  # process 0 says everything
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # while it waits for process 0, no Python code runs
+    try:
+        return _follow(place)
+    except LostProcessError:
+        return 1
+    except (NmtError, OSError) as error:
+        fail(f"process {place.rank}: {error}")
+
+
+def _follow(place: Place) -> int:
+    job: Job | None = None
+    with join(place) as group:
+        job = group.from_first(job)
+        assert job is not None
+        use_processor(job.settings, place)
+        with graceful_stop() as stop_requested:
+            trainer = trainer_of(job, group)
+            trainer.stop_requested = stop_requested.is_set
+            reason = trainer.run()
+    return 128 + (stop_requested.signal_number or signal.SIGTERM) if reason == "stopped" else 0
