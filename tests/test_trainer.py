@@ -44,7 +44,7 @@ from nmt.training.samples import Sample
 from nmt.training.saver import RunFiles
 from nmt.training.schedule import PlateauState
 from nmt.training.train_state import TrainState
-from nmt.training.trainer import Trainer
+from nmt.training.trainer import Hardware, Trainer
 from tests.checkpoints import edit_json, rehash
 from tests.hardware import needs_bf16
 from tests.models import MODEL, Pair, corpus_of, random_pairs, tiny_model, tiny_subword
@@ -121,8 +121,7 @@ def build(
         dev=DevSet(dev, BATCHING, text_scores),
         training=training,
         optimizer=optimizer,
-        precision=TrainingPrecision.fp32,
-        device=CPU,
+        hardware=Hardware(CPU, TrainingPrecision.fp32),
         files=RunFiles(run_dir, json.dumps({"model": asdict(model.config)}), "c0ffee", SUBWORD, SUBWORD),
     )
 

@@ -23,7 +23,7 @@ from nmt.training.pretrained_embeddings import freeze_embeddings, load_embedding
 from nmt.training.resume import load_parameters, load_start
 from nmt.training.samples import Sample
 from nmt.training.saver import RunFiles
-from nmt.training.trainer import Trainer
+from nmt.training.trainer import Hardware, Trainer
 
 log = logging.getLogger(__name__)
 
@@ -123,10 +123,8 @@ def _new_trainer(settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles
         dev=DevSet(corpus.open("dev"), settings.batching),
         training=settings.training,
         optimizer=settings.optimizer,
-        precision=precision,
-        device=device,
+        hardware=Hardware(device, precision, group),
         files=files,
-        group=group,
     )
 
 

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,6 +41,14 @@ from nmt.training.train_state import Interval, TrainState
 log = logging.getLogger(__name__)
 
 
+class Hardware(NamedTuple):
+    """What computes: a device with a precision, in one process or several."""
+
+    device: torch.device
+    precision: TrainingPrecision
+    group: Group = ALONE
+
+
 class Trainer:
     """Trains a model until the first of its limits.
 
@@ -58,26 +67,22 @@ class Trainer:
         dev: DevSet,
         training: TrainingConfig,
         optimizer: OptimizerConfig,
-        precision: TrainingPrecision,
-        device: torch.device,
+        hardware: Hardware,
         files: RunFiles,
-        group: Group = ALONE,
     ) -> None:
-        self.model = model.to(device)
+        self.device, self.precision, self.group = hardware
+        self.model = model.to(self.device)
         self.batches = batches
         self.dev = dev
         self.config = training
         self.optimizer_config = optimizer
         self.optimizer = build_optimizer(model.parameters(), optimizer)
         self.average = ParameterAverage(model, training.ema)
-        self.precision = precision
-        self.device = device
         self.files = files
-        self.group = group
         self.stop_requested: Callable[[], bool] = lambda: False
-        self.state = TrainState(precision=precision, num_processes=group.size)
+        self.state = TrainState(precision=self.precision, num_processes=self.group.size)
         self._store = CheckpointStore(files.checkpoints_dir, training)
-        self._saver = Saver(self._store) if group.is_first else IdleSaver()
+        self._saver = Saver(self._store) if self.group.is_first else IdleSaver()
         self._scores: dict[str, float] = {}  # of the validation at this update, as its samples
         self._samples: Sequence[Sample] = ()
         self._clock = 0.0
