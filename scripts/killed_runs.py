@@ -2,7 +2,8 @@
 
 A small model is trained on digits. Each part of a run is a separate process, forked after the imports, which take most
 of the start-up time. It is killed at a random moment, and the next part resumes. A finished run is compared bit by bit
-with one that was never killed; then the next run begins.
+with one that was never killed; then the next run begins. With several processes that train together (gloo), one of them
+is killed, and the others must end by themselves.
 """
 
 import argparse
@@ -11,11 +12,12 @@ import mmap
 import os
 import random
 import signal
+import socket
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from functools import wraps
 from pathlib import Path
@@ -99,18 +101,42 @@ class Watch:
         return call
 
 
+LONGEST_WAIT_S = 60.0  # of the other processes, after one has been killed
+
+
 class Part(NamedTuple):
-    """How a process ended: killed at a stage (`status` is None), or by itself with a status."""
+    """How the processes of a part ended: one killed at a stage (`status` is None), or by themselves with a status.
+
+    Attributes:
+        waited_s: the time after the kill in which the others ended.
+    """
 
     stage: Stage
     status: int | None
+    waited_s: float = 0.0
 
 
-def start(arguments: Sequence[str], log: Path, watch: Watch) -> int:
-    """Run `nmt ARGUMENTS` in a separate process; return its process id."""
+def start(arguments: Sequence[str], log: Path, watch: Watch, *, num_processes: int) -> list[int]:
+    """Run `nmt ARGUMENTS` in separate processes; return their process ids."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+    several = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": num_processes}
+    places = [
+        {**several, "LOCAL_WORLD_SIZE": num_processes, "RANK": rank, "LOCAL_RANK": rank}
+        for rank in range(num_processes)
+    ]
+    watches = [watch, *(Watch() for _ in places[1:])]
+    if num_processes == 1:
+        places = [{}]
+    return [_fork(arguments, log, *process) for process in zip(watches, places, strict=True)]
+
+
+def _fork(arguments: Sequence[str], log: Path, watch: Watch, place: Mapping[str, object]) -> int:
     sys.stdout.flush()
     if pid := os.fork():
         return pid
+    os.environ.update({name: str(value) for name, value in place.items()})
     status = 1
     try:
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -125,21 +151,46 @@ def start(arguments: Sequence[str], log: Path, watch: Watch) -> int:
         os._exit(status)
 
 
-def kill_after(pid: int, watch: Watch, *, delay_s: float, from_start: bool) -> Part:
-    """Kill a process some time after its start, or after training has begun, unless it has ended by then."""
+def kill_after(pids: Sequence[int], watch: Watch, *, victim: int, delay_s: float, from_start: bool) -> Part:
+    """Kill the process `victim` some time after the start, or after training has begun, unless it has ended by then.
+
+    Args:
+        watch: that of process 0.
+    """
     begin = time.monotonic() if from_start else None
     while True:
-        ended, status = os.waitpid(pid, os.WNOHANG)
+        ended, status = os.waitpid(pids[victim], os.WNOHANG)
         if ended:
-            return Part(watch.stage, os.waitstatus_to_exitcode(status))
+            code, _ = _wait_for_all(pids, {victim: os.waitstatus_to_exitcode(status)})
+            return Part(watch.stage, code)
         if begin is None and watch.has_begun:
             begin = time.monotonic()
         if begin is not None and time.monotonic() - begin >= delay_s:
-            os.kill(pid, signal.SIGKILL)
-            _, status = os.waitpid(pid, 0)
-            code = os.waitstatus_to_exitcode(status)
-            return Part(watch.stage, None if code == -signal.SIGKILL else code)
+            stage = watch.stage
+            os.kill(pids[victim], signal.SIGKILL)
+            _, status = os.waitpid(pids[victim], 0)
+            is_killed = os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+            code, waited_s = _wait_for_all(pids, {victim: 0 if is_killed else os.waitstatus_to_exitcode(status)})
+            return Part(stage, None if is_killed else code, waited_s)
         time.sleep(0.0002)
+
+
+def _wait_for_all(pids: Sequence[int], codes: dict[int, int]) -> tuple[int, float]:
+    """Wait until all processes have ended; return the largest exit status, and how long it took in seconds.
+
+    Args:
+        codes: of the processes that have ended already.
+    """
+    begin = time.monotonic()
+    while len(codes) < len(pids):
+        for number in set(range(len(pids))) - codes.keys():
+            ended, status = os.waitpid(pids[number], os.WNOHANG)
+            if ended:
+                codes[number] = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() - begin > LONGEST_WAIT_S:
+                os.kill(pids[number], signal.SIGKILL)
+        time.sleep(0.001)
+    return max(codes.values()), time.monotonic() - begin
 
 
 def differences(run_dir: Path, expected_dir: Path) -> Iterator[str]:
@@ -220,6 +271,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--checkpoint-every", type=int, default=3, metavar="UPDATES")
     parser.add_argument("--validate-every", type=int, default=4, metavar="UPDATES")
     parser.add_argument("--hidden-dim", type=int, default=16, help="of the model")
+    parser.add_argument("--processes", type=int, default=1, help="that train together")
     parser.add_argument("--longest", type=float, default=0.5, metavar="SECONDS", help="that a part trains at most")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="nmt-torture-") as name:
@@ -229,32 +281,42 @@ def run(arguments: Sequence[str]) -> int:
 def _torture(folder: Path, options: argparse.Namespace) -> int:
     write_text(folder)
     command, expected = settings(folder, options), folder / "never_killed"
-    _, status = os.waitpid(start([*command, f"run_dir={expected}"], folder / "never_killed.log", Watch()), 0)
+    processes = options.processes
+    pids = start([*command, f"run_dir={expected}"], folder / "never_killed.log", Watch(), num_processes=processes)
+    status, _ = _wait_for_all(pids, {})
     if status:
         print((folder / "never_killed.log").read_text(encoding="utf-8"), file=sys.stderr)
         return 1
     stages: Counter[str] = Counter()
     moments, num_runs, problems = random.Random(options.seed), 0, list[str]()
+    longest_s = 0.0
     while stages.total() < options.kills or num_runs == 0:
         num_runs += 1
         run_dir = folder / f"run{num_runs}"
         while True:
             watch = Watch()
-            pid = start([*command, f"run_dir={run_dir}"], run_dir.with_suffix(".log"), watch)
+            log = run_dir.with_suffix(".log")
+            pids = start([*command, f"run_dir={run_dir}"], log, watch, num_processes=processes)
+            victim = moments.randrange(processes) if processes > 1 else 0
             if stages.total() < options.kills:
                 from_start = moments.random() < 0.15
                 delay_s = moments.uniform(0, 1.5 if from_start else options.longest)
             else:  # the last run continues to its end
                 from_start, delay_s = True, 600.0
-            part = kill_after(pid, watch, delay_s=delay_s, from_start=from_start)
+            part = kill_after(pids, watch, victim=victim, delay_s=delay_s, from_start=from_start)
             if part.status is not None:
                 break
+            longest_s = max(longest_s, part.waited_s)
+            if part.waited_s > LONGEST_WAIT_S:
+                problems.append(f"run {num_runs}: processes still waited {LONGEST_WAIT_S:.0f} s after the kill")
             stages[part.stage.name.replace("_", " ")] += 1
         found = list(differences(run_dir, expected)) if part.status == 0 else [f"exit status {part.status}"]
         problems += [f"run {num_runs}: {problem}" for problem in found]
         if found:
             print(run_dir.with_suffix(".log").read_text(encoding="utf-8")[-3000:], file=sys.stderr)
     print(f"{stages.total()} kills: " + ", ".join(f"{number} {stage}" for stage, number in stages.most_common()))
+    if processes > 1:
+        print(f"after each kill, the other processes ended within {longest_s:.1f} s")
     print(f"{num_runs} runs of {options.updates} updates, each resumed to its end")
     print("\n".join(problems) or "all equal to the run that was never killed, bit by bit")
     return 1 if problems else 0

@@ -1,0 +1,120 @@
+"""Several processes that train together, with gloo on this machine: they learn what one process learns."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nmt.choices import LossPer, TrainingPrecision
+from nmt.corpus.batching import TrainingBatches
+from nmt.distributed import ALONE, join
+from nmt.errors import ConfigError
+from nmt.place import Place, find_place
+from nmt.training.dev_set import DevSet
+from nmt.training.saver import RunFiles
+from nmt.training.trainer import Hardware, Trainer
+from tests.models import tiny_model
+
+ROOT = Path(__file__).parents[1]
+NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+
+
+# --- the place of a process ---
+
+
+def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    assert find_place() == Place(0, 1, 0, 1)
+    with join(find_place()) as group:
+        assert group is ALONE
+        assert (group.size, group.is_first, group.gather("x"), group.from_first("y")) == (1, True, ["x"], "y")
+
+
+def test_torchrun_says_which_process_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in zip(NAMES, ("5", "8", "1", "4"), strict=True):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(9)), raising=False)
+    assert find_place() == Place(5, 8, 1, 4)
+    assert find_place().threads == 2
+    assert Place(local_size=20).threads == 1
+
+
+@pytest.mark.parametrize("value", ["", "two"])
+def test_an_environment_that_contradicts_itself_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("LOCAL_RANK", value)
+    with pytest.raises(ConfigError, match=f"must be numbers, as torchrun sets them, but are '1', '1', '{value}', '1'"):
+        find_place()
+
+
+# --- the laws ---
+
+
+def train(folder: Path) -> None:
+    """Train a tiny model in float64 as one of the processes, and write its parameters."""
+    from tests.test_trainer import ADAM, BATCHING, DEV, DROPPING, SUBWORD, TRAIN, TRAINING
+
+    place, changes = find_place(), json.loads(os.environ["CHANGES"])
+    changes["loss_per"] = LossPer(changes["loss_per"])
+    size = SUBWORD.vocab_size
+    with join(place) as group:
+        model = tiny_model(DROPPING, src_vocab_size=size, tgt_vocab_size=size)
+        torch.manual_seed(1)
+        trainer = Trainer(
+            model,
+            TrainingBatches(TRAIN, BATCHING, seed=1, rank=group.rank, num_ranks=group.size),
+            dev=DevSet(DEV, BATCHING),
+            training=replace(TRAINING, **changes),
+            optimizer=replace(ADAM, lr=0.003),
+            hardware=Hardware(torch.device("cpu"), TrainingPrecision.fp32, group),
+            files=RunFiles(folder, json.dumps({"model": asdict(model.config)}), "c0ffee", SUBWORD, SUBWORD),
+        )
+        trainer.run()
+        result = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+        torch.save({"parameters": result, "scores": trainer._scores}, folder / f"result{group.rank}")
+
+
+def run_processes(num_processes: int, folder: Path, **changes: Any) -> list[dict[str, Any]]:
+    """Train with several processes; return what each has written."""
+    folder.mkdir()
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    processes = []
+    for rank in range(num_processes):
+        numbers = (rank, num_processes, rank, num_processes)
+        place = dict(zip(NAMES, map(str, numbers), strict=True))
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", "import sys, pathlib; from tests.test_distributed import train; "
+                 "train(pathlib.Path(sys.argv[1]))", str(folder)],
+                env={**os.environ, **shared, **place, "CHANGES": json.dumps(changes)},
+                cwd=ROOT,
+            )
+        )  # fmt: skip
+    assert [process.wait(timeout=300) for process in processes] == [0] * num_processes
+    return [torch.load(folder / f"result{rank}") for rank in range(num_processes)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss_per", list(LossPer))
+def test_the_parameters_do_not_depend_on_the_number_of_processes(loss_per: LossPer, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"max_updates": 50, "accumulate": 2, "loss_per": loss_per, "clip_norm": 0.5}
+    [expected] = run_processes(1, tmp_path / "1", **changes)
+    for number in (2, 3):
+        for found in run_processes(number, tmp_path / str(number), **changes):
+            for name, value in expected["parameters"].items():
+                torch.testing.assert_close(found["parameters"][name], value, rtol=0, atol=1e-10)
+            assert found["scores"] == pytest.approx(expected["scores"], abs=1e-10)
