@@ -4,6 +4,7 @@
 the others follow it. All see the same gradients, so that their parameters stay equal.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -105,9 +106,13 @@ def join(place: Place) -> Iterator[Group]:
     if place.size == 1:
         yield ALONE
         return
-    has_gpu = torch.cuda.is_available()
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    # torchrun's store lives through its restarts, and torch would find the addresses of the processes before
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     with _naming_lost_processes():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if has_gpu else "gloo", timeout=_PATIENCE)
+        store, rank, size = next(dist.rendezvous("env://", timeout=_PATIENCE))
+        store = dist.PrefixStore(f"nmt, attempt {attempt}", store)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE)
     try:
         yield SeveralProcesses(place)
     finally:

@@ -14,7 +14,6 @@ from nmt.place import Place
 def follow(place: Place) -> int:
     """Train together with process 0, which sends the settings, and return the exit status."""
     logging.disable(logging.CRITICAL)  # process 0 says everything
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # while it waits for process 0, no Python code runs
     try:
         return _follow(place)
     except LostProcessError:

@@ -58,7 +58,8 @@ def main() -> None:
     try:
         status = _answer_without_command(arguments)
         if status is None:
-            signal.signal(signal.SIGTERM, _terminate)
+            is_follower = os.environ.get("RANK", "0") != "0"  # beside process 0 (nmt.commands.follow), and silent
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if is_follower else _terminate)
             status = _launch(arguments[0], arguments[1:])
         sys.stdout.flush()
     except KeyboardInterrupt:

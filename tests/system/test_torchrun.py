@@ -115,14 +115,14 @@ def test_a_killed_process_ends_the_others_with_one_line(digits: Path, tmp_path: 
 
 def test_torchrun_restarts_from_the_last_checkpoint(digits: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    settings = [*train_settings(digits), f"run_dir={run_dir}", "resume=true", "training.max_updates=3000"]
+    settings = [*train_settings(digits), f"run_dir={run_dir}", "resume=true", "training.max_updates=200"]
     process = start("train", *settings, restarts=1)
     wait_for(run_dir / "checkpoints" / "last", process)
     os.kill(workers(process)[1], signal.SIGKILL)
     status, _, err = finish(process)
     assert status == 0, err
     assert "resuming" in err
-    assert load_checkpoint(run_dir / "checkpoints" / "last").info.update == 3000
+    assert load_checkpoint(run_dir / "checkpoints" / "last").info.update == 200
 
 
 def test_a_mistake_is_one_line(digits: Path, tmp_path: Path) -> None:
