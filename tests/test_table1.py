@@ -308,6 +308,21 @@ def test_a_folder_belongs_to_one_experiment(tmp_path: Path, capsys: pytest.Captu
     )
 
 
+def test_attention_may_be_added_to_a_table_without_it_but_not_changed(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained: list[Any] = []
+    monkeypatch.setattr("table1.training.train_missing", lambda models, *_, **__: trained.append(models[-1].kind))
+    monkeypatch.setattr("table1.main._compare", lambda *_: None)
+    words = [*data_settings(digits), "data.test.src=[test.en]", "data.test.tgt=[test.fr]", "training.keep_last=4"]
+    words += ["--folder", str(tmp_path), "--attention"]
+    for attention in ("", "model=attention_phrasebook", ""):
+        assert run([*words, attention]) == 0
+    assert trained == [Kind.forward, Kind.attention, Kind.forward]
+    assert run([*words, "model=attention_2x512"]) == 1
+    assert "was begun with --attention model=attention_phrasebook: name another" in capsys.readouterr().err
+
+
 def command(digits: Path, folder: Path, *, updates: int = 60) -> list[str]:
     changes = [f"data.prepared_dir={folder}/prepared", "model.dropout=0.0", f"training.max_updates={updates}"]
     changes += ["training.checkpoint_every=10", "training.validate_every=20", "training.keep_last=2"]

@@ -171,26 +171,26 @@ def _check(options: argparse.Namespace, settings: "TrainCommand") -> None:
 
 
 def _check_same_settings(folder: Path, settings: Mapping[str, list[str]]) -> None:
-    """Compare the settings with those of the first start; the numbers of models may change.
+    """Compare the settings with those of earlier starts; the numbers of models may change, attention may be added.
 
     Raises:
         ConfigError: if they differ.
     """
     file = folder / "settings.json"
-    if not file.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(file) as stream:
-            stream.write(json.dumps(settings, indent=1).encode())
-    before = json.loads(file.read_text(encoding="utf-8"))
+    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {**settings, "attention": []}
     if before["settings"] != settings["settings"]:
         raise ConfigError(
             f"{folder} was begun with {shlex.join(before['settings'])}, but the settings are "
             f"{shlex.join(settings['settings'])}: name another --folder"
         )
-    if settings["attention"] and before["attention"] != settings["attention"]:
+    if settings["attention"] and before["attention"] not in ([], settings["attention"]):
         raise ConfigError(
             f"{folder} was begun with --attention {shlex.quote(shlex.join(before['attention']))}: name another --folder"
         )
+    if not file.is_file() or (settings["attention"] and not before["attention"]):
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(file) as stream:
+            stream.write(json.dumps(settings, indent=1).encode())
 
 
 def _read_test_set(options: argparse.Namespace, data: "DataConfig") -> "EvaluatedText":

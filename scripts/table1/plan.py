@@ -123,7 +123,7 @@ class Plan:
             Claim(f"{n} models with a beam of 1 are better than one with a beam of 12", _ensemble(n, 1), single),
             Claim("a beam of 2 is better than a beam of 1", _ensemble(n, 2), _ensemble(n, 1)),
             Claim("a beam of 12 is better than a beam of 2", _ensemble(n, 12), _ensemble(n, 2)),
-            Claim("the average of checkpoints is better than the best of them", AVERAGE, single, of_the_paper=False),
+            Claim("the average of checkpoints is better than the best checkpoint", AVERAGE, single, of_the_paper=False),
             Claim("attention is better than the reversed source", attention, single, of_the_paper=False),
         ]
         keys = {row.key for row in self.rows()}
