@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,22 @@ from tqdm import tqdm
 from nmt.choices import InputFormat, OutputFormat, Side
 from nmt.command_config import TranslateCommand
 from nmt.commands.formats import draw, format_translation
-from nmt.commands.output import check_folder, check_output, open_folder, open_output, read_files, read_stdin
+from nmt.commands.output import (
+    check_folder,
+    check_output,
+    open_folder,
+    open_output,
+    output_of_shard,
+    read_files,
+    read_stdin,
+)
 from nmt.device import resolve_device, resolve_search_precision
+from nmt.errors import ConfigError
 from nmt.search.alignment import require_attention
 from nmt.search.translator import Translator
 from nmt.text.columns import Columns
-from nmt.text.parallel import decode_lines, read_lines
+from nmt.text.parallel import decode_lines
+from nmt.text.shard import WHOLE, Shard, ShardLines, parse_shard, read_shard
 from nmt.training.run_data import columns_of_runs
 
 log = logging.getLogger(__name__)
@@ -27,10 +37,38 @@ log = logging.getLogger(__name__)
 
 def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     """Translate the input and log the speed; returns the exit status."""
+    shard = WHOLE if settings.shard is None else parse_shard(settings.shard)
+    whole_output, settings.output = settings.output, output_of_shard(settings.output, settings.shard)
+    _check_files(settings, whole_output)
+    begin = time.perf_counter()
+    number = _translate(settings, shard)
+    seconds = time.perf_counter() - begin
+    log.info(
+        "%s line%s translated in %.1f s, %.0f per second, in %s",
+        f"{number:,}",
+        "" if number == 1 else "s",
+        seconds,
+        number / seconds,
+        computed_in(settings),
+    )
+    return 0
+
+
+def _check_files(settings: TranslateCommand, whole_output: str | None) -> None:
+    """Refuse outputs that cannot be written, and what cannot be divided into shards."""
+    if settings.shard is not None and settings.input is None:
+        raise ConfigError(f"shard={settings.shard} needs a file, since stdin cannot be divided: give input=FILE")
+    if settings.shard is not None and settings.alignments is not None:
+        raise ConfigError(f"alignments={settings.alignments} draws a whole file: leave out shard, or alignments")
     read = [read_stdin()] if settings.input is None else read_files(input=settings.input)
     read += read_files(**{"search.dictionary": settings.search.dictionary})
-    check_output(settings.output, read=read, checkpoints=settings.checkpoints)
+    for output in dict.fromkeys([whole_output, settings.output]):
+        check_output(output, read=read, checkpoints=settings.checkpoints)
     check_folder(settings.alignments, setting="alignments", checkpoints=settings.checkpoints)
+
+
+def _translate(settings: TranslateCommand, shard: Shard) -> int:
+    """Translate a shard of the input, and return the number of lines."""
     columns = None
     if settings.input_format == InputFormat.tsv:
         columns = columns_of_runs(
@@ -44,42 +82,41 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
         implementation=settings.implementation,
     )
     require_attention(translator.scorer.members, needed_by := _needs_alignments(settings))
-    lines = _read_input(settings, columns)
-    total = None if settings.input is None else _count_lines(Path(settings.input))
-    number, begin = 0, time.perf_counter()
+    lines, lines_before = _read_input(settings, shard, columns)
+    number = 0
     with (
+        closing(lines),
         open_output(settings.output) as stream,
         open_folder(settings.alignments) as folder,
-        progress_bar(total) as bar,
+        progress_bar(_count_lines(settings, shard)) as bar,
     ):
-        translations = translator.translate(lines, align=bool(needed_by), progress=bar.update)
+        translations = translator.translate(
+            lines, align=bool(needed_by), progress=bar.update, lines_before=lines_before
+        )
         for number, translation in enumerate(translations, start=1):
             stream.write(format_translation(translation, settings.format, n_best=settings.search.n_best).encode())
             if folder is not None:
                 draw(translation, folder / f"{number:06}.svg")
             if number % settings.search.window_lines == 0:
                 stream.flush()
-    seconds = time.perf_counter() - begin
-    log.info(
-        "%s line%s translated in %.1f s, %.0f per second, in %s",
-        f"{number:,}",
-        "" if number == 1 else "s",
-        seconds,
-        number / seconds,
-        computed_in(settings),
-    )
-    return 0
+    return number
 
 
-def _read_input(settings: TranslateCommand, columns: Columns | None) -> Iterator[str]:
-    """Yield the lines to translate: of text, as they are; of columns, the source with its features in front."""
+def _read_input(settings: TranslateCommand, shard: Shard, columns: Columns | None) -> ShardLines:
+    """Read the lines to translate: of text, as they are; of columns, the source with its features in front."""
     keep_cr = columns is None  # of columns, a "\r" would belong to the last one
     if settings.input is None:
-        lines = decode_lines(sys.stdin.buffer, name="stdin", keep_cr=keep_cr)
+        read = ShardLines(decode_lines(sys.stdin.buffer, name="stdin", keep_cr=keep_cr), lambda: 0)
     else:
-        lines = read_lines(Path(settings.input), keep_cr=keep_cr)
-    with closing(lines):
-        yield from lines if columns is None else columns.texts(lines, name=settings.input or "stdin")
+        read = read_shard(Path(settings.input), shard, keep_cr=keep_cr)
+    if columns is None:
+        return read
+    return read._replace(lines=_texts(columns, read, name=settings.input or "stdin"))
+
+
+def _texts(columns: Columns, read: ShardLines, *, name: str) -> Generator[str]:
+    with closing(read.lines) as lines:
+        yield from columns.texts(lines, name=name, lines_before=read.lines_before)
 
 
 def computed_in(settings: TranslateCommand) -> str:
@@ -96,9 +133,11 @@ def progress_bar(total: int | None) -> Any:
     return tqdm(desc="translating", total=total, unit=" lines", disable=None)
 
 
-def _count_lines(path: Path) -> int | None:
+def _count_lines(settings: TranslateCommand, shard: Shard) -> int | None:
     """Count lines for the progress bar, if it is shown; a pipe can be read only once."""
-    return sum(1 for _ in read_lines(path)) if sys.stderr.isatty() and path.is_file() else None
+    if settings.input is None or not sys.stderr.isatty() or not Path(settings.input).is_file():
+        return None
+    return sum(1 for _ in read_shard(Path(settings.input), shard).lines)
 
 
 def _needs_alignments(settings: TranslateCommand) -> list[str]:
