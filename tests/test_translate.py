@@ -401,9 +401,9 @@ def test_shards_of_a_compressed_output_are_compressed(copying: Path, tmp_path: P
 
 def test_a_shard_goes_to_stdout_without_an_output(copying: Path, tmp_path: Path) -> None:
     source = tmp_path / "in"
-    source.write_bytes(b"0 1\n1 2\n")
-    assert _translate(copying, f"input={source}", "shard=2/2") == "1 2\n"
-    assert _translate(copying, f"input={source}", "shard=1/1") == "0 1\n1 2\n"
+    source.write_bytes(b"0 1\n\n0 1 2\n")
+    assert _translate(copying, f"input={source}", "shard=2/2") == "0 1 2\n"
+    assert _translate(copying, f"input={source}", "shard=1/1") == "0 1\n\n0 1 2\n"
 
 
 def test_the_warning_of_a_shard_names_lines_of_the_whole_file(copying: Path, tmp_path: Path) -> None:
