@@ -13,7 +13,9 @@ PACKAGE = Path(__file__).parents[1] / "nmt"
 # A pattern matches several modules, which may import each other.
 ORDER = [
     "errors",
+    "place",
     "files",
+    "processors",
     "locks",
     "plain",
     "schema",

@@ -421,7 +421,7 @@ def test_the_warning_of_a_shard_names_lines_of_the_whole_file(copying: Path, tmp
         (["shard=1/2", "input=in", "output=out.zst"], "output=out.zst must end in .gz, .bz2 or .xz to be compressed"),
         (
             ["shard=1/2", "input=in", "alignments=maps"],
-            "alignments=maps draws a whole file: leave out shard, or alignments",
+            "shard=1/2 divides the input, but alignments=maps draws a whole file: leave it out, or translate in one",
         ),
         (["shard=1/2", "input=out.1-of-2", "output=out"], "output=out.1-of-2 is input=out.1-of-2, which this command"),
     ],

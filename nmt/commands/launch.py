@@ -21,14 +21,17 @@ from nmt.conf_files import conf_dir
 from nmt.errors import NmtError
 
 
-def launch(command: str, arguments: list[str]) -> int:
-    """Run a command and return its exit status; a user's mistake ends the process with one line and status 1."""
+def launch(command: str, arguments: list[str], *, line: CommandLine | None = None) -> int:
+    """Run a command and return its exit status; a user's mistake ends the process with one line and status 1.
+
+    Args:
+        line: the arguments, if they have been read already.
+    """
     jobs = Jobs(command, shows_tracebacks=shows_tracebacks())
     try:
-        line = read_arguments(command, arguments)
-        jobs.is_sweep, jobs.is_quickstart = line.is_sweep, line.is_quickstart
+        jobs.line = line or read_arguments(command, arguments)
         with _exceptions_come_through():
-            _hand_to_hydra(jobs, line)
+            _hand_to_hydra(jobs, jobs.line)
     except (NmtError, HydraException, OmegaConfBaseException, OSError, ValueError, YAMLError) as error:
         if jobs.shows_tracebacks or error in jobs.crashes or isinstance(error, BrokenPipeError):
             raise

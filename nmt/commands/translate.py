@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,11 @@ from nmt.commands.output import (
     read_files,
     read_stdin,
 )
+from nmt.commands.output_parts import write_in_parts
 from nmt.device import resolve_device, resolve_search_precision
 from nmt.errors import ConfigError
+from nmt.files import is_stream
+from nmt.place import Place, find_place
 from nmt.search.alignment import require_attention
 from nmt.search.translator import Translator
 from nmt.text.columns import Columns
@@ -37,11 +41,14 @@ log = logging.getLogger(__name__)
 
 def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     """Translate the input and log the speed; returns the exit status."""
+    place = find_place()
     shard = WHOLE if settings.shard is None else parse_shard(settings.shard)
     whole_output, settings.output = settings.output, output_of_shard(settings.output, settings.shard)
-    _check_files(settings, whole_output)
+    _check_files(settings, whole_output, place)
     begin = time.perf_counter()
-    number = _translate(settings, shard)
+    number = _translate(settings, shard) if place.size == 1 else _translate_together(settings, shard, place)
+    if number is None:  # the first process says how many
+        return 0
     seconds = time.perf_counter() - begin
     log.info(
         "%s line%s translated in %.1f s, %.0f per second, in %s",
@@ -54,12 +61,19 @@ def run(settings: TranslateCommand, *, config_yaml: str) -> int:  # noqa: ARG001
     return 0
 
 
-def _check_files(settings: TranslateCommand, whole_output: str | None) -> None:
-    """Refuse outputs that cannot be written, and what cannot be divided into shards."""
-    if settings.shard is not None and settings.input is None:
-        raise ConfigError(f"shard={settings.shard} needs a file, since stdin cannot be divided: give input=FILE")
-    if settings.shard is not None and settings.alignments is not None:
-        raise ConfigError(f"alignments={settings.alignments} draws a whole file: leave out shard, or alignments")
+def _check_files(settings: TranslateCommand, whole_output: str | None, place: Place) -> None:
+    """Refuse outputs that cannot be written, and what cannot be divided."""
+    by = "torchrun" if place.size > 1 else f"shard={settings.shard}"
+    if place.size > 1 and (settings.output is None or is_stream(Path(settings.output))):
+        raise ConfigError(f"{by} needs a file for the joined parts: give output=FILE")
+    if place.size > 1 or settings.shard is not None:
+        if settings.input is None:
+            raise ConfigError(f"{by} needs a file, since stdin cannot be divided: give input=FILE")
+        if settings.alignments is not None:
+            raise ConfigError(
+                f"{by} divides the input, but alignments={settings.alignments} draws a whole file: leave "
+                "it out, or translate in one process"
+            )
     read = [read_stdin()] if settings.input is None else read_files(input=settings.input)
     read += read_files(**{"search.dictionary": settings.search.dictionary})
     for output in dict.fromkeys([whole_output, settings.output]):
@@ -67,7 +81,22 @@ def _check_files(settings: TranslateCommand, whole_output: str | None) -> None:
     check_folder(settings.alignments, setting="alignments", checkpoints=settings.checkpoints)
 
 
-def _translate(settings: TranslateCommand, shard: Shard) -> int:
+def _translate_together(settings: TranslateCommand, shard: Shard, place: Place) -> int | None:
+    """Translate a part of the shard in each of the processes that torchrun has started."""
+    if place.rank > 0:
+        logging.disable(logging.INFO)  # one process says enough, unless something is wrong
+    if resolve_device(settings.device).type == "cuda":
+        torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
+    assert settings.output is not None
+
+    def write(path: Path) -> int:
+        own = replace(settings, output=str(path), threads=settings.threads or place.threads)
+        return _translate(own, shard.part(place.rank + 1, place.size), shows_progress=place.rank == 0)
+
+    return write_in_parts(place, settings.output, write)
+
+
+def _translate(settings: TranslateCommand, shard: Shard, *, shows_progress: bool = True) -> int:
     """Translate a shard of the input, and return the number of lines."""
     columns = None
     if settings.input_format == InputFormat.tsv:
@@ -88,7 +117,7 @@ def _translate(settings: TranslateCommand, shard: Shard) -> int:
         closing(lines),
         open_output(settings.output) as stream,
         open_folder(settings.alignments) as folder,
-        progress_bar(_count_lines(settings, shard)) as bar,
+        progress_bar(_count_lines(settings, shard), is_shown=shows_progress) as bar,
     ):
         translations = translator.translate(
             lines, align=bool(needed_by), progress=bar.update, lines_before=lines_before
@@ -128,9 +157,9 @@ def computed_in(settings: TranslateCommand) -> str:
     return f"{precision} on {device}{on_cpu}"
 
 
-def progress_bar(total: int | None) -> Any:
+def progress_bar(total: int | None, *, is_shown: bool = True) -> Any:
     """Make a progress bar that counts lines on a terminal, and shows nothing elsewhere."""
-    return tqdm(desc="translating", total=total, unit=" lines", disable=None)
+    return tqdm(desc="translating", total=total, unit=" lines", disable=None if is_shown else True)
 
 
 def _count_lines(settings: TranslateCommand, shard: Shard) -> int | None:

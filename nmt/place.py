@@ -1,0 +1,41 @@
+"""Which of several processes this one is, as torchrun describes it in the environment."""
+
+import os
+from typing import NamedTuple
+
+from nmt.errors import ConfigError
+
+
+class Place(NamedTuple):
+    """Which of several processes this one is; `local` counts those on this machine."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+    @property
+    def threads(self) -> int:
+        """The share of this process in the cores of the machine; torchrun's default is one thread."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, cores // self.local_size)
+
+
+def find_place() -> Place:
+    """Read from the environment which process this is: the only one, unless torchrun has started several.
+
+    Raises:
+        ConfigError: if the environment contradicts itself.
+    """
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    values = [os.environ.get(name, "") for name in names]
+    if not all(values[:2]):
+        return Place()
+    try:
+        rank, size, local_rank, local_size = (int(value) for value in (*values[:2], *(v or "x" for v in values[2:])))
+    except ValueError:
+        raise ConfigError(
+            f"{', '.join(names)} must be numbers, as torchrun sets them, but are {', '.join(map(repr, values))}: "
+            "start with torchrun, or unset them"
+        ) from None
+    return Place(rank, size, local_rank, local_size)
