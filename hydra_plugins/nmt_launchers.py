@@ -29,7 +29,7 @@ class _NmtLauncher(Launcher):
         from nmt.commands.sweep_job import sweep_jobs
 
         configure_log(self.config.hydra.job_logging, self.config.hydra.verbose)
-        jobs = sweep_jobs(self.jobs.command, self.jobs.line, job_overrides)
+        jobs = sweep_jobs(self.jobs.command, self.jobs.line, job_overrides, shows_tracebacks=self.jobs.shows_tracebacks)
         self.jobs.num_started += len(jobs)
         self.jobs.num_failed += self._run(jobs)
         return [JobReturn(status=JobStatus.COMPLETED, _return_value=None) for _ in jobs]

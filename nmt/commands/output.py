@@ -88,12 +88,12 @@ def output_of_shard(output: str | None, shard: str | None) -> str | None:
     """
     if shard is None:
         return output
-    number, count = parse_shard(shard)
+    number, total = parse_shard(shard)
     if not output or is_stream(Path(output)):
         return output
     suffix = Path(output).suffix
     compression = suffix if suffix.lower() in _COMPRESSIONS else ""
-    return f"{output.removesuffix(compression)}.{number:0{len(str(count))}}-of-{count}{compression}"
+    return f"{output.removesuffix(compression)}.{number:0{len(str(total))}}-of-{total}{compression}"
 
 
 @contextmanager

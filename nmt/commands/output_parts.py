@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Protocol
 
-import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from nmt.commands.output import open_output
 from nmt.files import temporary_folder
@@ -18,6 +19,14 @@ from nmt.place import Place
 
 _PATIENCE = timedelta(minutes=30)  # until all processes have started
 _BETWEEN_LOOKS_S = 0.1
+
+
+class Store(Protocol):
+    """Text that all processes see by its key."""
+
+    def set(self, key: str, value: str, /) -> None: ...
+    def get(self, key: str, /) -> bytes: ...
+    def check(self, keys: list[str], /) -> bool: ...
 
 
 def write_in_parts(place: Place, output: str, write: Callable[[Path], int]) -> int | None:
@@ -29,7 +38,7 @@ def write_in_parts(place: Place, output: str, write: Callable[[Path], int]) -> i
     Returns:
         The number of lines of all parts in the first process, None in the others.
     """
-    store = next(iter(dist.rendezvous("env://", timeout=_PATIENCE)))[0]
+    store: Store = next(iter(rendezvous("env://", timeout=_PATIENCE)))[0]
     if place.rank > 0:
         num_lines = write(Path(_await(store, "folder")) / str(place.rank))
         store.set(f"lines/{place.rank}", str(num_lines))
@@ -45,9 +54,8 @@ def write_in_parts(place: Place, output: str, write: Callable[[Path], int]) -> i
     return num_lines
 
 
-def _await(store: dist.Store, key: str) -> str:
+def _await(store: Store, key: str) -> str:
     """Wait for a value of another process; the wait of `store` itself would delay signals."""
     while not store.check([key]):
         time.sleep(_BETWEEN_LOOKS_S)
-    value: bytes = store.get(key)
-    return value.decode()
+    return store.get(key).decode()

@@ -49,10 +49,10 @@ def run_in_processes(jobs: Sequence[SweepJob], *, max_at_once: int) -> int:
                 running[process.sentinel] = (process, job)
                 log.info("started: %s", job.label)
             for sentinel in wait(list(running)):
-                process, job = running.pop(sentinel)  # type: ignore[arg-type]
-                process.join()
-                num_failed += process.exitcode != 0
-                log.log(*_report(process.exitcode or 0, job))
+                ended, job = running.pop(sentinel)  # type: ignore[arg-type]  # sentinels are numbers
+                ended.join()
+                num_failed += ended.exitcode != 0
+                log.log(*_report(ended.exitcode or 0, job))
     if received:
         raise Stopped(received[0])
     return num_failed

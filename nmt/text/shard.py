@@ -27,18 +27,18 @@ class Shard(NamedTuple):
     """One part of several, numbered from 1."""
 
     number: int
-    count: int
+    total: int
 
     def __str__(self) -> str:
-        return f"{self.number}/{self.count}"
+        return f"{self.number}/{self.total}"
 
-    def part(self, number: int, count: int) -> "Shard":
+    def part(self, number: int, total: int) -> "Shard":
         """Return a part of this part: together, they have exactly its lines."""
-        return Shard((self.number - 1) * count + number, self.count * count)
+        return Shard((self.number - 1) * total + number, self.total * total)
 
     def bounds(self, size: int) -> tuple[int, int]:
         """Divide `size` items; return the first item of this shard, and the first one after it."""
-        return size * (self.number - 1) // self.count, size * self.number // self.count
+        return size * (self.number - 1) // self.total, size * self.number // self.total
 
 
 WHOLE = Shard(1, 1)
