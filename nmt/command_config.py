@@ -74,6 +74,10 @@ class TrainCommand:
 class TranslateCommand:
     checkpoints: list[str] = setting("checkpoint, or several with one target vocabulary as an ensemble", is_path=True)
     input: str | None = setting("file to translate; null: stdin", is_path=True)
+    shard: str | None = setting(
+        "I/N: translate only the I-th of N parts of input, and write it to a file of its own, OUTPUT.I-of-N; null: all",
+        default=None,
+    )
     input_format: InputFormat = setting(
         "input format; text: a sentence per line; tsv: columns as in the data of the checkpoint's run"
     )

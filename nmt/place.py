@@ -4,6 +4,7 @@ import os
 from typing import NamedTuple
 
 from nmt.errors import ConfigError
+from nmt.processors import num_processors
 
 
 class Place(NamedTuple):
@@ -16,9 +17,8 @@ class Place(NamedTuple):
 
     @property
     def threads(self) -> int:
-        """The share of this process in the cores of the machine; torchrun's default is one thread."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, cores // self.local_size)
+        """The share of this process in the processors of the machine; torchrun's default is one thread."""
+        return max(1, num_processors() // self.local_size)
 
 
 def find_place() -> Place:

@@ -111,3 +111,13 @@ def test_jobs_with_different_outputs_run(checkpoint: Path, digits: Path, tmp_pat
     assert nmt("translate", "-m", *settings, f"output={tmp_path}/out.${{search.beam_size}}").status == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.1", "out.2"]
     assert nmt("translate", "-m", *settings, "output=/dev/null").status == 0
+
+
+@pytest.mark.no_tensors
+def test_shards_have_outputs_of_their_own(tmp_path: Path) -> None:
+    settings = ["checkpoints=[nothing]", "input=x", f"output={tmp_path}/out"]
+    check_sweep("translate", [*settings, "shard=1/3,2/3,3/3"])
+    with pytest.raises(ConfigError, match=rf"^2 jobs of this sweep would write {tmp_path}/out\.1-of-3: "):
+        check_sweep("translate", [*settings, "shard=1/3,1/3"])
+    with pytest.raises(ConfigError, match=r"^shard must be I/N with I from 1 to N, such as 2/8, but is '0/3'$"):
+        check_sweep("translate", [*settings, "shard=0/3,1/3"])

@@ -236,7 +236,9 @@ def test_random_segmentations_are_the_same_if_another_process_resumes(
     assert _records(tmp_path / "run") == _records(tmp_path / "uncut")
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138), (signal.SIGUSR2, 140)]
+)
 def test_other_signals_save_and_stop_as_well(
     digits: Path, tmp_path: Path, number: signal.Signals, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -351,3 +351,85 @@ def test_what_needs_attention_is_refused_without_it(
     line = error("translate", f"checkpoints={checkpoint}", *settings, stdin=b"one\n")
     assert line.startswith(f"nmt: {needed_by} attention, but {checkpoint} has none: name a checkpoint trained with ")
     assert list(tmp_path.iterdir()) == []
+
+
+SHARDED = b"0 1 2\n\n0 x y z 0 1\r\n0\n0  1\n\n\n0 1 2 3 4 5"
+
+
+def _translate_shards(checkpoint: Path, source: Path, output: Path, count: int, *settings: str) -> list[Path]:
+    for number in range(1, count + 1):
+        shard = [f"input={source}", f"output={output}", f"shard={number}/{count}"]
+        assert _translate(checkpoint, *shard, *settings) == ""
+    return sorted(path for path in output.parent.iterdir() if path != source)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [],
+        ["format=jsonl", "search.beam_size=2", "search.n_best=2"],
+        ["format=pharaoh", "search.beam_size=3", "search.n_best=2"],
+        ["search.replace_unk=source", "search.window_lines=2"],
+    ],
+)
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_shards_one_after_the_other_are_the_translation(
+    copying: Path, tmp_path: Path, settings: list[str], compress: Callable[[bytes], bytes]
+) -> None:
+    source, whole = tmp_path / "in", tmp_path / "whole"
+    source.write_bytes(compress(SHARDED))
+    _translate(copying, f"input={source}", f"output={whole}", *settings)
+    expected = whole.read_bytes()
+    whole.unlink()
+    for count in (3, 11):  # 11 are more than there are lines
+        shards = _translate_shards(copying, source, tmp_path / "out", count, *settings)
+        assert [path.name for path in shards] == [
+            f"out.{number:0{len(str(count))}}-of-{count}" for number in range(1, count + 1)
+        ]
+        assert b"".join(path.read_bytes() for path in shards) == expected
+        for path in shards:
+            path.unlink()
+
+
+def test_shards_of_a_compressed_output_are_compressed(copying: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.write_bytes(b"0 1\n0 1 2\n")
+    first, second = _translate_shards(copying, source, tmp_path / "out.GZ", 2)
+    assert (first.name, second.name) == ("out.1-of-2.GZ", "out.2-of-2.GZ")
+    assert gzip.decompress(first.read_bytes() + second.read_bytes()) == b"0 1\n0 1 2\n"
+
+
+def test_a_shard_goes_to_stdout_without_an_output(copying: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.write_bytes(b"0 1\n\n0 1 2\n")
+    assert _translate(copying, f"input={source}", "shard=2/2") == "0 1 2\n"
+    assert _translate(copying, f"input={source}", "shard=1/1") == "0 1\n\n0 1 2\n"
+
+
+def test_the_warning_of_a_shard_names_lines_of_the_whole_file(copying: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.write_bytes(b"0 1 2\n" * 9 + b"x y\n")
+    done = nmt("translate", f"checkpoints={copying}", "threads=1", f"input={source}", "shard=3/3")
+    assert re.search(r" 1 of \d lines is mostly unknown to the model, .* \(line 10\): is it", done.err)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["shard=1/2"], "shard=1/2 needs a file, since stdin cannot be divided: give input=FILE"),
+        (["shard=3/2", "input=in"], "shard must be I/N with I from 1 to N, such as 2/8, but is '3/2'"),
+        (["shard=1/2", "input=in", "output=out.zst"], "output=out.zst must end in .gz, .bz2 or .xz to be compressed"),
+        (
+            ["shard=1/2", "input=in", "alignments=maps"],
+            "shard=1/2 divides the input, but alignments=maps draws a whole file: leave it out, or translate in one",
+        ),
+        (["shard=1/2", "input=out.1-of-2", "output=out"], "output=out.1-of-2 is input=out.1-of-2, which this command"),
+    ],
+)
+def test_a_shard_that_cannot_be_translated_is_refused(
+    copying: Path, settings: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("in", "out.1-of-2"):
+        (tmp_path / name).write_bytes(b"0 1\n")
+    assert message in error("translate", f"checkpoints={copying}", *settings)

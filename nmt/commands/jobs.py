@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import os
 import re
 import signal
 from collections.abc import Iterator
@@ -11,11 +10,12 @@ from typing import Any
 
 from omegaconf.errors import OmegaConfBaseException
 
-from nmt.commands.arguments import QUICKSTART
+from nmt.commands.arguments import QUICKSTART, CommandLine
 from nmt.commands.compose import check_schema, to_settings
 from nmt.commands.explain import explain
 from nmt.commands.stop import Stopped
 from nmt.errors import NmtError
+from nmt.processors import num_processors
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ class Jobs:
     """Runs the jobs and keeps the outcomes that Hydra would not return.
 
     Attributes:
+        line: the command line, from which a launcher makes those of the jobs that it runs in other processes.
         status: the exit status of the command, if no job fails.
         error: a user's mistake in a single job.
         crashes: errors that no user can fix.
@@ -32,8 +33,7 @@ class Jobs:
     def __init__(self, command: str, *, shows_tracebacks: bool) -> None:
         self.command = command
         self.shows_tracebacks = shows_tracebacks
-        self.is_sweep = False
-        self.is_quickstart = False
+        self.line = CommandLine([], [])
         self.num_started = 0
         self.num_failed = 0  # of a sweep
         self.status = 0
@@ -48,7 +48,7 @@ class Jobs:
         except BrokenPipeError:  # the downstream process has closed the pipe, as in `nmt translate … | head`
             raise Stopped(signal.SIGPIPE) from None
         except (NmtError, OmegaConfBaseException, OSError) as error:
-            if not self.is_sweep:
+            if not self.line.is_sweep:
                 self.error = error
                 return
             # not kept: its traceback would keep the job's model in memory, the GPU's too, while the others run
@@ -67,7 +67,7 @@ class Jobs:
         check_schema(self.command, composed)
         settings, config_yaml = to_settings(composed)
         _warn_of_threads(getattr(settings, "threads", None))
-        note = f"no data, model or training settings are given: {QUICKSTART}" if self.is_quickstart else None
+        note = f"no data, model or training settings are given: {QUICKSTART}" if self.line.is_quickstart else None
         with _announced(note), _full_memory_explained(self.command):
             module = importlib.import_module(f"nmt.commands.{self.command}")
             status: int = module.run(settings, config_yaml=config_yaml)
@@ -97,9 +97,8 @@ class _Announcement(logging.Handler):
 
 
 def _warn_of_threads(threads: int | None) -> None:
-    num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if threads is not None and threads > num_cpus:
-        log.warning("threads=%d is more than the %d processors here, which is slower", threads, num_cpus)
+    if threads is not None and threads > num_processors():
+        log.warning("threads=%d is more than the %d processors here, which is slower", threads, num_processors())
 
 
 @contextmanager

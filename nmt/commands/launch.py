@@ -22,21 +22,24 @@ from nmt.errors import ConfigError, NmtError
 from nmt.place import find_place
 
 
-def launch(command: str, arguments: list[str]) -> int:
-    """Run a command and return its exit status; a user's mistake ends the process with one line and status 1."""
+def launch(command: str, arguments: list[str], *, line: CommandLine | None = None) -> int:
+    """Run a command and return its exit status; a user's mistake ends the process with one line and status 1.
+
+    Args:
+        line: the arguments, if they have been read already.
+    """
     jobs = Jobs(command, shows_tracebacks=shows_tracebacks())
     try:
         place = find_place()
-        if place.size > 1 and command != "train":
+        if place.size > 1 and command not in ("train", "translate"):
             raise ConfigError(f"nmt {command} runs in one process, but torchrun has started {place.size}: run it alone")
-        if place.rank > 0:
+        if place.rank > 0 and command == "train":
             from nmt.commands.follow import follow
 
             return follow(place)
-        line = read_arguments(command, arguments)
-        jobs.is_sweep, jobs.is_quickstart = line.is_sweep, line.is_quickstart
+        jobs.line = line or read_arguments(command, arguments)
         with _exceptions_come_through():
-            _hand_to_hydra(jobs, line)
+            _hand_to_hydra(jobs, jobs.line)
     except (NmtError, HydraException, OmegaConfBaseException, OSError, ValueError, YAMLError) as error:
         if jobs.shows_tracebacks or error in jobs.crashes or isinstance(error, BrokenPipeError):
             raise

@@ -7,6 +7,7 @@ are imported only by the commands that need them, and after the settings have be
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from nmt.commands.os_errors import explain_os_error
@@ -27,6 +28,7 @@ usage: nmt COMMAND [KEY=VALUE ...]
                    nmt train data=multi30k_en_de model=lstm_2x512 seed=1 run_dir=runs/first
                    nmt train ... resume=true        continues an interrupted run
                    nmt train -m seed=1,2,3          trains members of an ensemble, one after the other
+                   nmt train -m hydra/launcher=joblib seed=1,2,3          ... side by side
   nmt translate  file or stdin -> file or stdout, line for line; several checkpoints are an ensemble
                    nmt translate 'checkpoints=[runs/first/checkpoints/best]' search=beam_12 < in.en > out.de
   nmt evaluate   BLEU, chrF, TER, exact match and error rates of translations, or of checkpoints on a test set
@@ -55,24 +57,31 @@ def main() -> None:
     """Run the command line and exit with its status."""
     open_standard_streams()
     arguments = sys.argv[1:]
+    sys.exit(status_of(lambda: _run(arguments)))
+
+
+def status_of(run: Callable[[], int]) -> int:
+    """Return the exit status of `run`: what it returns, or the status for the signal that ends it.
+
+    Raises:
+        Failed: after an error, which has been explained.
+    """
+    is_silent = os.environ.get("RANK", "0") != "0"  # one of several processes, of which the first one speaks
+    signal.signal(signal.SIGTERM, signal.SIG_DFL if is_silent else _terminate)
     try:
-        status = _answer_without_command(arguments)
-        if status is None:
-            is_follower = os.environ.get("RANK", "0") != "0"  # beside process 0 (nmt.commands.follow), and silent
-            signal.signal(signal.SIGTERM, signal.SIG_DFL if is_follower else _terminate)
-            status = _launch(arguments[0], arguments[1:])
+        status = run()
         sys.stdout.flush()
     except KeyboardInterrupt:
-        _leave(signal.SIGINT)
+        return _status_after(signal.SIGINT)
     except BrokenPipeError:
-        _leave(signal.SIGPIPE)
+        return _status_after(signal.SIGPIPE)
     except Stopped as stop:
-        _leave(stop.signal_number)
+        return _status_after(stop.signal_number)
     except OSError as error:  # of stdout: those of a command have been explained
         if shows_tracebacks():
             raise
         fail(explain_os_error(error))
-    sys.exit(status)
+    return status
 
 
 def _answer_without_command(arguments: list[str]) -> int | None:
@@ -90,6 +99,11 @@ def _answer_without_command(arguments: list[str]) -> int | None:
     return None
 
 
+def _run(arguments: list[str]) -> int:
+    status = _answer_without_command(arguments)
+    return _launch(arguments[0], arguments[1:]) if status is None else status
+
+
 def _launch(command: str, arguments: list[str]) -> int:
     from nmt.commands.launch import launch
 
@@ -100,10 +114,10 @@ def _terminate(signal_number: int, _frame: object) -> NoReturn:
     raise Stopped(signal_number)
 
 
-def _leave(signal_number: int) -> NoReturn:
-    """Exit with the status that shells expect after a signal; a closed pipe needs no message."""
+def _status_after(signal_number: int) -> int:
+    """Return the status that shells expect after a signal; a closed pipe needs no message."""
     if signal_number == signal.SIGPIPE:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python's last flush would complain
     else:
         print_error(f"nmt: stopped by {signal.Signals(signal_number).name}")  # if stderr still has a reader
-    sys.exit(128 + signal_number)
+    return 128 + signal_number

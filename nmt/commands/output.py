@@ -14,8 +14,11 @@ from nmt.commands.streams import binary_stdout, check_stdout, is_closed
 from nmt.errors import ConfigError
 from nmt.files import atomic_folder, atomic_write, is_stream, naming, remove_abandoned
 from nmt.protected_files import Source, same_file, why_protected, why_unwritable
+from nmt.text.shard import parse_shard
 
 log = logging.getLogger(__name__)
+
+_COMPRESSIONS = (".gz", ".bz2", ".xz")
 
 
 def check_output(output: str | None, *, read: Sequence[Source], checkpoints: Sequence[str]) -> None:
@@ -75,6 +78,22 @@ def read_stdin() -> Source:
         raise ConfigError("stdin is closed: name the text to read (input=FILE)")
     descriptor = _descriptor(sys.stdin)
     return Source("stdin", -1 if descriptor is None else descriptor)
+
+
+def output_of_shard(output: str | None, shard: str | None) -> str | None:
+    """Name the output of a shard, so that `OUTPUT.*-of-N` lists all in order; stdout and streams are as they are.
+
+    Raises:
+        ConfigError: if the shard is invalid.
+    """
+    if shard is None:
+        return output
+    number, total = parse_shard(shard)
+    if not output or is_stream(Path(output)):
+        return output
+    suffix = Path(output).suffix
+    compression = suffix if suffix.lower() in _COMPRESSIONS else ""
+    return f"{output.removesuffix(compression)}.{number:0{len(str(total))}}-of-{total}{compression}"
 
 
 @contextmanager

@@ -5,9 +5,10 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-# Ctrl-C; what batch systems send; a closed terminal; what `sbatch --signal=USR1@60` sends before the time is up
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGUSR1)  # nohup lets its command ignore SIGHUP
+# Ctrl-C; what batch systems send; a closed terminal; what `sbatch --signal=USR1@60` and submitit send before the time
+# is up
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)  # nohup lets its command ignore SIGHUP
 
 
 class Stopped(BaseException):

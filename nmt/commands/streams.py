@@ -99,11 +99,15 @@ class _Stdout(io.FileIO):
             return super().write(content)
 
 
+class Failed(SystemExit):
+    """The exit of `fail`."""
+
+
 def fail(message: str) -> NoReturn:
     """Print what is wrong in one line, and exit with status 1."""
     print_error(f"nmt: {message}")
     _flush(sys.stdout)
-    sys.exit(1)
+    raise Failed(1)
 
 
 def shows_tracebacks() -> bool:

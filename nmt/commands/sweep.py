@@ -17,6 +17,7 @@ from hydra.core.override_parser.types import Override
 
 from nmt.commands.arguments import CommandLine
 from nmt.commands.compose import hydra_initialized, to_settings
+from nmt.commands.output import output_of_shard
 from nmt.commands.overrides import MAX_JOBS, num_values
 from nmt.commands.paths import quote_path
 from nmt.errors import ConfigError
@@ -31,7 +32,7 @@ _READ_BY = {
     "doctor": (),
 }
 _WRITTEN_BY = {
-    "translate": ("output", "alignments"),
+    "translate": ("alignments",),  # and the output, which depends on the shard
     "evaluate": ("output",),
     "average": ("output",),
     "embeddings": ("output",),
@@ -92,6 +93,8 @@ def _check_run_dirs(run_dirs: Sequence[str]) -> None:
 def _check_outputs(command: str, jobs: Sequence[Any]) -> None:
     """Refuse jobs that write the same file or one that another reads, and several jobs that read stdin."""
     names = [job[setting] for job in jobs for setting in _WRITTEN_BY[command]]
+    if command == "translate":
+        names += [output_of_shard(job.output, job.shard) for job in jobs]
     paths = [Path(name) for name in names if name]
     outputs = Counter(os.path.realpath(path) for path in paths if path.is_dir() or not is_stream(path))
     for output, count in outputs.items():

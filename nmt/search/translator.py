@@ -198,7 +198,12 @@ class Translator:
         return (translation.text for translation in self.translate(map(_one_line, itertools.count(1), lines)))
 
     def translate(
-        self, lines: Iterable[str], *, align: bool = False, progress: Callable[[int], None] | None = None
+        self,
+        lines: Iterable[str],
+        *,
+        align: bool = False,
+        progress: Callable[[int], None] | None = None,
+        lines_before: Callable[[], int] = lambda: 0,
     ) -> Iterator[Translation]:
         """Yield one translation per line, in order; a line without anything to translate gives an empty one.
 
@@ -209,6 +214,7 @@ class Translator:
             lines: without their line ends; a remaining "\\r" is not translated.
             align: give hypotheses their alignments, for which every translation is read once more.
             progress: called with the number of lines done since the last call.
+            lines_before: the number of lines of the text before the first one, for the warning.
 
         Raises:
             ConfigError: if alignments are asked for and no model has attention.
@@ -232,7 +238,7 @@ class Translator:
                 num_unfinished,
             )
         if num_mostly_unknown:
-            is_one = num_mostly_unknown == 1
+            is_one, first = num_mostly_unknown == 1, lines_before()
             log.warning(
                 "%s of %s %s mostly unknown to the model, and %s made up (line %s%s): "
                 "%s in the language that it was trained on, and split in the same way?",
@@ -240,7 +246,7 @@ class Translator:
                 f"{number:,}",
                 f"line{'' if number == 1 else 's'} {'is' if is_one else 'are'}",
                 "its translation is" if is_one else "their translations are",
-                ", ".join(map(str, named)),
+                ", ".join(str(first + number) for number in named),
                 ", …" if num_mostly_unknown > len(named) else "",
                 "is it" if is_one else "are they",
             )

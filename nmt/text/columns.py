@@ -6,7 +6,7 @@ symbols whole (`SubwordSpec.symbols`).
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from nmt.errors import DataError
@@ -21,13 +21,15 @@ class Columns:
     text: int
     features: tuple[int, ...] = ()
 
-    def texts(self, lines: Iterable[str], *, name: str) -> Iterator[str]:
-        """Yield the text of each line, its features in front, or nothing if it is blank; `name` is for messages.
+    def texts(self, lines: Iterable[str], *, name: str, lines_before: Callable[[], int] = lambda: 0) -> Iterator[str]:
+        """Yield the text of each line, its features in front, or nothing if it is blank.
+
+        `name` and `lines_before`, the number of lines of the file before the first one, are for messages.
 
         Raises:
             DataError: if a line has too few fields.
         """
-        for fields in self._fields(lines, name):
+        for fields in self._fields(lines, name, lines_before):
             text = fields[self.text - 1]
             yield " ".join([*self._symbols(fields), text]) if text.strip() else ""
 
@@ -37,16 +39,17 @@ class Columns:
         Raises:
             DataError: as for `texts`.
         """
-        return {symbol for fields in self._fields(lines, name) for symbol in self._symbols(fields)}
+        return {symbol for fields in self._fields(lines, name, lambda: 0) for symbol in self._symbols(fields)}
 
-    def _fields(self, lines: Iterable[str], name: str) -> Iterator[list[str]]:
+    def _fields(self, lines: Iterable[str], name: str, lines_before: Callable[[], int]) -> Iterator[list[str]]:
         needed = max((self.text, *self.features))
         for line_number, line in enumerate(lines, start=1):
             fields = line.split("\t")
             if len(fields) < needed:
                 raise DataError(
-                    f"{name}, line {line_number}: must have at least {needed} fields separated by tabs, but has "
-                    f"{len(fields)}: complete it (data.columns and data.feature_columns say which fields are read)"
+                    f"{name}, line {lines_before() + line_number}: must have at least {needed} fields separated by "
+                    f"tabs, but has {len(fields)}: complete it (data.columns and data.feature_columns say which fields "
+                    "are read)"
                 )
             yield fields
 

@@ -18,7 +18,8 @@ from xxhash import xxh3_128
 
 from nmt.errors import DataError, UnequalFilesError
 from nmt.text.columns import Columns
-from nmt.text.compression import DAMAGED, NUM_MAGIC_BYTES, decompressed
+from nmt.text.compression import NUM_MAGIC_BYTES, decompressed
+from nmt.text.decoding import decoded, does_not_exist, open_file
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -26,13 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _BUFFER_BYTES = 1 << 20
-_BOM = "\ufeff"
-_OTHER_BOMS = {  # longer ones first: that of UTF-32 begins with that of UTF-16
-    b"\xff\xfe\0\0": "UTF-32",
-    b"\0\0\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
-}
 
 
 class SentencePair(NamedTuple):
@@ -113,10 +107,10 @@ def read_lines(path: Path, *, keep_cr: bool = False, checksum: str | None = None
         DataError: if the file is missing, a directory, unreadable, damaged, not UTF-8, or has changed.
     """
     if checksum is None:
-        with _open(path) as file:
+        with open_file(path) as file:
             yield from decode_lines(file, name=str(path), keep_cr=keep_cr)
         return
-    with _open(path) as plain, _HashedFile(plain.fileno(), closefd=False) as hashed:
+    with open_file(path) as plain, _HashedFile(plain.fileno(), closefd=False) as hashed:
         file = io.BufferedReader(hashed, _BUFFER_BYTES)
         yield from decode_lines(file, name=str(path), keep_cr=keep_cr)
         if hashed.xxh3.hexdigest() != checksum:
@@ -129,28 +123,12 @@ def decode_lines(stream: BinaryIO, *, name: str, keep_cr: bool = False) -> Gener
     Raises:
         DataError: as for `read_lines`.
     """
-    line_number = 0
     buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", stream))
     try:
-        unpacked = decompressed(buffered, buffered.peek(NUM_MAGIC_BYTES), name=name)
-        for line_number, raw in enumerate(unpacked, start=1):  # lines of a binary stream end only at b"\n"
-            if line_number == 1:
-                _check_encoding(raw, name)
-            line = raw.decode("utf-8").removesuffix("\n")
-            if line_number == 1:
-                line = line.removeprefix(_BOM)
-            yield line if keep_cr else line.removesuffix("\r")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name}, line {line_number}, byte {error.start + 1}: must be UTF-8, but is "
-            f"0x{error.object[error.start]:02x}: convert the file first (for example with iconv -f LATIN1 -t UTF-8)"
-        ) from None
-    except OSError as error:
-        if error.errno is not None:
-            raise DataError(f"{name} cannot be read after line {line_number}: {error.strerror or error}") from None
-        raise _damaged(name, line_number, error) from None
-    except DAMAGED as error:
-        raise _damaged(name, line_number, error) from None
+        # lines of a binary stream end only at b"\n"
+        yield from decoded(
+            lambda: decompressed(buffered, buffered.peek(NUM_MAGIC_BYTES), name=name), name=name, keep_cr=keep_cr
+        )
     finally:
         if buffered is not stream:
             buffered.detach()  # otherwise closing it would close the stream
@@ -185,7 +163,7 @@ def check_files_exist(splits: Iterable[ParallelFiles]) -> None:
     paths = dict.fromkeys(path for files in splits for path in (*files.src.paths, *files.tgt.paths))
     missing = [path for path in paths if _is_missing(path)]
     if len(missing) == 1:
-        raise _does_not_exist(missing[0])
+        raise does_not_exist(missing[0])
     if missing:
         raise DataError(f"{_names(tuple(missing))} do not exist: check the paths")
 
@@ -227,7 +205,7 @@ def has_changed(path: Path) -> DataError:
 def _hash(path: Path) -> tuple[bytes, str]:
     """Return the sha256 of a file and its xxh3_128 in hex."""
     sha256, xxh3 = hashlib.sha256(), xxh3_128()
-    with _open(path) as file:
+    with open_file(path) as file:
         if not path.is_file():
             raise DataError(f"{path} must be a file, since it is read more than once, but is a pipe or a device")
         try:
@@ -316,36 +294,6 @@ def _unequal(*, short: Path, long: Path, num_lines: int) -> UnequalFilesError:
         if num_lines
         else f"{short} is empty, {long} is not: align them so that line n translates line n"
     )
-
-
-def _damaged(name: str, line_number: int, error: Exception) -> DataError:
-    # a decompressor reads ahead: an error among the first blocks comes before the first line
-    place = f" after line {line_number}" if line_number else ""
-    return DataError(f"{name} is damaged or truncated{place} ({error}): copy or download it again")
-
-
-def _check_encoding(first_line: bytes, name: str) -> None:
-    for mark, encoding in _OTHER_BOMS.items():
-        if first_line.startswith(mark):
-            raise DataError(
-                f"{name} must be UTF-8, but its byte order mark says {encoding}: "
-                f"convert it first (iconv -f {encoding} -t UTF-8)"
-            )
-
-
-def _does_not_exist(path: Path) -> DataError:
-    return DataError(f"{path} does not exist: check the path")
-
-
-def _open(path: Path) -> io.BufferedReader:
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise _does_not_exist(path) from None
-    except IsADirectoryError:
-        raise DataError(f"{path} must be a text file, but is a directory: name a file in it") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def _names(paths: tuple[Path, ...]) -> str:

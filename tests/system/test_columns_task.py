@@ -102,6 +102,19 @@ def test_a_line_to_translate_with_too_few_fields_is_named(checkpoint: Path) -> N
     assert re.search(r"^nmt: stdin, line 2: must have at least 3 fields separated by tabs, but has 2", done.last_line)
 
 
+def test_columns_are_translated_in_shards(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in.tsv"
+    source.write_text((folder / "test.tsv").read_text() + "\t1\n")
+    settings = ["input_format=tsv", f"input={source}"]
+    shards = [_translate(checkpoint, *settings, f"shard={number}/3") for number in (1, 2)]
+    whole = _translate(checkpoint, settings[0], f"input={folder / 'test.tsv'}")
+    assert all(shards)
+    assert whole.startswith("".join(shards))
+    done = nmt("translate", f"checkpoints={checkpoint}", *settings, "shard=3/3", "threads=1")
+    number = SPLITS["test"] + 1
+    assert done.last_line.startswith(f"nmt: {source}, line {number}: must have at least 3 fields separated by tabs")
+
+
 def _evaluate(checkpoint: Path, *overrides: str) -> str:
     done = nmt("evaluate", f"checkpoints={checkpoint}", "threads=1", "search=greedy", "bootstrap_samples=0", *overrides)
     assert done.status == 0, done.err
