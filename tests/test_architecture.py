@@ -34,7 +34,7 @@ ORDER = [
     "text.subword_sampling",
     "text.subword",
     "text.subword_learning",
-    "text.subword_process",
+    "text.subword_pool",
     "text.word_vectors",
     "text.word_vector_file",
     "phrasebook.lexicon",

@@ -1,10 +1,9 @@
 import json
 import re
-import signal
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +11,13 @@ import pytest
 import nmt.corpus.binarized as binarized_module
 import nmt.corpus.binarizer as binarizer_module
 from nmt.corpus.binarized import BinarizedCorpus, id_dtype, open_split
-from nmt.corpus.binarizer import NumProcesses, PairLimits, write_split
+from nmt.corpus.binarizer import PairLimits, write_split
 from nmt.corpus.manifest import Manifest, SplitReport, read_manifest, write_manifest
 from nmt.errors import DataError
 from nmt.text.parallel import SentencePair
 from nmt.text.subword import UNK_ID, SubwordModel
 from nmt.text.subword_learning import SubwordSpec, learn_subword
-from nmt.text.subword_process import SubwordProcess
+from nmt.text.subword_pool import encode_blocks
 from tests.models import CHARACTERS, as_format_1
 
 pytestmark = pytest.mark.no_tensors
@@ -183,8 +182,8 @@ def test_progress_and_pairs_go_block_by_block(write: Any, monkeypatch: pytest.Mo
     assert progress == [(40, 40), (40, 80), (20, 100)]
 
 
-@pytest.mark.parametrize("num_pairs", [20, 21, 40, 41, 105])  # of which the first process encodes 20 by itself
-def test_two_processes_write_what_one_does(
+@pytest.mark.parametrize("num_pairs", [20, 21, 105])  # of which the first process encodes 20 by itself
+def test_other_processes_write_what_one_does(
     tmp_path: Path,
     src_subword: SubwordModel,
     tgt_subword: SubwordModel,
@@ -193,17 +192,16 @@ def test_two_processes_write_what_one_does(
 ) -> None:
     started = []
 
-    class Process(SubwordProcess):
-        def __init__(self, subword: SubwordModel) -> None:
-            started.append(subword)
-            super().__init__(subword)
+    def encode(*arguments: Any, num_processes: int) -> Any:
+        started.append(num_processes)
+        return encode_blocks(*arguments, num_processes=num_processes)
 
     monkeypatch.setattr(binarizer_module, "_PAIRS_A_BLOCK", 10)
-    monkeypatch.setattr(binarizer_module, "SubwordProcess", Process)
+    monkeypatch.setattr(binarizer_module, "encode_blocks", encode)
     pairs = [SentencePair("a b c d "[: n % 8], "xy ÿ"[: n % 5] * (n % 7)) for n in range(num_pairs)]
     written: list[tuple[SplitReport, dict[str, bytes]]] = []
     progress: list[int] = []
-    for num_processes in get_args(NumProcesses):
+    for num_processes in (1, 2):
         directory = tmp_path / str(num_processes)
         report = write_split(
             iter(pairs),
@@ -219,35 +217,7 @@ def test_two_processes_write_what_one_does(
     assert written[0] == written[1]
     assert written[0][0].num_read == num_pairs > written[0][0].num_kept
     assert progress[: len(progress) // 2] == progress[len(progress) // 2 :]
-    assert started == ([tgt_subword] if num_pairs > 20 else [])
-
-
-def test_two_processes_raise_the_same_error_and_end(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    processes = []
-
-    class Process(SubwordProcess):
-        def __enter__(self) -> SubwordProcess:
-            processes.append(self)
-            return super().__enter__()
-
-    def pairs(num_pairs: int) -> Iterator[SentencePair]:
-        yield from [SentencePair("a", "b")] * num_pairs
-        raise DataError("train.en ends at line 35")
-
-    monkeypatch.setattr(binarizer_module, "_PAIRS_A_BLOCK", 10)
-    monkeypatch.setattr(binarizer_module, "SubwordProcess", Process)
-    for num_pairs in (25, 35):  # before the second process is needed, and while it is at work
-        with pytest.raises(DataError, match=r"^train\.en ends at line 35$"):
-            write(pairs(num_pairs), num_processes=2)
-
-    def stop(_: int) -> None:
-        if processes[1:]:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write([SentencePair("a", "b")] * 100, num_processes=2, progress=stop)
-    assert [process._process.returncode for process in processes] == [-signal.SIGKILL] * len(processes)
-    assert len(processes) == 2
+    assert started == ([2] if num_pairs > 20 else [])
 
 
 @pytest.mark.parametrize(

@@ -27,14 +27,13 @@ from nmt.corpus.prepare import prepare
 from nmt.corpus.subwords import subword_specs
 from nmt.errors import DataError, NmtError
 from nmt.text.subword_learning import learn_subword
-from nmt.text.subword_process import SubwordProcess
+from nmt.text.subword_pool import encode_blocks
 from tests.commands import data_settings, error, nmt, write_digits
 from tests.models import pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from nmt.text.subword import SubwordModel
 
 pytestmark = pytest.mark.no_tensors
 
@@ -464,32 +463,31 @@ def test_the_largest_vocabulary_size_is_explained_like_any_other(text: Path, kin
 
 
 @pytest.fixture
-def two_processes(monkeypatch: pytest.MonkeyPatch) -> list[SubwordModel]:
-    """Have the 200 pairs encoded by two processes; lists the models that the second was started with."""
+def pools(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Have the 200 pairs encoded by other processes, of which there may be three; lists the numbers given."""
     started = []
 
-    class Process(SubwordProcess):
-        def __init__(self, subword: SubwordModel) -> None:
-            started.append(subword)
-            super().__init__(subword)
+    def encode(*arguments: Any, num_processes: int) -> Any:
+        started.append(num_processes)
+        return encode_blocks(*arguments, num_processes=num_processes)
 
     monkeypatch.setattr(binarizer_module, "_PAIRS_A_BLOCK", 20)
-    monkeypatch.setattr(binarizer_module, "SubwordProcess", Process)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 3}, raising=False)
+    monkeypatch.setattr(binarizer_module, "encode_blocks", encode)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 3}, raising=False)
     return started
 
 
-def test_two_processes_prepare_the_same_corpus(
-    text: Path, tmp_path: Path, two_processes: list[SubwordModel], monkeypatch: pytest.MonkeyPatch
+def test_several_processes_prepare_the_same_corpus(
+    text: Path, tmp_path: Path, pools: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by_two = _prepare(text)
-    assert len(two_processes) == 1  # none for the few pairs of the dev text
+    by_several = _prepare(text)
+    assert pools == [3]  # none for the few pairs of the dev text
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3})
     by_one = _prepare(text, f"data.prepared_dir={tmp_path / 'other'}")
-    assert len(two_processes) == 1
-    assert by_two.name == by_one.name
+    assert pools == [3]
+    assert by_several.name == by_one.name
     for path in by_one.iterdir():
-        assert (by_two / path.name).read_bytes() == path.read_bytes()
+        assert (by_several / path.name).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -510,8 +508,8 @@ def test_two_processes_prepare_the_same_corpus(
         ("en", 201, b"one", r"nmt: .*/train.fr ends at line 200, .*/train.en continues: align them so that line n"),
     ],
 )
-def test_with_two_processes_an_error_of_the_text_is_one_line(
-    text: Path, two_processes: list[SubwordModel], lang: str, line: int, content: bytes, message: str
+def test_with_several_processes_an_error_of_the_text_is_one_line(
+    text: Path, pools: list[int], lang: str, line: int, content: bytes, message: str
 ) -> None:
     first = _prepare(text)
     models = [f"subword.{side}_model={first / f'{side}.subword'}" for side in ("src", "tgt")]
@@ -522,7 +520,7 @@ def test_with_two_processes_an_error_of_the_text_is_one_line(
     assert (done.status, done.out) == (1, "")
     assert re.search(message, done.last_line)
     assert _corpora(text) == [first.name]
-    assert len(two_processes) == (1 if line == 42 else 2)
+    assert len(pools) == (1 if line == 42 else 2)
 
 
 def test_a_vocabulary_too_large_for_the_text_is_explained(text: Path) -> None:

@@ -1,16 +1,15 @@
 """From sentence pairs to the files of a split of a prepared corpus; `nmt.corpus.binarized` describes their layout.
 
-A long text is encoded by two processes if there are two CPUs: this one encodes the source side and a second one the
-target side. Dividing the pairs instead would make each process look up nearly all words of both sides. The result is
-the same. Memory does not grow with the corpus.
+A long text is encoded by other processes if there are several CPUs. The result is the same. Memory does not grow with
+the corpus.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +21,8 @@ from nmt.errors import DataError
 from nmt.files import naming
 from nmt.text.parallel import SentencePair
 from nmt.text.subword import UNK_ID, SubwordModel
-from nmt.text.subword_process import SubwordProcess
+from nmt.text.subword_pool import encode_blocks
 from nmt.text.word_table import EncodedTexts
-
-NumProcesses = Literal[1, 2]
 
 _PAIRS_A_BLOCK = 10_000
 _BLOCKS_IN_ONE_PROCESS = 2  # a process takes as long to start as some 7,000 pairs to encode
@@ -62,14 +59,14 @@ def write_split(
     src_subword: SubwordModel,
     tgt_subword: SubwordModel,
     limits: PairLimits | None,
-    num_processes: NumProcesses = 1,
+    num_processes: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> SplitReport:
     """Encode pairs block by block and write them as a split of `directory`.
 
     Args:
         limits: None: keep every pair, even empty ones.
-        num_processes: a second one is started only for a long text.
+        num_processes: that may encode; others than this one are started only for a long text.
         progress: called with the number of pairs since its last call.
 
     Raises:
@@ -155,22 +152,16 @@ class _ArrayFile:
 
 
 def _encoded(
-    pairs: Iterable[SentencePair], src_subword: SubwordModel, tgt_subword: SubwordModel, *, num_processes: NumProcesses
-) -> Generator[tuple[EncodedTexts, EncodedTexts]]:
+    pairs: Iterable[SentencePair], src_subword: SubwordModel, tgt_subword: SubwordModel, *, num_processes: int
+) -> Generator[Sequence[EncodedTexts]]:
     """Yield both sides of the pairs, block by block."""
     blocks = _blocks(pairs)
     for src_texts, tgt_texts in blocks if num_processes == 1 else islice(blocks, _BLOCKS_IN_ONE_PROCESS):
         yield src_subword.encode_flat(src_texts), tgt_subword.encode_flat(tgt_texts)
-    block = next(blocks, None)
-    if block is None:
-        return
-    with SubwordProcess(tgt_subword) as tgt_process:
-        while block is not None:
-            src_texts, tgt_texts = block
-            tgt_process.send(tgt_texts)
-            src = src_subword.encode_flat(src_texts)
-            block = next(blocks, None)  # read the next one while the other process is working
-            yield src, tgt_process.receive()
+    if block := next(blocks, None):
+        rest = chain([block], blocks)
+        with closing(encode_blocks(rest, [src_subword, tgt_subword], num_processes=num_processes)) as encoded:
+            yield from encoded
 
 
 def _blocks(pairs: Iterable[SentencePair]) -> Iterator[tuple[list[str], list[str]]]:

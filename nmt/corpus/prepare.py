@@ -15,7 +15,7 @@ from tqdm import tqdm
 from nmt.choices import Tokenizer
 from nmt.config import DataConfig, FilesConfig, SubwordConfig
 from nmt.corpus.binarized import BinarizedCorpus, open_split
-from nmt.corpus.binarizer import NumProcesses, PairLimits, write_split
+from nmt.corpus.binarizer import PairLimits, write_split
 from nmt.corpus.manifest import SRC_SUBWORD, TGT_SUBWORD, SplitReport, read_manifest, write_manifest
 from nmt.corpus.subwords import (
     Subwords,
@@ -193,7 +193,7 @@ def _write(
                     src_subword=src_subword,
                     tgt_subword=tgt_subword,
                     limits=limits,
-                    num_processes=num_processes(),
+                    num_processes=num_cpus(),
                     progress=bar.update,
                 )
         write_manifest(
@@ -211,10 +211,9 @@ def _limits(data: DataConfig) -> PairLimits:
     return PairLimits(data.max_len_subwords, data.max_len_ratio)
 
 
-def num_processes() -> NumProcesses:
-    """Return the number of processes for encoding: two, unless the machine, taskset or Slurm allows only one CPU."""
-    num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 2 if num_cpus > 1 else 1
+def num_cpus() -> int:
+    """Return the number of CPUs that the machine, taskset or Slurm allows."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _log_report(split: str, report: SplitReport, limits: PairLimits) -> None:
