@@ -11,7 +11,7 @@ import pytest
 import nmt.corpus.binarized as binarized_module
 import nmt.corpus.binarizer as binarizer_module
 from nmt.corpus.binarized import BinarizedCorpus, id_dtype, open_split
-from nmt.corpus.binarizer import PairLimits, write_split
+from nmt.corpus.binarizer import PairLimits, Progress, write_split
 from nmt.corpus.manifest import Manifest, SplitReport, read_manifest, write_manifest
 from nmt.errors import DataError
 from nmt.text.parallel import SentencePair
@@ -46,7 +46,7 @@ def tgt_subword() -> SubwordModel:
 def write(tmp_path: Path, src_subword: SubwordModel, tgt_subword: SubwordModel) -> Any:
     def write(pairs: list[SentencePair], limits: PairLimits | None = None, **options: Any) -> SplitReport:
         return write_split(
-            pairs, tmp_path, "train", src_subword=src_subword, tgt_subword=tgt_subword, limits=limits, **options
+            [pairs], tmp_path, "train", src_subword=src_subword, tgt_subword=tgt_subword, limits=limits, **options
         )
 
     return write
@@ -118,7 +118,7 @@ def test_large_vocabularies_take_four_bytes(tmp_path: Path, tgt_subword: Subword
         words, SubwordSpec(**{**asdict(SPEC), "kind": "word", "vocab_size": 66_004, "max_sentences": 66_000}), lang="en"
     )
     pairs = [SentencePair(" ".join(words[n : n + 1000]), "x") for n in range(0, 66_000, 1000)]
-    report = write_split(pairs, tmp_path, "train", src_subword=large, tgt_subword=tgt_subword, limits=None)
+    report = write_split([pairs], tmp_path, "train", src_subword=large, tgt_subword=tgt_subword, limits=None)
     write_manifest(tmp_path, fingerprint="f", src_subword=large, tgt_subword=tgt_subword, reports={"train": report})
     corpus = open_split(tmp_path, "train", fingerprint="f")
     assert [corpus.src_ids.dtype.name, corpus.tgt_ids.dtype.name] == ["uint32", "uint16"]
@@ -161,7 +161,7 @@ def test_the_size_of_blocks_changes_nothing(
         monkeypatch.setattr(binarizer_module, "_PAIRS_A_BLOCK", block)
         directory = tmp_path / str(block)
         report = write_split(
-            iter(pairs), directory, "train", src_subword=src_subword, tgt_subword=tgt_subword, limits=LIMITS
+            [iter(pairs)], directory, "train", src_subword=src_subword, tgt_subword=tgt_subword, limits=LIMITS
         )
         written.append((report, {path.name: path.read_bytes() for path in directory.iterdir()}))
     assert all(other == written[0] for other in written)
@@ -178,7 +178,7 @@ def test_progress_and_pairs_go_block_by_block(write: Any, monkeypatch: pytest.Mo
             num_taken += 1
             yield SentencePair("a", "b")
 
-    write(pairs(), progress=lambda num_pairs: progress.append((num_pairs, num_taken)))
+    write(pairs(), progress=Progress(advance=lambda num_pairs: progress.append((num_pairs, num_taken))))
     assert progress == [(40, 40), (40, 80), (20, 100)]
 
 
@@ -204,14 +204,14 @@ def test_other_processes_write_what_one_does(
     for num_processes in (1, 2):
         directory = tmp_path / str(num_processes)
         report = write_split(
-            iter(pairs),
+            [iter(pairs)],
             directory,
             "train",
             src_subword=src_subword,
             tgt_subword=tgt_subword,
             limits=LIMITS,
             num_processes=num_processes,
-            progress=progress.append,
+            progress=Progress(advance=progress.append),
         )
         written.append((report, {path.name: path.read_bytes() for path in directory.iterdir()}))
     assert written[0] == written[1]
@@ -284,9 +284,7 @@ def test_without_limits_every_pair_is_kept(
 
 
 def test_splits_share_a_folder(corpus_dir: Path, src_subword: SubwordModel, tgt_subword: SubwordModel) -> None:
-    dev = write_split(
-        PAIRS[:1], corpus_dir, "dev", src_subword=src_subword, tgt_subword=tgt_subword, limits=None, progress=None
-    )
+    dev = write_split([PAIRS[:1]], corpus_dir, "dev", src_subword=src_subword, tgt_subword=tgt_subword, limits=None)
     train = read_manifest(corpus_dir).splits["train"]
     write_manifest(
         corpus_dir,

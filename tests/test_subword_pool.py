@@ -15,7 +15,7 @@ import pytest
 
 import nmt.text.subword_pool as subword_pool_module
 from nmt.choices import Normalization
-from nmt.errors import DataError
+from nmt.errors import DataError, ProcessDiedError
 from nmt.text.subword import SubwordModel
 from nmt.text.subword_learning import learn_subword
 from nmt.text.subword_pool import SubwordPool, encode_blocks
@@ -102,7 +102,7 @@ def test_a_dead_process_is_reported(subword: SubwordModel, pids: list[int]) -> N
         r"^a process that encodes text has died: free memory if there was too little, or allow only one CPU "
         r"\(taskset -c 0 nmt …\), for which no process is started$"
     )
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(ProcessDiedError, match=message):
         list(encode_blocks(blocks(), [subword], num_processes=2))
     assert not any(map(_is_alive, pids))
 

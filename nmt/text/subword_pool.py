@@ -15,7 +15,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 
-from nmt.errors import DataError
+from nmt.errors import ProcessDiedError
 from nmt.text.subword import SubwordModel
 from nmt.text.word_table import EncodedTexts
 
@@ -61,7 +61,7 @@ def encode_blocks(
         num_processes: of all models, each of which has at least one.
 
     Raises:
-        DataError: if a process dies.
+        ProcessDiedError: if a process dies.
     """
     num_each = max(1, num_processes // len(subwords))
     waiting: deque[list[Future[EncodedTexts]]] = deque()
@@ -86,7 +86,7 @@ def _explaining_death() -> Iterator[None]:
     try:
         yield
     except BrokenProcessPool:
-        raise DataError(
+        raise ProcessDiedError(
             "a process that encodes text has died: free memory if there was too little, "
             "or allow only one CPU (taskset -c 0 nmt …), for which no process is started"
         ) from None
