@@ -438,7 +438,7 @@ def test_without_checksums_inconsistent_numbers_are_noticed(
     message: str,
     at_once: int,
 ) -> None:
-    monkeypatch.setattr(binarized_module, "_PAIRS_CHECKED_AT_ONCE", at_once)
+    monkeypatch.setattr(binarized_module, "_NUMBERS_CHECKED_AT_ONCE", at_once)
     as_format_1(corpus_dir)
     _open(corpus_dir)
     path = corpus_dir / f"train.tgt.{part}"

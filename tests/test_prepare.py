@@ -268,7 +268,7 @@ def _file_size_limit(num_bytes: int) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("rule", "files"),
     [  # each file that is larger than those written before
-        ("identity", {"src.subword", "tgt.subword", "progress.json", "train.src.ids", "train.src.offsets"}),
+        ("identity", {"src.subword", "tgt.subword", "manifest.json", "train.src.ids", "train.src.offsets"}),
         ("nmt_nfkc", {"src.subword", "tgt.subword"}),
     ],
 )
