@@ -72,6 +72,16 @@ class FilesConfig:
 
 
 @dataclass
+class TrainFilesConfig(FilesConfig):
+    weights: list[float] = setting(
+        "one weight for each file of src (or tsv): an epoch has pairs of the files in this proportion; empty: each "
+        "pair once",
+        Range(at_least=0, below=inf),
+        default=[],
+    )
+
+
+@dataclass
 class GenerateConfig:
     """A corpus that nmt generates itself and writes to `data.dir` before it is prepared."""
 
@@ -89,7 +99,7 @@ class DataConfig:
     tgt_lang: str = setting("target language code, such as fr")
     dir: str = setting("folder at which relative names of text files start", is_path=True)
     prepared_dir: str = setting("folder of prepared corpora, one subfolder each", is_path=True)
-    train: FilesConfig = MISSING
+    train: TrainFilesConfig = MISSING
     dev: FilesConfig = MISSING
     test: FilesConfig = MISSING
     generate: GenerateConfig | None = MISSING

@@ -19,6 +19,10 @@ class DataError(NmtError):
     """A text, corpus or subword model that is invalid or unreadable."""
 
 
+class ProcessDiedError(NmtError):
+    """Another process of ours has died, probably for want of memory."""
+
+
 class UnequalFilesError(DataError):
     """Aligned files that have different numbers of lines."""
 

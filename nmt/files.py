@@ -92,6 +92,35 @@ def atomic_folder(path: Path, *, may_replace: bool = False) -> Iterator[Path]:
             restore_folder(path)
 
 
+@contextmanager
+def resumable_folder(path: Path, *, keep_after: type[Exception]) -> Iterator[Path]:
+    """Create a folder, or continue with the one that an interrupted process left, and rename it to `path` at the end.
+
+    It has a name of its own beside `path`, of which no two processes may make use at the same time. After an exception
+    it is deleted, but not if the block was interrupted (by a signal) or after an exception of type `keep_after`.
+
+    Raises:
+        OSError: if the folder cannot be created or renamed.
+    """
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        with naming(path, instead_of=unfinished):
+            if unfinished.is_symlink():
+                unfinished.unlink()
+            unfinished.mkdir(exist_ok=True)
+        remove_temporaries(unfinished, "*")
+        yield unfinished
+        with naming(path, instead_of=unfinished):
+            sync_below(unfinished)
+            unfinished.rename(path)
+            sync(path.parent)
+    except keep_after:
+        raise
+    except Exception:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
 def find_folder(path: Path) -> Path:
     """Return where to read the folder `path` while `atomic_folder` replaces it, or after a kill in between."""
     old = _old_name(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nmt.card.facts import Facts
 from nmt.card.scores import CardScore, ScoredText
 from nmt.choices import AttentionScore, CellKind, Metric
-from nmt.config import DataConfig, FilesConfig
+from nmt.config import DataConfig, FilesConfig, TrainFilesConfig
 from nmt.corpus.manifest import Manifest, SplitReport
 from nmt.training.train_state import TrainState
 from tests.checkpoints import SAMPLES, info_of
@@ -18,7 +18,7 @@ DATA = DataConfig(
     tgt_lang="no",  # Norwegian, which YAML takes for false if it is not quoted
     dir="/home/somebody/text",
     prepared_dir="prepared",
-    train=FilesConfig(src=["/home/somebody/train.en"], tgt=["train.no"]),
+    train=TrainFilesConfig(src=["/home/somebody/train.en"], tgt=["train.no"]),
     dev=FilesConfig(src=["dev.en"], tgt=["dev.no"]),
     test=FilesConfig(src=["test.en"], tgt=["test.no"]),
     generate=None,

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import nmt.corpus.epoch as epoch_module
 from nmt.choices import BatchUnit
 from nmt.config import BatchingConfig
 from nmt.corpus.batching import (
     Batch,
-    Indices,
     Position,
     TrainingBatches,
     _cut,
@@ -23,6 +23,7 @@ from nmt.corpus.batching import (
     plan_epoch,
     validation_batches,
 )
+from nmt.corpus.epoch import Epochs, Indices
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID
 from tests.models import corpus_of, random_pairs
 
@@ -221,6 +222,47 @@ def test_cut_and_resumed_order_is_the_uncut_order(config: BatchingConfig) -> Non
     for cut in range(0, len(positions), 3):
         resumed = TrainingBatches(corpus, config, seed=1, position=positions[cut])
         assert [sentences_of(next(resumed)) for _ in range(min(8, len(contents) - cut))] == contents[cut : cut + 8]
+
+
+@pytest.mark.parametrize("weights", [[], [1, 0.5]])
+@BOTH_UNITS
+def test_windows_are_cut_and_resumed_like_one(
+    monkeypatch: pytest.MonkeyPatch, config: BatchingConfig, weights: list[float]
+) -> None:
+    monkeypatch.setattr(epoch_module, "_PAIRS_A_WINDOW", 25)
+    monkeypatch.setattr(epoch_module, "_PAIRS_A_BLOCK", 3)
+    corpus = corpus_of(random_pairs(90, max_len=6))
+    config = replace(config, size=config.size // 4)
+
+    def stream(position: Position | None = None) -> TrainingBatches:
+        epochs = Epochs([60, 30], weights=weights, seed=1)
+        return TrainingBatches(corpus, config, seed=1, epochs=epochs, position=position)
+
+    uncut = stream()
+    positions, contents = [], []
+    while uncut.position.epoch < 2:
+        positions.append(Position(**asdict(uncut.position)))
+        contents.append(sentences_of(next(uncut)))
+    assert len([position for position in positions if position.batch == 0]) == 2 * 4  # windows
+    assert sum(map(len, contents)) == 2 * 90
+    for cut in range(len(positions)):
+        resumed = stream()
+        resumed.go_to(Position(**asdict(positions[cut])))
+        assert [sentences_of(next(resumed)) for _ in range(min(5, len(contents) - cut))] == contents[cut : cut + 5]
+    for position in (Position(batch=0, pairs=3), Position(batch=1, pairs=0), Position(batch=0, pairs=90)):
+        with pytest.raises(ValueError, match=r"no epoch of this corpus begins with \d batches of \d+ pairs"):
+            stream().go_to(position)
+
+
+def test_one_window_has_the_batches_of_version_0_1_0() -> None:
+    """So that its runs resume: these were planned for the whole corpus at once."""
+    pairs = random_pairs(200, max_len=9)
+    src_lens, tgt_lens = (np.array([len(pair[side]) for pair in pairs], np.int64) for side in (0, 1))
+    for epoch in range(2):
+        batches = TrainingBatches(corpus_of(pairs), TOKENS, seed=5, position=Position(epoch=epoch)).plan()
+        planned = plan_epoch(src_lens, tgt_lens, TOKENS, seed=5, epoch=epoch)
+        assert [batch.tolist() for batch in batches] == [batch.tolist() for batch in planned]
+    assert planned[0].tolist()[:6] == [127, 67, 190, 176, 122, 75]  # what version 0.1.0 planned
 
 
 def test_an_epoch_is_counted_by_its_pairs() -> None:

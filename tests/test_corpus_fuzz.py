@@ -34,7 +34,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     src, tgt = learn_subword(["abc"], spec, lang="en"), learn_subword(["def"], spec, lang="fr")
     limits = PairLimits(max_len_subwords=10, max_len_ratio=3)
     reports = {
-        split: write_split(pairs, folder, split, src_subword=src, tgt_subword=tgt, limits=limits)
+        split: write_split([pairs], folder, split, src_subword=src, tgt_subword=tgt, limits=limits)
         for split, pairs in (("train", PAIRS), ("dev", PAIRS[:7]))
     }
     write_manifest(folder, fingerprint="f" * 64, src_subword=src, tgt_subword=tgt, reports=reports)

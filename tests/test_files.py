@@ -22,6 +22,7 @@ from nmt.files import (
     remove_folder,
     remove_temporaries,
     restore_folder,
+    resumable_folder,
 )
 from tests.disks import largest_file, names
 
@@ -325,3 +326,31 @@ def test_a_record_file_that_cannot_be_opened_is_tried_again(tmp_path: Path, capl
     file.close()
     assert (tmp_path / "folder" / "a").read_bytes() == b"two\n"
     assert len(caplog.messages) == 1
+
+
+def test_a_resumable_folder_keeps_its_files_when_it_is_interrupted(tmp_path: Path) -> None:
+    for error in (KeyboardInterrupt, LookupError):
+        with pytest.raises(error), resumable_folder(tmp_path / "a", keep_after=LookupError) as folder:  # noqa: PT012
+            (folder / error.__name__).touch()
+            (folder / ".x.0a1b2c3d.tmp").touch()
+            raise error
+    assert [path.name for path in tmp_path.iterdir()] == [".a.unfinished"]
+    with resumable_folder(tmp_path / "a", keep_after=LookupError) as folder:
+        assert sorted(path.name for path in folder.iterdir()) == ["KeyboardInterrupt", "LookupError"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["KeyboardInterrupt", "LookupError", "a"]
+
+
+def test_a_resumable_folder_is_deleted_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="full"), resumable_folder(tmp_path / "a", keep_after=LookupError):
+        raise OSError("full")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_resumable_folder_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / ".a.unfinished").symlink_to("other")
+    with resumable_folder(tmp_path / "a", keep_after=LookupError) as folder:
+        (folder / "file").touch()
+    assert (tmp_path / "a" / "file").exists()
+    assert not (tmp_path / "a").is_symlink()
+    assert list((tmp_path / "other").iterdir()) == []

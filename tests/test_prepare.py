@@ -7,8 +7,12 @@ import os
 import re
 import resource
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +26,19 @@ from nmt.command_config import TrainCommand
 from nmt.commands.compose import compose_settings, to_settings
 from nmt.commands.paths import quote_paths
 from nmt.corpus.binarizer import PairLimits, write_split
-from nmt.corpus.manifest import SplitReport
+from nmt.corpus.manifest import SplitReport, read_manifest
 from nmt.corpus.prepare import prepare
 from nmt.corpus.subwords import subword_specs
-from nmt.errors import DataError, NmtError
+from nmt.errors import DataError, NmtError, ProcessDiedError
+from nmt.text.parallel import read_pairs_by_file
 from nmt.text.subword_learning import learn_subword
-from nmt.text.subword_process import SubwordProcess
+from nmt.text.subword_pool import encode_blocks
 from tests.commands import data_settings, error, nmt, write_digits
 from tests.models import pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from nmt.text.subword import SubwordModel
 
 pytestmark = pytest.mark.no_tensors
 
@@ -223,7 +227,7 @@ def test_text_that_changes_and_changes_back_is_noticed(text: Path, monkeypatch: 
 
 
 def _temporaries(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob(".*.tmp"))
+    return sorted(path.name for path in folder.rglob(".*") if path.suffix in (".tmp", ".unfinished"))
 
 
 def test_files_of_a_killed_preparation_are_removed_by_the_next(text: Path) -> None:
@@ -264,8 +268,8 @@ def _file_size_limit(num_bytes: int) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("rule", "files"),
     [  # each file that is larger than those written before
-        ("identity", {"train.src.ids", "train.src.offsets", "manifest.json"}),
-        ("nmt_nfkc", {"train.src.ids", "train.src.offsets", "src.subword", "tgt.subword"}),
+        ("identity", {"src.subword", "tgt.subword", "manifest.json", "train.src.ids", "train.src.offsets"}),
+        ("nmt_nfkc", {"src.subword", "tgt.subword"}),
     ],
 )
 def test_a_full_disk_is_one_line_at_every_write_and_leaves_nothing(text: Path, rule: str, files: set[str]) -> None:
@@ -306,7 +310,7 @@ def test_a_failure_at_any_step_is_one_line_and_leaves_nothing(
     text: Path, monkeypatch: pytest.MonkeyPatch, number: int, function: str
 ) -> None:
     def is_of_the_corpus(path: object, *_: object) -> bool:
-        return ".tmp" in str(path)
+        return ".unfinished" in str(path)
 
     if function == "fsync":
         monkeypatch.setattr(os, "fsync", _failing(number, lambda _: True, os.fsync))
@@ -463,33 +467,163 @@ def test_the_largest_vocabulary_size_is_explained_like_any_other(text: Path, kin
         _prepare(text, f"subword={kind}", "subword.joint=false", "subword.vocab_size=10000000")
 
 
+def test_a_preparation_that_is_interrupted_continues(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = _prepare(text, f"data.prepared_dir={tmp_path / 'whole'}")
+    monkeypatch.setattr(binarizer_module, "_PAIRS_A_BLOCK", 20)
+    monkeypatch.setattr(binarizer_module, "_PAIRS_BETWEEN_SAVES", 60)
+    monkeypatch.setattr(prepare_module, "num_cpus", lambda: 1)
+
+    def learn_again(*_: object, **__: object) -> None:
+        raise AssertionError("subwords are learned once")
+
+    for error_type, num_done in ((KeyboardInterrupt, 130), (ProcessDiedError, 190)):
+        with monkeypatch.context() as context:
+            context.setattr(prepare_module, "read_pairs_by_file", _interrupted_after(num_done, error_type))
+            with pytest.raises(error_type):
+                _prepare(text)
+        assert _corpora(text) == []
+        assert _temporaries(text / "prepared") == [f".{whole.name}.unfinished"]
+        monkeypatch.setattr(prepare_module, "learn_subwords", learn_again)
+    (text / "prepared" / f".{whole.name}.unfinished" / ".progress.json.0a1b2c3d.tmp").write_text("{")
+    with caplog.at_level(logging.INFO):
+        continued = _prepare(text)
+    assert "corpus: train: continuing after 180 pairs" in caplog.messages
+    assert _contents(continued) == _contents(whole)
+    assert _temporaries(text / "prepared") == []
+
+
+def _interrupted_after(num_pairs: int, error_type: type[BaseException]) -> Callable[..., Iterator[Any]]:
+    def read(*arguments: Any, **options: Any) -> Iterator[Any]:
+        def interrupted(pairs: Iterator[Any]) -> Iterator[Any]:
+            yield from islice(pairs, num_pairs)
+            raise error_type
+
+        return map(interrupted, read_pairs_by_file(*arguments, **options))
+
+    return read
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+# Kills itself at the nth call of a function.
+KILLED = """
+import os, pathlib, signal, sys
+from nmt.commands import main as command_line
+from nmt.corpus import binarizer, manifest, prepare, split_writer, unfinished
+import nmt.files
+
+owner, name, number = eval(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+binarizer._PAIRS_A_BLOCK, binarizer._PAIRS_BETWEEN_SAVES = 20, 60
+prepare.num_cpus = lambda: 1
+function = getattr(owner, name)
+
+def count(*args, **kwargs):
+    global number
+    number -= 1
+    if number == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return function(*args, **kwargs)
+
+setattr(owner, name, count)
+sys.argv[1:] = ["prepare", *sys.argv[4:]]
+if __name__ == "__main__":
+    command_line.main()
+"""
+MOMENTS = [
+    ("prepare", "learn_subwords", 1),
+    ("manifest", "atomic_write", 1),
+    ("manifest", "atomic_write", 2),
+    ("split_writer._ArrayFile", "append", 1),
+    ("split_writer._ArrayFile", "append", 29),
+    ("split_writer._ArrayFile", "sync", 9),
+    ("split_writer._ArrayFile", "append", 20),
+    ("unfinished", "write_manifest", 2),
+    ("pathlib.Path", "unlink", 2),
+    ("nmt.files", "sync_below", 1),
+]
+
+
+def test_a_preparation_that_is_killed_again_and_again_ends_like_any_other(text: Path, tmp_path: Path) -> None:
+    whole = _prepare(text, f"data.prepared_dir={tmp_path / 'whole'}")
+    settings = data_settings(text)
+    for owner, name, number in MOMENTS:
+        command = [sys.executable, "-c", KILLED, owner, name, str(number), *settings]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert _corpora(text) == []
+    assert _contents(_prepare(text)) == _contents(whole)
+    assert _temporaries(text / "prepared") == []
+
+
+def test_what_an_interrupted_preparation_wrote_is_verified(text: Path, tmp_path: Path) -> None:
+    whole = _prepare(text, f"data.prepared_dir={tmp_path / 'whole'}")
+    for damaged in ("train.src.ids", "progress.json", "src.subword"):
+        command = [sys.executable, "-c", KILLED, "split_writer._ArrayFile", "sync", "9", *data_settings(text)]
+        subprocess.run(command, capture_output=True, check=False)
+        path = text / "prepared" / f".{whole.name}.unfinished" / damaged
+        content = bytearray(path.read_bytes())
+        content[20] ^= 1
+        path.write_bytes(content)
+        continued = _prepare(text)
+        assert _contents(continued) == _contents(whole)
+        shutil.rmtree(continued)
+
+
+def test_the_pairs_of_each_file_are_counted(text: Path, tmp_path: Path) -> None:
+    (text / "more.en").write_text("one\n\ntwo\n")
+    (text / "more.fr").write_text("un\nrien\ndeux\n")
+    several = ["data.train.src=[train.en,more.en,train.en]", "data.train.tgt=[train.fr,more.fr,train.fr]"]
+    corpus = _prepare(text, *several)
+    assert read_manifest(corpus).splits["train"].kept_by_file == [200, 2, 200]
+    assert _prepare(text, *several, "data.train.weights=[1,0,2.5]") == corpus
+    single = _prepare(text, f"data.prepared_dir={tmp_path}")
+    assert "kept_by_file" not in (single / "manifest.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("weights", "problem"),
+    [
+        ("[1]", "data.train.weights must be one number for each file of data.train.src, but these are 1 for 2"),
+        ("[0,0]", "data.train.weights must not all be 0"),
+        ("[1,-2]", "data.train.weights must be at least 0"),
+        ("[1,inf]", "data.train.weights must be"),
+    ],
+)
+def test_weights_that_make_no_sense_are_refused(text: Path, weights: str, problem: str) -> None:
+    files = ["data.train.src=[train.en,train.en]", "data.train.tgt=[train.fr,train.fr]"]
+    assert problem in error("prepare", *data_settings(text), *files, f"data.train.weights={weights}")
+
+
 @pytest.fixture
-def two_processes(monkeypatch: pytest.MonkeyPatch) -> list[SubwordModel]:
-    """Have the 200 pairs encoded by two processes; lists the models that the second was started with."""
+def pools(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Have the 200 pairs encoded by other processes, of which there may be three; lists the numbers given."""
     started = []
 
-    class Process(SubwordProcess):
-        def __init__(self, subword: SubwordModel) -> None:
-            started.append(subword)
-            super().__init__(subword)
+    def encode(*arguments: Any, num_processes: int) -> Any:
+        started.append(num_processes)
+        return encode_blocks(*arguments, num_processes=num_processes)
 
     monkeypatch.setattr(binarizer_module, "_PAIRS_A_BLOCK", 20)
-    monkeypatch.setattr(binarizer_module, "SubwordProcess", Process)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 3}, raising=False)
+    monkeypatch.setattr(binarizer_module, "encode_blocks", encode)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 3}, raising=False)
     return started
 
 
-def test_two_processes_prepare_the_same_corpus(
-    text: Path, tmp_path: Path, two_processes: list[SubwordModel], monkeypatch: pytest.MonkeyPatch
+def test_several_processes_prepare_the_same_corpus(
+    text: Path, tmp_path: Path, pools: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by_two = _prepare(text)
-    assert len(two_processes) == 1  # none for the few pairs of the dev text
+    by_several = _prepare(text)
+    assert pools == [3]  # none for the few pairs of the dev text
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3})
     by_one = _prepare(text, f"data.prepared_dir={tmp_path / 'other'}")
-    assert len(two_processes) == 1
-    assert by_two.name == by_one.name
+    assert pools == [3]
+    assert by_several.name == by_one.name
     for path in by_one.iterdir():
-        assert (by_two / path.name).read_bytes() == path.read_bytes()
+        assert (by_several / path.name).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -510,8 +644,8 @@ def test_two_processes_prepare_the_same_corpus(
         ("en", 201, b"one", r"nmt: .*/train.fr ends at line 200, .*/train.en continues: align them so that line n"),
     ],
 )
-def test_with_two_processes_an_error_of_the_text_is_one_line(
-    text: Path, two_processes: list[SubwordModel], lang: str, line: int, content: bytes, message: str
+def test_with_several_processes_an_error_of_the_text_is_one_line(
+    text: Path, pools: list[int], lang: str, line: int, content: bytes, message: str
 ) -> None:
     first = _prepare(text)
     models = [f"subword.{side}_model={first / f'{side}.subword'}" for side in ("src", "tgt")]
@@ -522,7 +656,7 @@ def test_with_two_processes_an_error_of_the_text_is_one_line(
     assert (done.status, done.out) == (1, "")
     assert re.search(message, done.last_line)
     assert _corpora(text) == [first.name]
-    assert len(two_processes) == (1 if line == 42 else 2)
+    assert len(pools) == (1 if line == 42 else 2)
 
 
 def test_a_vocabulary_too_large_for_the_text_is_explained(text: Path) -> None:

@@ -123,7 +123,7 @@ def test_a_corpus_is_read_as_it_was_written(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         report = write_split(
-            [SentencePair(*pair) for pair in pairs], folder, "dev", src_subword=src, tgt_subword=tgt, limits=None
+            [[SentencePair(*pair) for pair in pairs]], folder, "dev", src_subword=src, tgt_subword=tgt, limits=None
         )
         write_manifest(folder, fingerprint="f", src_subword=src, tgt_subword=tgt, reports={"dev": report})
         corpus = open_split(folder, "dev", fingerprint="f")

@@ -16,6 +16,7 @@ import torch
 import yaml
 from filelock import FileLock
 
+import nmt.corpus.epoch as epoch_module
 from nmt.choices import Implementation, SearchPrecision
 from nmt.errors import TrainingError
 from nmt.evaluation import dev_scores
@@ -232,6 +233,31 @@ def test_random_segmentations_are_the_same_if_another_process_resumes(
     command = [sys.executable, "-m", "nmt", "train", *settings]
     resumed = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert resumed.returncode == 0, resumed.stderr
+    assert _parameters(tmp_path / "run") == _parameters(tmp_path / "uncut")
+    assert _records(tmp_path / "run") == _records(tmp_path / "uncut")
+
+
+WEIGHTED = [
+    *("data.train.src=[train.en,dev.en]", "data.train.tgt=[train.fr,dev.fr]", "data.train.weights=[1,2]"),
+    *("batching.size=4", "training.max_updates=9"),  # 36 pairs; an epoch has 30, of which the second file has 10
+]
+
+
+def test_weights_choose_the_pairs_of_a_run_that_resumes_like_any_other(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(epoch_module, "_PAIRS_A_WINDOW", 16)
+    digits = write_digits(tmp_path / "digits", num_train=20)
+    assert _train(digits, tmp_path / "uncut", *WEIGHTED).status == 0
+    assert 1 < _records(tmp_path / "uncut")[-1]["epoch"] < 1.5
+    assert _train(digits, tmp_path / "usual", *WEIGHTED, "data.train.weights=[]").status == 0
+    assert _parameters(tmp_path / "usual") != _parameters(tmp_path / "uncut")
+    request.getfixturevalue("stop_at_3")
+    assert _train(digits, tmp_path / "run", *WEIGHTED).status == 130
+    assert "data.train.weights was [1.0, 2.0] and is [2.0, 1.0]" in _refusal(
+        digits, tmp_path / "run", *WEIGHTED, "data.train.weights=[2,1]", "resume=true"
+    )
+    assert _train(digits, tmp_path / "run", *WEIGHTED, "resume=true").status == 0
     assert _parameters(tmp_path / "run") == _parameters(tmp_path / "uncut")
     assert _records(tmp_path / "run") == _records(tmp_path / "uncut")
 

@@ -15,11 +15,10 @@ from torch import Tensor
 from nmt.choices import BatchUnit
 from nmt.config import BatchingConfig
 from nmt.corpus.binarized import BinarizedCorpus
+from nmt.corpus.epoch import Epochs, Indices
 from nmt.corpus.sampling import SubwordSampler
 from nmt.corpus.share import BatchShare
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID
-
-Indices = npt.NDArray[np.int64]
 
 
 class Batch(NamedTuple):
@@ -120,7 +119,9 @@ def _cut(order: Indices, costs: Indices, budget: int) -> list[Indices]:
     return batches
 
 
-def plan_epoch(src_lens: Indices, tgt_lens: Indices, config: BatchingConfig, *, seed: int, epoch: int) -> list[Indices]:
+def plan_epoch(
+    src_lens: Indices, tgt_lens: Indices, config: BatchingConfig, *, seed: int, epoch: int, window: int = 0
+) -> list[Indices]:
     """Assign each pair to exactly one batch; the result depends only on the arguments.
 
     Pairs of equal source length are sorted by target length (ties in random order) and cut into batches, so that the
@@ -129,8 +130,9 @@ def plan_epoch(src_lens: Indices, tgt_lens: Indices, config: BatchingConfig, *, 
 
     Args:
         src_lens: source subwords of each pair, without EOS; `tgt_lens` likewise.
+        window: of the epoch, if these are its pairs.
     """
-    rng = np.random.Generator(np.random.PCG64([seed, epoch]))
+    rng = np.random.Generator(np.random.PCG64([seed, epoch, window] if window else [seed, epoch]))
     order = rng.permutation(len(src_lens))
     order = order[np.lexsort((tgt_lens[order], src_lens[order]))]
     if config.unit == BatchUnit.tokens:
@@ -153,7 +155,7 @@ def plan_epoch(src_lens: Indices, tgt_lens: Indices, config: BatchingConfig, *, 
 
 @dataclass
 class Position:
-    """A position in the training data: whole epochs, then batches and pairs of the current epoch."""
+    """A position in the training data: whole epochs, pairs of the current epoch, batches of its current window."""
 
     epoch: int = 0
     batch: int = 0
@@ -173,13 +175,16 @@ class TrainingBatches:
         *,
         seed: int,
         sampler: SubwordSampler | None = None,
+        epochs: Epochs | None = None,
         position: Position | None = None,
         rank: int = 0,
         num_ranks: int = 1,
     ) -> None:
-        """Batch the corpus; with `sampler`, in another segmentation in each epoch.
+        """Batch the corpus.
 
         Args:
+            sampler: segments the corpus differently in each epoch.
+            epochs: the pairs of each; None: all, once.
             rank: the number of this process, if `num_ranks` processes share out each batch.
         """
         self.rank, self.num_ranks = rank, num_ranks
@@ -187,12 +192,14 @@ class TrainingBatches:
         self.config = config
         self.seed = seed
         self.sampler = sampler
+        self.epochs = epochs or Epochs([corpus.num_pairs], seed=seed)
         self.position = position or Position()
-        self._sampled = corpus  # in the segmentation of the epoch
+        self._sampled = corpus  # in the segmentation of an epoch
+        self._sampled_epoch: int | None = None
         self._plan: list[Indices] | None = None
 
     def fractional_epochs(self) -> float:
-        return self.position.fractional_epochs(self.corpus.num_pairs)
+        return self.position.fractional_epochs(self.epochs.num_pairs)
 
     def go_to(self, position: Position) -> None:
         """Continue from a position of an earlier stream over the same corpus.
@@ -201,37 +208,52 @@ class TrainingBatches:
             ValueError: if no stream over this corpus has such a position.
         """
         self.position, self._plan = position, None
-        self._plan = plan = self._plan_epoch()
-        num_pairs = sum(len(indices) for indices in plan[: position.batch])
+        plan = self.plan()
+        num_pairs = self.epochs.begin(self._window()) + sum(len(indices) for indices in plan[: position.batch])
         if position.batch >= len(plan) or num_pairs != position.pairs:
             raise ValueError(f"no epoch of this corpus begins with {position.batch} batches of {position.pairs} pairs")
+
+    def plan(self) -> list[Indices]:
+        """Return the pairs of each batch of the current window of the epoch."""
+        if self._plan is None:
+            self._sample()
+            pairs = self.epochs.pairs(self.position.epoch, self._window())
+            batches = plan_epoch(
+                np.asarray(self._sampled.src_lens[pairs]),
+                np.asarray(self._sampled.tgt_lens[pairs]),
+                self.config,
+                seed=self.seed,
+                epoch=self.position.epoch,
+                window=self._window(),
+            )
+            self._plan = [pairs[batch] for batch in batches]
+        return self._plan
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
         """Return the next batch and advance `position` past it."""
-        if self._plan is None:
-            self._plan = self._plan_epoch()
-        indices = self._plan[self.position.batch]
+        plan = self.plan()
+        indices = plan[self.position.batch]
         self.position.batch += 1
         self.position.pairs += len(indices)
-        if self.position.batch == len(self._plan):
-            self.position = Position(epoch=self.position.epoch + 1)
+        if self.position.batch == len(plan):
             self._plan = None
+            self.position.batch = 0
+            if self.position.pairs == self.epochs.num_pairs:
+                self.position = Position(epoch=self.position.epoch + 1)
         return _gather(self._sampled, indices, rank=self.rank, num_ranks=self.num_ranks)
 
-    def _plan_epoch(self) -> list[Indices]:
-        if self.sampler is not None:
+    def _window(self) -> int:
+        return self.epochs.window_at(self.position.pairs)
+
+    def _sample(self) -> None:
+        """Segment the corpus for the epoch."""
+        if self.sampler is not None and self._sampled_epoch != self.position.epoch:
             self._sampled = self.corpus  # frees the memory of the epoch before
             self._sampled = self.sampler.sample(self.corpus, epoch=self.position.epoch)
-        return plan_epoch(
-            np.asarray(self._sampled.src_lens),
-            np.asarray(self._sampled.tgt_lens),
-            self.config,
-            seed=self.seed,
-            epoch=self.position.epoch,
-        )
+            self._sampled_epoch = self.position.epoch
 
 
 def validation_batches(

@@ -12,17 +12,20 @@ A prepared corpus is a directory:
     <split>.src.offsets  index of the first id of each (int64)
     <split>.tgt.*        the same for the target
 
-Ids are without BOS and EOS. Memory does not grow with the corpus. A split is checked when it is opened: its files must
-match their checksums, and their contents must be consistent. Corpora of format 1 (nmt 0.1.0) have no checksums.
+Ids are without BOS and EOS. Memory does not grow with the corpus. A split is checked when it is opened, for which all
+of it is read: its files must match their checksums, and their contents must be consistent. Corpora of format 1 (nmt
+0.1.0) have no checksums.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from xxhash import xxh3_128_hexdigest
+from xxhash import xxh3_128
 
 from nmt.corpus.manifest import SplitReport, read_manifest
 from nmt.errors import DataError
@@ -30,7 +33,7 @@ from nmt.errors import DataError
 Ids: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
 
 LEN_DTYPE, OFFSET_DTYPE = np.dtype("<i4"), np.dtype("<i8")
-_PAIRS_CHECKED_AT_ONCE = 1 << 20
+_NUMBERS_CHECKED_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -106,39 +109,78 @@ class _Side(NamedTuple):
 
 def _open_side(directory: Path, name: str, report: SplitReport, *, num_ids: int, vocab_size: int) -> _Side:
     """Map the three files of a side, and check that they are complete and consistent."""
-    ids = _map(directory / f"{name}.ids", id_dtype(vocab_size), num_ids, report)
-    lens = _map(directory / f"{name}.lens", LEN_DTYPE, report.num_kept, report)
-    offsets = _map(directory / f"{name}.offsets", OFFSET_DTYPE, report.num_kept, report)
-    if num_ids > 0 and (largest := int(ids.max())) >= vocab_size:
-        raise _damaged(directory / f"{name}.ids", f"holds the id {largest}, but the vocabulary ends at {vocab_size}")
+    files = [
+        _File(directory / f"{name}.{part}", dtype, length, report.checksums.get(f"{name}.{part}"))
+        for part, dtype, length in (
+            ("ids", id_dtype(vocab_size), num_ids),
+            ("lens", LEN_DTYPE, report.num_kept),
+            ("offsets", OFFSET_DTYPE, report.num_kept),
+        )
+    ]
+    side = _Side(*(file.map() for file in files))
+    ids, lens, offsets = files
+    largest = max((int(block.max()) for block in ids.blocks()), default=0)
+    if largest >= vocab_size:
+        raise _damaged(ids.path, f"holds the id {largest}, but the vocabulary ends at {vocab_size}")
     end = 0
-    for begin in range(0, report.num_kept, _PAIRS_CHECKED_AT_ONCE):
-        block = slice(begin, begin + _PAIRS_CHECKED_AT_ONCE)
-        if int(lens[block].min()) < 0:
-            raise _damaged(directory / f"{name}.lens", "holds a negative length")
-        ends = end + np.cumsum(lens[block], dtype=np.int64)
-        if not np.array_equal(offsets[block], ends - lens[block]):
-            raise _damaged(directory / f"{name}.offsets", "does not fit the lengths")
+    for of_lens, of_offsets in zip(lens.blocks(), offsets.blocks(), strict=True):
+        if int(of_lens.min()) < 0:
+            raise _damaged(lens.path, "holds a negative length")
+        ends = end + np.cumsum(of_lens, dtype=np.int64)
+        if not np.array_equal(of_offsets, ends - of_lens):
+            raise _damaged(offsets.path, "does not fit the lengths")
         end = int(ends[-1])
     if end != num_ids:
-        raise _damaged(directory / f"{name}.lens", f"holds {end} ids in all, but there are {num_ids}")
-    return _Side(ids, lens, offsets)
+        raise _damaged(lens.path, f"holds {end} ids in all, but there are {num_ids}")
+    return side
 
 
-def _map(path: Path, dtype: np.dtype[Any], length: int, report: SplitReport) -> NDArray[Any]:
-    try:
-        num_bytes = path.stat().st_size
-        if num_bytes != length * dtype.itemsize:
-            raise _damaged(path, f"must have {length * dtype.itemsize} bytes, but has {num_bytes}")
-        # a plain array, as slices of a memmap object are slow; mmap refuses an empty file
-        array = np.asarray(np.memmap(path, dtype, mode="r")) if length else np.empty(0, dtype)
-    except FileNotFoundError:
-        raise _damaged(path, "is missing") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    if report.checksums and xxh3_128_hexdigest(array.data) != report.checksums[path.name]:
-        raise _damaged(path, "has changed since it was written")
-    return array
+class _File(NamedTuple):
+    """A file of numbers; `checksum` is None in format 1.
+
+    It is checked by reading it block by block, since memory that is mapped counts as used once it has been read.
+    """
+
+    path: Path
+    dtype: np.dtype[Any]
+    length: int
+    checksum: str | None
+
+    def map(self) -> NDArray[Any]:
+        """Map the file into memory.
+
+        Raises:
+            DataError: if it is missing or has another size.
+        """
+        with self._explaining():
+            num_bytes = self.path.stat().st_size
+            if num_bytes != self.length * self.dtype.itemsize:
+                raise _damaged(self.path, f"must have {self.length * self.dtype.itemsize} bytes, but has {num_bytes}")
+            # a plain array, as slices of a memmap object are slow; mmap refuses an empty file
+            return np.asarray(np.memmap(self.path, self.dtype, mode="r")) if self.length else np.empty(0, self.dtype)
+
+    def blocks(self) -> Iterator[NDArray[Any]]:
+        """Yield the numbers block by block.
+
+        Raises:
+            DataError: at the end, if they do not match the checksum.
+        """
+        xxh3 = xxh3_128()
+        with self._explaining(), self.path.open("rb") as file:
+            while content := file.read(_NUMBERS_CHECKED_AT_ONCE * self.dtype.itemsize):
+                xxh3.update(content)
+                yield np.frombuffer(content, self.dtype)
+        if self.checksum is not None and xxh3.hexdigest() != self.checksum:
+            raise _damaged(self.path, "has changed since it was written")
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise _damaged(self.path, "is missing") from None
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be read: {error.strerror or error}") from None
 
 
 def _damaged(path: Path, problem: str) -> DataError:

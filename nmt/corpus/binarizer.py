@@ -1,34 +1,34 @@
 """From sentence pairs to the files of a split of a prepared corpus; `nmt.corpus.binarized` describes their layout.
 
-A long text is encoded by two processes if there are two CPUs: this one encodes the source side and a second one the
-target side. Dividing the pairs instead would make each process look up nearly all words of both sides. The result is
-the same. Memory does not grow with the corpus.
+A long text is encoded by other processes if there are several CPUs. The result is the same. Memory does not grow with
+the corpus.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+import logging
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from xxhash import xxh3_128
 
-from nmt.corpus.binarized import LEN_DTYPE, OFFSET_DTYPE, id_dtype
 from nmt.corpus.manifest import DropReason, SplitReport
+from nmt.corpus.split_writer import SplitWriter
 from nmt.errors import DataError
-from nmt.files import naming
 from nmt.text.parallel import SentencePair
-from nmt.text.subword import UNK_ID, SubwordModel
-from nmt.text.subword_process import SubwordProcess
+from nmt.text.subword import SubwordModel
+from nmt.text.subword_pool import encode_blocks
 from nmt.text.word_table import EncodedTexts
 
-NumProcesses = Literal[1, 2]
+log = logging.getLogger(__name__)
 
 _PAIRS_A_BLOCK = 10_000
 _BLOCKS_IN_ONE_PROCESS = 2  # a process takes as long to start as some 7,000 pairs to encode
+_PAIRS_BETWEEN_SAVES = 1_000_000
 _RATIO_FROM_LEN = 10  # "Yes." can be five subwords in another language: short pairs are never too unequal
 
 
@@ -54,165 +54,138 @@ class PairLimits:
         return f"{align}; if they are aligned, raise {to_raise}" if to_raise else align
 
 
+def _ignore(_: object) -> None: ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the writing of a split begins, and who is told how far it is.
+
+    Attributes:
+        done: what `save` was last called with, when the writing was interrupted; None: begin at the first pair.
+        advance: called with the number of pairs since its last call.
+        save: called with a report of what is safely on disk.
+    """
+
+    done: SplitReport | None = None
+    advance: Callable[[int], None] = _ignore
+    save: Callable[[SplitReport], None] = _ignore
+
+
 def write_split(
-    pairs: Iterable[SentencePair],
+    files: Sequence[Iterable[SentencePair]],
     directory: Path,
     split: str,
     *,
     src_subword: SubwordModel,
     tgt_subword: SubwordModel,
     limits: PairLimits | None,
-    num_processes: NumProcesses = 1,
-    progress: Callable[[int], None] | None = None,
+    num_processes: int = 1,
+    progress: Progress | None = None,
 ) -> SplitReport:
-    """Encode pairs block by block and write them as a split of `directory`.
+    """Encode the pairs of each file block by block and write them as a split of `directory`.
 
     Args:
         limits: None: keep every pair, even empty ones.
-        num_processes: a second one is started only for a long text.
-        progress: called with the number of pairs since its last call.
+        num_processes: that may encode; others than this one are started only for a long text.
 
     Raises:
         DataError: if there are no pairs, or none is left.
+        ProcessDiedError: if one of the processes dies.
         OSError: if a file cannot be written; it names the file.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    dropped = dict.fromkeys(get_args(DropReason), 0)
-    num_read = 0
-    with (
-        _SideWriter(directory, f"{split}.src", src_subword.vocab_size) as src_side,
-        _SideWriter(directory, f"{split}.tgt", tgt_subword.vocab_size) as tgt_side,
-        closing(_encoded(pairs, src_subword, tgt_subword, num_processes=num_processes)) as blocks,
-    ):
-        for src, tgt in blocks:
-            num_pairs = len(src.lens)
-            keep = np.ones(num_pairs, dtype=np.bool_)
-            if limits is not None:
-                keep = _within(limits, src.lens, tgt.lens, dropped)
-            src_side.append(src, keep)
-            tgt_side.append(tgt, keep)
-            num_read += num_pairs
-            if progress is not None:
-                progress(num_pairs)
-    report = _report(src_side, tgt_side, num_read=num_read, dropped=dropped)
+    progress = progress or Progress()
+    with SplitWriter(
+        directory,
+        split,
+        src_subword=src_subword,
+        tgt_subword=tgt_subword,
+        num_files=len(files),
+        done=progress.done,
+    ) as writer:
+        num_saved = writer.num_read
+        if num_saved:
+            log.info("corpus: %s: continuing after %s pairs", split, f"{num_saved:,}")
+            progress.advance(num_saved)
+        blocks = _blocks(_skip(files, writer.num_read))
+        with closing(_encoded(blocks, src_subword, tgt_subword, num_processes=num_processes)) as encoded:
+            for number, src, tgt in encoded:
+                writer.append(src, tgt, _dropped(src.lens, tgt.lens, limits), of_file=number)
+                progress.advance(len(src.lens))
+                if writer.num_read >= num_saved + _PAIRS_BETWEEN_SAVES:
+                    num_saved = writer.num_read
+                    writer.sync()
+                    progress.save(writer.report())
+        report = writer.report()
+        if num_saved:  # a long text, which is not to be encoded again if the next split is interrupted
+            writer.sync()
+            progress.save(report)
     _check_not_empty(report, split, limits)
     return report
 
 
-class _SideWriter:
-    """Appends the sentences of one side of a split to its three files."""
-
-    def __init__(self, directory: Path, name: str, vocab_size: int) -> None:
-        self.num_sentences = 0
-        self.num_subwords = 0
-        self.num_unknown = 0
-        self._ids = _ArrayFile(directory / f"{name}.ids", id_dtype(vocab_size))
-        self._lens = _ArrayFile(directory / f"{name}.lens", LEN_DTYPE)
-        self._offsets = _ArrayFile(directory / f"{name}.offsets", OFFSET_DTYPE)
-
-    def __enter__(self) -> "_SideWriter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in (self._ids, self._lens, self._offsets):
-            file.close()
-
-    def append(self, encoded: EncodedTexts, keep: NDArray[np.bool_]) -> None:
-        """Write the sentences to keep."""
-        ids, lens = encoded.ids[np.repeat(keep, encoded.lens)], encoded.lens[keep]
-        ends = self.num_subwords + np.cumsum(lens, dtype=np.int64)
-        self._ids.append(ids)
-        self._lens.append(lens)
-        self._offsets.append(ends - lens)
-        self.num_sentences += len(lens)
-        self.num_subwords += len(ids)
-        self.num_unknown += int(np.count_nonzero(ids == UNK_ID))
-
-    def checksums(self) -> dict[str, str]:
-        """Return the checksum of each file, by its name."""
-        return {file.path.name: file.xxh3.hexdigest() for file in (self._ids, self._lens, self._offsets)}
-
-
-class _ArrayFile:
-    """A file of numbers of one type, and the checksum of what was written to it."""
-
-    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
-        self.path = path
-        self.xxh3 = xxh3_128()
-        self._dtype = dtype
-        with naming(path):
-            self._file = path.open("wb", buffering=0)
-
-    def append(self, array: NDArray[Any]) -> None:
-        rest = memoryview(array.astype(self._dtype).tobytes())
-        self.xxh3.update(rest)
-        with naming(self.path):  # numpy's tofile gives no reason if it fails
-            while rest:
-                rest = rest[self._file.write(rest) :]
-
-    def close(self) -> None:
-        self._file.close()
-
-
 def _encoded(
-    pairs: Iterable[SentencePair], src_subword: SubwordModel, tgt_subword: SubwordModel, *, num_processes: NumProcesses
-) -> Generator[tuple[EncodedTexts, EncodedTexts]]:
-    """Yield both sides of the pairs, block by block."""
-    blocks = _blocks(pairs)
-    for src_texts, tgt_texts in blocks if num_processes == 1 else islice(blocks, _BLOCKS_IN_ONE_PROCESS):
-        yield src_subword.encode_flat(src_texts), tgt_subword.encode_flat(tgt_texts)
-    block = next(blocks, None)
-    if block is None:
+    blocks: Iterator["_Block"], src_subword: SubwordModel, tgt_subword: SubwordModel, *, num_processes: int
+) -> Generator[tuple[int, EncodedTexts, EncodedTexts]]:
+    """Yield the number of the file and both sides of each block."""
+    for block in blocks if num_processes == 1 else islice(blocks, _BLOCKS_IN_ONE_PROCESS):
+        yield block.of_file, src_subword.encode_flat(block.src), tgt_subword.encode_flat(block.tgt)
+    first = next(blocks, None)
+    if first is None:
         return
-    with SubwordProcess(tgt_subword) as tgt_process:
-        while block is not None:
-            src_texts, tgt_texts = block
-            tgt_process.send(tgt_texts)
-            src = src_subword.encode_flat(src_texts)
-            block = next(blocks, None)  # read the next one while the other process is working
-            yield src, tgt_process.receive()
+    file_numbers = deque[int]()
+
+    def texts() -> Iterator[tuple[list[str], list[str]]]:
+        for block in chain([first], blocks):
+            file_numbers.append(block.of_file)
+            yield block.src, block.tgt
+
+    with closing(encode_blocks(texts(), [src_subword, tgt_subword], num_processes=num_processes)) as encoded:
+        for src, tgt in encoded:
+            yield file_numbers.popleft(), src, tgt
 
 
-def _blocks(pairs: Iterable[SentencePair]) -> Iterator[tuple[list[str], list[str]]]:
-    rest = iter(pairs)
-    while True:
-        src_texts, tgt_texts = [], []  # the garbage collector would traverse a list of pairs again and again
-        for src, tgt in islice(rest, _PAIRS_A_BLOCK):
-            src_texts.append(src)
-            tgt_texts.append(tgt)
-        if not src_texts:
-            return
-        yield src_texts, tgt_texts
+class _Block(NamedTuple):
+    """Some pairs of a file, given by its number; a list of pairs would be traversed by the garbage collector."""
+
+    of_file: int
+    src: list[str]
+    tgt: list[str]
 
 
-def _within(
-    limits: PairLimits, src_lens: NDArray[np.int32], tgt_lens: NDArray[np.int32], dropped: dict[str, int]
-) -> NDArray[np.bool_]:
-    """Return which pairs are within the limits; count the others in `dropped`, each under its first reason."""
+def _blocks(files: Iterable[Iterator[SentencePair]]) -> Iterator[_Block]:
+    for number, pairs in enumerate(files):
+        while True:
+            block = _Block(number, [], [])
+            for src, tgt in islice(pairs, _PAIRS_A_BLOCK):
+                block.src.append(src)
+                block.tgt.append(tgt)
+            if not block.src:
+                break
+            yield block
+
+
+def _skip(files: Iterable[Iterable[SentencePair]], num_pairs: int) -> Iterator[Iterator[SentencePair]]:
+    """Yield the pairs of each file without the first ones of all files, which are read all the same."""
+    for pairs in files:
+        rest = iter(pairs)
+        num_pairs -= sum(1 for _ in islice(rest, num_pairs))
+        yield rest
+
+
+def _dropped(
+    src_lens: NDArray[np.int32], tgt_lens: NDArray[np.int32], limits: PairLimits | None
+) -> dict[DropReason, NDArray[np.bool_]]:
+    """Return which pairs are beyond the limits, by reason."""
+    if limits is None:
+        return {}
     longer, shorter = np.maximum(src_lens, tgt_lens), np.minimum(src_lens, tgt_lens)
-    reasons: dict[DropReason, NDArray[np.bool_]] = {
+    return {
         "empty": shorter == 0,
         "too_long": longer > limits.max_len_subwords,
         "too_unequal": (longer > _RATIO_FROM_LEN) & (longer > limits.max_len_ratio * np.maximum(1, shorter)),
     }
-    keep = np.ones(len(longer), dtype=np.bool_)
-    for reason, applies in reasons.items():
-        dropped[reason] += int(np.count_nonzero(keep & applies))
-        keep &= ~applies
-    return keep
-
-
-def _report(src_side: _SideWriter, tgt_side: _SideWriter, *, num_read: int, dropped: dict[str, int]) -> SplitReport:
-    return SplitReport(
-        num_read=num_read,
-        num_kept=src_side.num_sentences,
-        dropped=dropped,
-        src_subwords=src_side.num_subwords,
-        tgt_subwords=tgt_side.num_subwords,
-        src_unknown=src_side.num_unknown,
-        tgt_unknown=tgt_side.num_unknown,
-        checksums={**src_side.checksums(), **tgt_side.checksums()},
-    )
 
 
 def _check_not_empty(report: SplitReport, split: str, limits: PairLimits | None) -> None:

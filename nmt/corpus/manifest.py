@@ -17,7 +17,8 @@ DropReason = Literal["empty", "too_long", "too_unequal"]
 SRC_SUBWORD, TGT_SUBWORD = "src.subword", "tgt.subword"
 _FORMAT_VERSION = 2
 _READABLE_VERSIONS = (1, 2)  # 1 has no checksums
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
+PROGRESS = "progress.json"  # of a corpus that is not complete: a manifest of what has been written so far
 _SIDES = ("src", "tgt")
 _PARTS = ("ids", "lens", "offsets")
 
@@ -29,6 +30,7 @@ class SplitReport:
     Attributes:
         dropped: the number of pairs left out, by reason.
         checksums: the xxh3_128 (hex) of each file of the split, by its name.
+        kept_by_file: the pairs kept of each file of text; empty if there is only one, or an earlier version wrote it.
     """
 
     num_read: int
@@ -39,6 +41,7 @@ class SplitReport:
     src_unknown: int
     tgt_unknown: int
     checksums: dict[str, str] = field(default_factory=dict)
+    kept_by_file: list[int] = field(default_factory=list)
 
     @property
     def num_dropped(self) -> int:
@@ -69,8 +72,12 @@ def write_manifest(
     src_subword: SubwordModel,
     tgt_subword: SubwordModel,
     reports: Mapping[str, SplitReport],
+    name: str = MANIFEST,
 ) -> None:
     """Save both subword models and the manifest, which completes the prepared corpus in `directory`.
+
+    Args:
+        name: of the manifest, or `PROGRESS`.
 
     Raises:
         OSError: if a file cannot be written; it names the file.
@@ -86,25 +93,28 @@ def write_manifest(
         splits=dict(reports),
     )
     content: dict[str, Any] = {"format_version": _FORMAT_VERSION, **asdict(manifest)}
+    for report in content["splits"].values():
+        if not report["kept_by_file"]:
+            del report["kept_by_file"]
     content["checksum"] = _checksum_of(content)
-    with atomic_write(directory / _MANIFEST) as stream:
+    with atomic_write(directory / name) as stream:
         stream.write(json.dumps(content, indent=2).encode() + b"\n")
 
 
-def read_manifest(directory: Path) -> Manifest:
+def read_manifest(directory: Path, *, name: str = MANIFEST) -> Manifest:
     """Read the manifest of a prepared corpus.
 
     Raises:
         DataError: if `directory` is not a prepared corpus, is damaged, or has another format version.
     """
-    path = directory / _MANIFEST
+    path = directory / name
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = content["format_version"]
         if version in _READABLE_VERSIONS:
             return _parse_manifest(content)
     except (FileNotFoundError, NotADirectoryError):
-        raise DataError(f"{directory} is not a prepared corpus ({_MANIFEST} is missing): run nmt prepare") from None
+        raise DataError(f"{directory} is not a prepared corpus ({MANIFEST} is missing): run nmt prepare") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
@@ -131,7 +141,7 @@ def _parse_manifest(content: dict[str, Any]) -> Manifest:
     counts = [manifest.src_vocab_size, manifest.tgt_vocab_size]
     for split, report in splits.items():
         counts += [report.num_read, report.num_kept, report.src_subwords, report.tgt_subwords]
-        counts += [report.src_unknown, report.tgt_unknown, *report.dropped.values()]
+        counts += [report.src_unknown, report.tgt_unknown, *report.dropped.values(), *report.kept_by_file]
         texts += report.checksums.values()
         if version > 1 and report.checksums.keys() != {f"{split}.{side}.{part}" for side in _SIDES for part in _PARTS}:
             raise ValueError("checksums")

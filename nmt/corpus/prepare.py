@@ -13,25 +13,26 @@ from pathlib import Path
 from tqdm import tqdm
 
 from nmt.choices import Tokenizer
-from nmt.config import DataConfig, FilesConfig, SubwordConfig
+from nmt.config import DataConfig, FilesConfig, SubwordConfig, TrainFilesConfig
 from nmt.corpus.binarized import BinarizedCorpus, open_split
-from nmt.corpus.binarizer import NumProcesses, PairLimits, write_split
-from nmt.corpus.manifest import SRC_SUBWORD, TGT_SUBWORD, SplitReport, read_manifest, write_manifest
+from nmt.corpus.binarizer import PairLimits, write_split
+from nmt.corpus.manifest import SplitReport, read_manifest
 from nmt.corpus.subwords import (
     Subwords,
     fingerprinted,
     given_subwords,
     learn_subwords,
+    saved_subwords,
     subword_problems,
     subword_specs,
 )
-from nmt.errors import ConfigError, DataError
-from nmt.files import atomic_folder, is_file_name, remove_temporaries
+from nmt.corpus.unfinished import UnfinishedCorpus
+from nmt.errors import ConfigError, DataError, ProcessDiedError
+from nmt.files import is_file_name, remove_temporaries, resumable_folder
 from nmt.locks import sole_writer
 from nmt.phrasebook.files import write_phrasebook
 from nmt.text.columns import Columns
-from nmt.text.parallel import ParallelFiles, TextFiles, check_files_exist, fingerprint_files, read_pairs
-from nmt.text.subword import SubwordModel
+from nmt.text.parallel import ParallelFiles, TextFiles, check_files_exist, fingerprint_files, read_pairs_by_file
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +55,7 @@ class PreparedCorpus:
         Raises:
             DataError: if they are not those that encoded the corpus.
         """
-        manifest = read_manifest(self.directory)
-        return Subwords(
-            SubwordModel.load(self.directory / SRC_SUBWORD, fingerprint=manifest.src_subword_fingerprint),
-            SubwordModel.load(self.directory / TGT_SUBWORD, fingerprint=manifest.tgt_subword_fingerprint),
-        )
+        return saved_subwords(self.directory, read_manifest(self.directory))
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,8 @@ def prepare(data: DataConfig, subword: SubwordConfig, *, needs_test: bool = True
     """Prepare a corpus, unless it is prepared already; several jobs may do so at the same time.
 
     It is written to a folder in `data.prepared_dir` that is named after its fingerprint, so that no prepared corpus is
-    ever overwritten. The folder is complete or absent, and contains exactly the text of the fingerprint.
+    ever overwritten. The folder is complete or absent, and contains exactly the text of the fingerprint. A preparation
+    that was interrupted continues where it was.
 
     Args:
         needs_test: whether missing files of the test set, which is not part of the corpus, are refused. A run that
@@ -127,6 +125,7 @@ def data_problems(data: DataConfig, subword: SubwordConfig) -> list[str]:
         if not is_file_name(getattr(data, key))
     ]
     problems += subword_problems(subword)
+    problems += _problems_of_weights(data.train)
     for split in ("train", "dev", "test"):
         problems += _problems_of_files(split, getattr(data, split), has_features=bool(data.feature_columns))
     if len(data.columns) != 2:
@@ -150,6 +149,18 @@ def _problems_of_files(split: str, files: FilesConfig, *, has_features: bool) ->
         return [f"{src} and {tgt} must each name at least one file (or {tsv}){without}"]
     if len(files.src) != len(files.tgt):
         return [f"{src} and {tgt} must name equally many files, but name {len(files.src)} and {len(files.tgt)}"]
+    return []
+
+
+def _problems_of_weights(files: TrainFilesConfig) -> list[str]:
+    names, key = (files.tsv, "tsv") if files.tsv else (files.src, "src")
+    if files.weights and len(files.weights) != len(names):
+        return [
+            f"data.train.weights must be one number for each file of data.train.{key}, but these are "
+            f"{len(files.weights)} for {len(names)}"
+        ]
+    if files.weights and not any(files.weights):
+        return ["data.train.weights must not all be 0"]
     return []
 
 
@@ -178,31 +189,25 @@ def _is_up_to_date(corpus: PreparedCorpus) -> bool:
 def _write(
     corpus: PreparedCorpus, data: DataConfig, subword: SubwordConfig, given: Subwords | None, text: _Text
 ) -> None:
-    with atomic_folder(corpus.directory) as temporary:
-        src_subword, tgt_subword = given or learn_subwords(
-            data, subword, text.splits["train"], checksums=text.checksums["train"]
+    with resumable_folder(corpus.directory, keep_after=ProcessDiedError) as folder:
+        unfinished = UnfinishedCorpus(folder, fingerprint=corpus.fingerprint)
+        subwords = unfinished.subwords(
+            lambda: given or learn_subwords(data, subword, text.splits["train"], checksums=text.checksums["train"])
         )
         reports = {}
         for split, files in text.splits.items():
-            limits = _limits(data) if split == "train" else None
             with tqdm(desc=f"encoding {split}", unit=" pairs", unit_scale=True, disable=None) as bar:
                 reports[split] = write_split(
-                    read_pairs(files, checksums=text.checksums[split]),
-                    temporary,
+                    list(read_pairs_by_file(files, checksums=text.checksums[split])),
+                    folder,
                     split,
-                    src_subword=src_subword,
-                    tgt_subword=tgt_subword,
-                    limits=limits,
-                    num_processes=num_processes(),
-                    progress=bar.update,
+                    src_subword=subwords.src,
+                    tgt_subword=subwords.tgt,
+                    limits=_limits(data) if split == "train" else None,
+                    num_processes=num_cpus(),
+                    progress=unfinished.progress(split, advance=bar.update),
                 )
-        write_manifest(
-            temporary,
-            fingerprint=corpus.fingerprint,
-            src_subword=src_subword,
-            tgt_subword=tgt_subword,
-            reports=reports,
-        )
+        unfinished.finish(reports)
         if corpus.directory.exists():  # damaged, or it would be up to date
             shutil.rmtree(corpus.directory)
 
@@ -211,10 +216,9 @@ def _limits(data: DataConfig) -> PairLimits:
     return PairLimits(data.max_len_subwords, data.max_len_ratio)
 
 
-def num_processes() -> NumProcesses:
-    """Return the number of processes for encoding: two, unless the machine, taskset or Slurm allows only one CPU."""
-    num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 2 if num_cpus > 1 else 1
+def num_cpus() -> int:
+    """Return the number of CPUs that the machine, taskset or Slurm allows."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _log_report(split: str, report: SplitReport, limits: PairLimits) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from nmt.choices import Normalization, Side, SubwordKind
 from nmt.config import DataConfig, SubwordConfig
+from nmt.corpus.manifest import SRC_SUBWORD, TGT_SUBWORD, Manifest
 from nmt.text.parallel import ParallelFiles
 from nmt.text.subword import SubwordModel
 from nmt.text.subword_learning import SubwordSpec, learn_joint_subwords, learn_subword
@@ -68,6 +69,18 @@ def given_subwords(config: SubwordConfig) -> Subwords | None:
     if config.src_model is None or config.tgt_model is None:
         return None
     return Subwords(SubwordModel.load(Path(config.src_model)), SubwordModel.load(Path(config.tgt_model)))
+
+
+def saved_subwords(directory: Path, manifest: Manifest) -> Subwords:
+    """Load the subword models of a prepared corpus.
+
+    Raises:
+        DataError: if they are not those of the manifest.
+    """
+    return Subwords(
+        SubwordModel.load(directory / SRC_SUBWORD, fingerprint=manifest.src_subword_fingerprint),
+        SubwordModel.load(directory / TGT_SUBWORD, fingerprint=manifest.tgt_subword_fingerprint),
+    )
 
 
 def learn_subwords(

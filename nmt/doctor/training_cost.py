@@ -1,14 +1,16 @@
 """The time and the memory that training will take, from a few real updates."""
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
 from nmt.choices import Severity
 from nmt.command_config import TrainCommand
 from nmt.config import TrainingConfig
-from nmt.corpus.batching import Position, TrainingBatches, plan_epoch
+from nmt.corpus.batching import Position, TrainingBatches
 from nmt.corpus.binarized import BinarizedCorpus
+from nmt.corpus.epoch import epochs_of
 from nmt.corpus.prepare import PreparedCorpus
 from nmt.doctor.finding import Finding, finding
 from nmt.doctor.trial import Trial, Update, try_updates
@@ -55,11 +57,12 @@ def training_cost(settings: TrainCommand, corpus: PreparedCorpus, *, num_updates
         ConfigError, TrainingError: as for a run.
     """
     train = corpus.open("train")
-    plan = plan_epoch(
-        np.asarray(train.src_lens), np.asarray(train.tgt_lens), settings.batching, seed=settings.seed, epoch=0
-    )
+    epochs = epochs_of(train.report, settings.data.train.weights, seed=settings.seed, directory=corpus.directory)
+    batches = TrainingBatches(train, settings.batching, seed=settings.seed, epochs=epochs)
+    plan = batches.plan()
     largest = max(range(len(plan)), key=lambda batch: _num_positions(train, plan[batch]))
-    position = Position(batch=largest, pairs=sum(map(len, plan[:largest])))
+    pairs_before = list(accumulate(map(len, plan), initial=0))
+    batches.go_to(Position(batch=largest, pairs=pairs_before[largest]))
     trial = try_updates(
         settings,
         corpus,
@@ -67,9 +70,10 @@ def training_cost(settings: TrainCommand, corpus: PreparedCorpus, *, num_updates
             len(updates) >= _NUM_WARM_UP + num_updates
             or (len(updates) > _NUM_WARM_UP and sum(update.seconds for update in updates) > _MAX_SECONDS)
         ),
-        batches=TrainingBatches(train, settings.batching, seed=settings.seed, position=position),
+        batches=batches,
     )
-    return _extrapolate(trial, settings.training, train, num_batches=len(plan))
+    num_batches = round(len(plan) * epochs.num_pairs / pairs_before[-1])
+    return _extrapolate(trial, settings.training, train, num_batches=num_batches)
 
 
 def not_finite() -> UnknownCost:

@@ -135,7 +135,15 @@ def decode_lines(stream: BinaryIO, *, name: str, keep_cr: bool = False) -> Gener
 
 
 def read_pairs(files: ParallelFiles, *, checksums: Mapping[Path, str] | None = None) -> Iterator[SentencePair]:
-    """Yield the sentence pairs of all files, in order.
+    """Yield the sentence pairs of all files, in order; arguments and errors are those of `read_pairs_by_file`."""
+    for pairs in read_pairs_by_file(files, checksums=checksums):
+        yield from pairs
+
+
+def read_pairs_by_file(
+    files: ParallelFiles, *, checksums: Mapping[Path, str] | None = None
+) -> Iterator[Iterator[SentencePair]]:
+    """Yield the sentence pairs of each file, in order.
 
     Args:
         checksums: of the files; if given, NUL bytes and columns are warned of, too.
@@ -151,7 +159,7 @@ def read_pairs(files: ParallelFiles, *, checksums: Mapping[Path, str] | None = N
             "name for each source file the file that translates it"
         )
     for src_path, tgt_path in zip(src_paths, tgt_paths, strict=True):
-        yield from _read_file_pair(files, src_path, tgt_path, checksums or {})
+        yield _read_file_pair(files, src_path, tgt_path, checksums or {})
 
 
 def check_files_exist(splits: Iterable[ParallelFiles]) -> None:

@@ -9,6 +9,7 @@ import torch
 from nmt.choices import Side
 from nmt.command_config import TrainCommand
 from nmt.corpus.batching import TrainingBatches
+from nmt.corpus.epoch import epochs_of
 from nmt.corpus.prepare import PreparedCorpus
 from nmt.corpus.sampling import build_sampler
 from nmt.device import choose_tf32, resolve_device, resolve_training_precision
@@ -136,11 +137,13 @@ def _training_batches(settings: TrainCommand, corpus: PreparedCorpus, files: Run
         max_len=settings.data.max_len_subwords,
         seed=settings.seed,
     )
+    train = corpus.open("train")
     return TrainingBatches(
-        corpus.open("train"),
+        train,
         settings.batching,
         seed=settings.seed,
         sampler=sampler,
+        epochs=epochs_of(train.report, settings.data.train.weights, seed=settings.seed, directory=corpus.directory),
         rank=group.rank,
         num_ranks=group.size,
     )
