@@ -13,9 +13,9 @@ PACKAGE = Path(__file__).parents[1] / "nmt"
 # A pattern matches several modules, which may import each other.
 ORDER = [
     "errors",
+    "processors",
     "place",
     "files",
-    "processors",
     "locks",
     "plain",
     "schema",
