@@ -13,6 +13,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 
 from nmt.errors import ConfigError, LostProcessError
 from nmt.place import Place
@@ -73,7 +75,8 @@ class SeveralProcesses(Group):
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         with _naming_lost_processes():
             dist.all_reduce(flat)
-        for parameter, part in zip(with_gradient, flat.split([g.numel() for g in gradients]), strict=True):
+        parts = torch.split(flat, [gradient.numel() for gradient in gradients])
+        for parameter, part in zip(with_gradient, parts, strict=True):
             parameter.grad = part.view_as(parameter)
 
     def sum(self, values: Tensor) -> Tensor:
@@ -107,16 +110,21 @@ def join(place: Place) -> Iterator[Group]:
         yield ALONE
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    # torchrun's store lives through its restarts, and torch would find the addresses of the processes before
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     with _naming_lost_processes():
-        store, rank, size = next(dist.rendezvous("env://", timeout=_PATIENCE))
-        store = dist.PrefixStore(f"nmt, attempt {attempt}", store)
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE)
+        dist.init_process_group(backend, store=open_store(), rank=place.rank, world_size=place.size, timeout=_PATIENCE)
     try:
         yield SeveralProcesses(place)
     finally:
         dist.destroy_process_group()
+
+
+def open_store() -> Store:
+    """Open torchrun's store of keys and values that all processes see.
+
+    It lives through the restarts of torchrun: without a prefix, processes would find what those before them have left.
+    """
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return PrefixStore(f"nmt, attempt {attempt}", next(iter(rendezvous("env://", timeout=_PATIENCE)))[0])
 
 
 def choose_gpu(place: Place) -> None:

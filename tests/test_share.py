@@ -1,8 +1,10 @@
 """Batches shared out to several processes: their gradients add up to those of one process, dropout included."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ from nmt.training.loss import batch_loss
 from tests.family import FAMILY
 from tests.models import PAIRS, SENTENCES, Pair, corpus_of, tiny_model
 
-DROPOUT = {
+DROPOUT: dict[str, Any] = {
     "dropout": 0.3,
     "dropout_src_embedding": 0.2,
     "dropout_tgt_embedding": 0.2,
@@ -27,7 +29,7 @@ DROPOUT = {
 EQUAL: list[Pair] = [([4, 5, 6], [8, 9]), ([7, 5, 8], [4]), ([6, 6, 6], [5, 7, 7, 9]), ([9, 4, 5], [6, 8])]
 
 
-def lens(pairs: list[Pair]) -> tuple[np.ndarray, np.ndarray]:
+def lens(pairs: list[Pair]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     src, tgt = (np.array([len(pair[side]) for pair in pairs], dtype=np.int64) for side in (0, 1))
     return src, tgt
 

@@ -7,17 +7,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from torch.distributed.rendezvous import rendezvous
-
 from nmt.commands.output import open_output
+from nmt.distributed import open_store
 from nmt.files import temporary_folder
 from nmt.place import Place
 
-_PATIENCE = timedelta(minutes=30)  # until all processes have started
 _BETWEEN_LOOKS_S = 0.1
 
 
@@ -38,7 +35,7 @@ def write_in_parts(place: Place, output: str, write: Callable[[Path], int]) -> i
     Returns:
         The number of lines of all parts in the first process, None in the others.
     """
-    store: Store = next(iter(rendezvous("env://", timeout=_PATIENCE)))[0]
+    store: Store = open_store()
     if place.rank > 0:
         num_lines = write(Path(_await(store, "folder")) / str(place.rank))
         store.set(f"lines/{place.rank}", str(num_lines))

@@ -57,5 +57,5 @@ class DevSet:
             loss = batch_loss(model, batch.to(device), precision=precision, label_smoothing=0.0, scale=1.0)
             nll += float(loss.nll)
             num_tokens += batch.num_tgt_tokens
-        nll, total = group.sum(torch.tensor([nll, num_tokens], dtype=torch.float64)).tolist()
-        return nll / total
+        sums = group.sum(torch.tensor([nll, num_tokens], dtype=torch.float64))
+        return float(sums[0] / sums[1])

@@ -62,10 +62,18 @@ class RunFiles:
 class IdleSaver:
     """What processes other than number 0 have instead of a `Saver`: it writes nothing."""
 
+    written: int | None = None
+
     def settle(self, best: Best | None) -> None:
         pass
 
+    def save(self, content: CheckpointContent, *, best: Best | None) -> None:
+        pass
+
     def record_validation(self, update: int, validation: Validation, *, best: Best | None) -> None:
+        pass
+
+    def wait(self) -> None:
         pass
 
     def is_behind(self, update: int) -> bool:  # noqa: ARG002

@@ -279,7 +279,7 @@ class Trainer:
     def _save(self) -> None:
         """Copy everything that a checkpoint needs to memory; it is written while training continues."""
         self._check_finite(self.state.interval.nll + self.state.interval.grad_norm, self.state.update)
-        if isinstance(self._saver, IdleSaver):
+        if not self.group.is_first:
             return
         self._saver.wait()  # before more memory is allocated
         with self.average.in_model() as of_training:
@@ -299,7 +299,7 @@ class Trainer:
         )
         self._saver.save(content, best=self._best())
 
-    def _finish(self, metrics: MetricsLog, reason: EndReason) -> None:
+    def _finish(self, metrics: MetricsLog | NoMetrics, reason: EndReason) -> None:
         """Save and validate what has not been saved and validated yet; after a stop, only save.
 
         Raises:
@@ -337,8 +337,7 @@ class Trainer:
                 f"cannot resume from {checkpoint / 'training'} ({type(error).__name__}: {error}): start a new "
                 f"run_dir with training.init_from={checkpoint}"
             ) from error
-        if isinstance(self._saver, Saver):
-            self._saver.written = self.state.update
+        self._saver.written = self.state.update
         self._restore_scores(info)
         self._compare_precision()
         self._compare_processes()
