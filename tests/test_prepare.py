@@ -473,7 +473,7 @@ def test_a_preparation_that_is_interrupted_continues(
     whole = _prepare(text, f"data.prepared_dir={tmp_path / 'whole'}")
     monkeypatch.setattr(binarizer_module, "_PAIRS_A_BLOCK", 20)
     monkeypatch.setattr(binarizer_module, "_PAIRS_BETWEEN_SAVES", 60)
-    monkeypatch.setattr(prepare_module, "num_cpus", lambda: 1)
+    monkeypatch.setattr(prepare_module, "num_processors", lambda: 1)
 
     def learn_again(*_: object, **__: object) -> None:
         raise AssertionError("subwords are learned once")
@@ -518,7 +518,7 @@ import nmt.files
 
 owner, name, number = eval(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 binarizer._PAIRS_A_BLOCK, binarizer._PAIRS_BETWEEN_SAVES = 20, 60
-prepare.num_cpus = lambda: 1
+prepare.num_processors = lambda: 1
 function = getattr(owner, name)
 
 def count(*args, **kwargs):

@@ -26,6 +26,7 @@ from nmt.commands.output import (
 )
 from nmt.commands.output_parts import write_in_parts
 from nmt.device import resolve_device, resolve_search_precision
+from nmt.distributed import choose_gpu
 from nmt.errors import ConfigError
 from nmt.files import is_stream
 from nmt.place import Place, find_place
@@ -86,7 +87,7 @@ def _translate_together(settings: TranslateCommand, shard: Shard, place: Place) 
     if place.rank > 0:
         logging.disable(logging.INFO)  # one process says enough, unless something is wrong
     if resolve_device(settings.device).type == "cuda":
-        torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
+        choose_gpu(place)
     assert settings.output is not None
 
     def write(path: Path) -> int:

@@ -4,7 +4,6 @@ import glob
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from nmt.errors import ConfigError, DataError, ProcessDiedError
 from nmt.files import is_file_name, remove_temporaries, resumable_folder
 from nmt.locks import sole_writer
 from nmt.phrasebook.files import write_phrasebook
+from nmt.processors import num_processors
 from nmt.text.columns import Columns
 from nmt.text.parallel import ParallelFiles, TextFiles, check_files_exist, fingerprint_files, read_pairs_by_file
 
@@ -204,7 +204,7 @@ def _write(
                     src_subword=subwords.src,
                     tgt_subword=subwords.tgt,
                     limits=_limits(data) if split == "train" else None,
-                    num_processes=num_cpus(),
+                    num_processes=num_processors(),
                     progress=unfinished.progress(split, advance=bar.update),
                 )
         unfinished.finish(reports)
@@ -214,11 +214,6 @@ def _write(
 
 def _limits(data: DataConfig) -> PairLimits:
     return PairLimits(data.max_len_subwords, data.max_len_ratio)
-
-
-def num_cpus() -> int:
-    """Return the number of CPUs that the machine, taskset or Slurm allows."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _log_report(split: str, report: SplitReport, limits: PairLimits) -> None:

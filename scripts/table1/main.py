@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from nmt.errors import ConfigError, DataError, NmtError
 from nmt.files import atomic_write
+from nmt.processors import num_processors
 from table1.plan import AVERAGE, Kind, Plan
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _path(text: str) -> Path:
 
 
 def _reproduce(options: argparse.Namespace) -> None:
-    from table1.training import key_of, num_cpus, train_missing, with_changes
+    from table1.training import key_of, train_missing, with_changes
 
     keys = {*map(key_of, options.settings)}
     words = [*options.settings] if "experiment" in keys else ["experiment=table1", *options.settings]
@@ -122,7 +123,7 @@ def _reproduce(options: argparse.Namespace) -> None:
         _read_test_set(options, settings.data)  # finds what is wrong with it
     plan = Plan(options.reversed, options.forward, options.average, with_attention=bool(attention))
     _check_same_settings(options.folder, {"settings": words, "attention": attention})
-    jobs = options.jobs or num_cpus()
+    jobs = options.jobs or num_processors()
     train_missing(plan.models(), options.folder, words, attention=attention, num_jobs=jobs)
     _compare(plan, options.folder, settings, _read_test_set(options, settings.data))
 
@@ -219,9 +220,8 @@ def _compare(plan: Plan, folder: Path, settings: "TrainCommand", test: "Evaluate
     from nmt.evaluation.tokenizer import AUTO, resolve_tokenizer
     from table1.measurements import Machine, average, perplexity_of, translations
     from table1.table import as_text, build_table
-    from table1.training import num_cpus
 
-    machine = Machine(settings.device, settings.threads or num_cpus())
+    machine = Machine(settings.device, settings.threads or num_processors())
     systems = {model.name: folder / model.name / "checkpoints" / "best" for model in plan.models()}
     if any(row.key == AVERAGE for row in plan.rows()):
         systems[AVERAGE] = folder / AVERAGE

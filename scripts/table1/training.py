@@ -2,7 +2,6 @@
 
 import ctypes
 import itertools
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nmt.errors import TrainingError
+from nmt.processors import num_processors
 from table1.plan import Kind, Model
 
 _PR_SET_PDEATHSIG = 1
@@ -67,7 +67,7 @@ def train_missing(
         return
     jobs = divide(missing, num_jobs)
     if "threads" not in map(key_of, words):  # as many for the last model as for the first: rounding depends on them
-        words = [*words, f"threads={max(1, num_cpus() // min(num_jobs, len(models)))}"]
+        words = [*words, f"threads={max(1, num_processors() // min(num_jobs, len(models)))}"]
     folder.mkdir(parents=True, exist_ok=True)
     waiting = {}
     for number, job in enumerate(jobs, start=1):
@@ -100,10 +100,6 @@ def _run(waiting: dict[Path, list[list[str]]]) -> list[Path]:
         for process in running.values():
             process.wait()
     return failed
-
-
-def num_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start(line: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
