@@ -5,6 +5,7 @@ the others follow it. All see the same gradients, so that their parameters stay 
 """
 
 import os
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -103,17 +104,17 @@ def join(place: Place) -> Iterator[Group]:
     """Meet the other processes, if there are any.
 
     Raises:
-        ConfigError: if there are fewer GPUs than processes.
         LostProcessError: if the others do not come.
     """
     if place.size == 1:
         yield ALONE
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    with _naming_lost_processes():
+    with _terminable(), _naming_lost_processes():
         dist.init_process_group(backend, store=open_store(), rank=place.rank, world_size=place.size, timeout=_PATIENCE)
+        group = SeveralProcesses(place)
     try:
-        yield SeveralProcesses(place)
+        yield group
     finally:
         dist.destroy_process_group()
 
@@ -139,6 +140,16 @@ def choose_gpu(place: Place) -> None:
             f"{place.local_size} on this machine: use --nproc-per-node={num_gpus}, or device=cpu"
         )
     torch.cuda.set_device(place.local_rank)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the process at once: while it waits for others, no Python code runs, so no handler would."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -170,7 +170,7 @@ def kill_after(pids: Sequence[int], watch: Watch, *, victim: int, delay_s: float
             os.kill(pids[victim], signal.SIGKILL)
             _, status = os.waitpid(pids[victim], 0)
             is_killed = os.waitstatus_to_exitcode(status) == -signal.SIGKILL
-            code, waited_s = _wait_for_all(pids, {victim: 0 if is_killed else os.waitstatus_to_exitcode(status)})
+            code, waited_s = _wait_for_all(pids, {victim: os.waitstatus_to_exitcode(status)})
             return Part(stage, None if is_killed else code, waited_s)
         time.sleep(0.0002)
 
@@ -178,10 +178,15 @@ def kill_after(pids: Sequence[int], watch: Watch, *, victim: int, delay_s: float
 def _wait_for_all(pids: Sequence[int], codes: dict[int, int]) -> tuple[int, float]:
     """Wait until all processes have ended; return the largest exit status, and how long it took in seconds.
 
+    If one has failed, the others get SIGTERM, as from torchrun.
+
     Args:
-        codes: of the processes that have ended already.
+        codes: of the processes that have ended already; negative if a signal ended them.
     """
     begin = time.monotonic()
+    if any(codes.values()):
+        for number in set(range(len(pids))) - codes.keys():
+            os.kill(pids[number], signal.SIGTERM)
     while len(codes) < len(pids):
         for number in set(range(len(pids))) - codes.keys():
             ended, status = os.waitpid(pids[number], os.WNOHANG)
