@@ -104,6 +104,7 @@ def join(place: Place) -> Iterator[Group]:
     """Meet the other processes, if there are any.
 
     Raises:
+        ConfigError: if the environment does not say where.
         LostProcessError: if the others do not come.
     """
     if place.size == 1:
@@ -123,9 +124,16 @@ def open_store() -> Store:
     """Open torchrun's store of keys and values that all processes see.
 
     It lives through the restarts of torchrun: without a prefix, processes would find what those before them have left.
+
+    Raises:
+        ConfigError: if the environment does not say where it is.
     """
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    return PrefixStore(f"nmt, attempt {attempt}", next(iter(rendezvous("env://", timeout=_PATIENCE)))[0])
+    try:
+        store: Store = next(iter(rendezvous("env://", timeout=_PATIENCE)))[0]
+    except ValueError as error:
+        raise ConfigError(f"torchrun must say where its processes meet: start with torchrun ({error})") from None
+    return PrefixStore(f"nmt, attempt {attempt}", store)
 
 
 def choose_gpu(place: Place) -> None:

@@ -21,6 +21,11 @@ class Place(NamedTuple):
         return max(1, num_processors() // self.local_size)
 
 
+def is_first() -> bool:
+    """Return whether this process is the only one, or the first of several."""
+    return not os.environ.get("WORLD_SIZE") or os.environ.get("RANK", "") in ("", "0")
+
+
 def find_place() -> Place:
     """Read from the environment which process this is: the only one, unless torchrun has started several.
 
@@ -38,4 +43,9 @@ def find_place() -> Place:
             f"{', '.join(names)} must be numbers, as torchrun sets them, but are {', '.join(map(repr, values))}: "
             "start with torchrun, or unset them"
         ) from None
+    if not (0 <= local_rank < local_size <= size and 0 <= rank < size):
+        raise ConfigError(
+            f"{', '.join(names)} must be the places of one of several processes, as torchrun sets them, but are "
+            f"{', '.join(values)}: start with torchrun, or unset them"
+        )
     return Place(rank, size, local_rank, local_size)

@@ -18,7 +18,7 @@ from nmt.choices import LossPer, TrainingPrecision
 from nmt.corpus.batching import TrainingBatches
 from nmt.distributed import ALONE, join
 from nmt.errors import ConfigError
-from nmt.place import Place, find_place
+from nmt.place import Place, find_place, is_first
 from nmt.training.dev_set import DevSet
 from nmt.training.saver import RunFiles
 from nmt.training.trainer import Hardware, Trainer
@@ -56,6 +56,31 @@ def test_an_environment_that_contradicts_itself_is_refused(value: str, monkeypat
     monkeypatch.setenv("LOCAL_RANK", value)
     with pytest.raises(ConfigError, match=f"must be numbers, as torchrun sets them, but are '1', '1', '{value}', '1'"):
         find_place()
+
+
+@pytest.mark.parametrize("values", ["2 2 0 1", "-1 2 0 1", "0 2 0 0", "0 2 1 1", "0 2 0 3"])
+def test_places_outside_those_of_the_processes_are_refused(values: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in zip(NAMES, values.split(), strict=True):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"as torchrun sets them, but are {', '.join(values.split())}: start with"):
+        find_place()
+
+
+@pytest.mark.parametrize(
+    ("rank", "size", "expected"), [("", "", True), ("1", "", True), ("0", "2", True), ("1", "2", False)]
+)
+def test_the_first_process_speaks(rank: str, size: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", size)
+    assert is_first() == expected
+
+
+def test_an_environment_that_does_not_say_where_to_meet_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    for name, value in zip(NAMES, ("0", "2", "0", "2"), strict=True):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="torchrun must say where its processes meet"), join(find_place()):
+        pass
 
 
 # --- the laws ---

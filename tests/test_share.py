@@ -15,7 +15,7 @@ from nmt.corpus.batching import Batch, TrainingBatches, collate
 from nmt.corpus.share import BatchShare, packed_positions
 from nmt.training.loss import batch_loss
 from tests.family import FAMILY
-from tests.models import PAIRS, SENTENCES, Pair, corpus_of, tiny_model
+from tests.models import PAIRS, SENTENCES, Pair, corpus_of, random_pairs, tiny_model
 
 DROPOUT: dict[str, Any] = {
     "dropout": 0.3,
@@ -89,6 +89,12 @@ def test_the_gradients_of_shares_add_up_for_every_model(name: str, mask: Dropout
 def test_any_number_of_processes_with_and_without_scheduled_sampling(num_ranks: int, sampling: float) -> None:
     config = replace(FAMILY["gru, attention"], **DROPOUT)
     assert_shares_add_up(config, PAIRS, num_ranks, sampling=sampling)
+
+
+@pytest.mark.parametrize("mask", list(DropoutMask))
+def test_many_sentences_of_equal_length_have_the_dropout_of_one_process(mask: DropoutMask) -> None:
+    config = replace(FAMILY["residual"], **DROPOUT, dropout_mask=mask)
+    assert_shares_add_up(config, random_pairs(60, max_len=4), 3)
 
 
 def test_each_row_belongs_to_one_process_and_the_costs_are_about_equal() -> None:

@@ -68,7 +68,7 @@ class Jobs:
         settings, config_yaml = to_settings(composed)
         _warn_of_threads(getattr(settings, "threads", None))
         note = f"no data, model or training settings are given: {QUICKSTART}" if self.line.is_quickstart else None
-        with _announced(note), _full_memory_explained(self.command):
+        with _announced(note), full_memory_explained(self.command):
             module = importlib.import_module(f"nmt.commands.{self.command}")
             status: int = module.run(settings, config_yaml=config_yaml)
         return status
@@ -102,7 +102,7 @@ def _warn_of_threads(threads: int | None) -> None:
 
 
 @contextmanager
-def _full_memory_explained(command: str) -> Iterator[None]:
+def full_memory_explained(command: str) -> Iterator[None]:
     """Explain what to do if memory is full, which torch and its libraries report in many ways."""
     try:
         yield

@@ -13,6 +13,7 @@ from typing import NoReturn
 from nmt.commands.os_errors import explain_os_error
 from nmt.commands.stop import Stopped
 from nmt.commands.streams import fail, open_standard_streams, print_error, shows_tracebacks
+from nmt.place import is_first
 
 COMMANDS = ("prepare", "train", "translate", "evaluate", "average", "embeddings", "report", "card", "verify", "doctor")
 
@@ -66,8 +67,7 @@ def status_of(run: Callable[[], int]) -> int:
     Raises:
         Failed: after an error, which has been explained.
     """
-    is_silent = os.environ.get("RANK", "0") != "0"  # one of several processes, of which the first one speaks
-    signal.signal(signal.SIGTERM, signal.SIG_DFL if is_silent else _terminate)
+    signal.signal(signal.SIGTERM, _terminate if is_first() else signal.SIG_DFL)  # only the first process speaks
     try:
         status = run()
         sys.stdout.flush()

@@ -21,8 +21,9 @@ class Stopped(BaseException):
 class StopFlag:
     """Set by the first of the signals; a second one has its usual effect."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_silent: bool = False) -> None:
         self.signal_number = 0
+        self._is_silent = is_silent
         self._previous = {
             number: signal.signal(number, self._set)
             for number in SIGNALS
@@ -41,15 +42,17 @@ class StopFlag:
             self.restore()
             signal.raise_signal(signal_number)
         self.signal_number = signal_number
+        if self._is_silent:
+            return
         # not by the logger: the signal may have come while it was writing
         with suppress(OSError):  # nobody may be listening
             os.write(2, f"{signal.Signals(signal_number).name}: saving a checkpoint, then stopping\n".encode())
 
 
 @contextmanager
-def graceful_stop() -> Iterator[StopFlag]:
-    """Make the signals set a flag during the block."""
-    flag = StopFlag()
+def graceful_stop(*, is_silent: bool = False) -> Iterator[StopFlag]:
+    """Make the signals set a flag during the block, and the first one print a line, unless another process does."""
+    flag = StopFlag(is_silent=is_silent)
     try:
         yield flag
     finally:

@@ -3,13 +3,14 @@
 import logging
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 
 from nmt.command_config import TrainCommand
 from nmt.commands.run_dir import RunDirectory, claim_run_dir, log_file
@@ -18,7 +19,7 @@ from nmt.commands.train_conflicts import check_conflicts
 from nmt.corpus.prepare import PreparedCorpus, prepare
 from nmt.device import resolve_device, resolve_search_precision, resolve_training_precision
 from nmt.distributed import Group, choose_gpu, join
-from nmt.errors import ConfigError
+from nmt.errors import NmtError
 from nmt.evaluation.dev_scores import build_dev_scores, resolve_dev_tokenizer
 from nmt.files import atomic_write
 from nmt.place import Place, find_place
@@ -47,11 +48,9 @@ class Job(NamedTuple):
 def run(settings: TrainCommand, *, config_yaml: str) -> int:
     check_conflicts(settings)
     place = find_place()
-    if place.size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise ConfigError("torchrun trains one model: leave out -m, or run nmt train -m without torchrun")
     use_processor(settings, place)
     run_dir = Path(settings.run_dir)
-    with join(place) as group, claim_run_dir(run_dir) as directory:
+    with join(place) as group, claim_run_dir(run_dir) as directory, _failures_come_through(group):
         last, notes = find_start(run_dir, resume=settings.resume)
         if notes:  # logged at once: the repairs have been made, whether or not the run continues
             with log_file(run_dir / "train.log"):
@@ -64,6 +63,17 @@ def run(settings: TrainCommand, *, config_yaml: str) -> int:
             resumed = settings_to_resume(last, config_yaml, typed=_typed_settings())
         with log_file(run_dir / "train.log"):
             return _train(resumed, directory, last, group)
+
+
+@contextmanager
+def _failures_come_through(group: Group) -> Iterator[None]:
+    """Let this process say why training failed: when another one has ended, torchrun sends all others SIGTERM."""
+    try:
+        yield
+    except NmtError:
+        if group.size > 1:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise
 
 
 def use_processor(settings: TrainCommand, place: Place) -> None:

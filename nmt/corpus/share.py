@@ -35,7 +35,8 @@ class BatchShare:
         self.num_sentences = len(src_lens)
         self.num_src_tokens, self.num_tgt_tokens = (int(lens.sum()) + len(lens) for lens in (src_lens, tgt_lens))
         self.src_positions, self.tgt_positions = (int(lens.max()) + 1 for lens in (src_lens, tgt_lens))
-        self._sorted_len_B, order_B = torch.sort(torch.from_numpy(src_lens + 1), descending=True)  # as packing does
+        # as packing sorts them
+        self._sorted_len_B, order_B = torch.sort(torch.from_numpy(src_lens + 1), descending=True, stable=True)
         costs = (src_lens + tgt_lens + 2)[order_B.numpy()]
         begin, end = _cut(costs, num_ranks)[rank : rank + 2]
         self.is_idle = begin == end

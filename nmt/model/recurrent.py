@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from nmt.choices import Connection
 from nmt.model.cell import Cell, CellState, LinearMap, MapMaker, PlainMap
@@ -128,7 +128,7 @@ def run_stack(
     if lengths_B is None:
         values, packing = input_TBE.flatten(0, 1), Packing([num_rows] * num_steps)
     else:
-        packed = pack_padded_sequence(input_TBE, lengths_B, enforce_sorted=False)
+        packed = _pack(input_TBE, lengths_B)
         values, packing = packed.data, Packing(packed.batch_sizes.tolist())
         if state is not None and packed.sorted_indices is not None:
             state = state.select(packed.sorted_indices)
@@ -145,6 +145,17 @@ def run_stack(
         return values.view(num_steps, num_rows, -1), final
     output_TBH, _ = pad_packed_sequence(packed._replace(data=values), total_length=num_steps)
     return output_TBH, final if packed.unsorted_indices is None else final.select(packed.unsorted_indices)
+
+
+def _pack(input_TBE: Tensor, lengths_B: Tensor) -> PackedSequence:
+    """Pack sentences, longest first; those of equal length keep their order, on which `nmt.corpus.share` relies.
+
+    torch's own sorting leaves the order of equal lengths to the processor.
+    """
+    sorted_len_B, order_B = torch.sort(lengths_B, descending=True, stable=True)
+    order_B = order_B.to(input_TBE.device)
+    packed = pack_padded_sequence(input_TBE.index_select(1, order_B), sorted_len_B)
+    return packed._replace(sorted_indices=order_B, unsorted_indices=torch.argsort(order_B))
 
 
 class Dropouts(NamedTuple):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ pytestmark = pytest.mark.slow
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
 
-def start(*arguments: str, restarts: int = 0) -> subprocess.Popen[str]:
-    command = [*TORCHRUN, f"--max-restarts={restarts}", "-m", "nmt", *arguments]
+def start(*arguments: str, restarts: int = 0, program: Sequence[str] = ("-m", "nmt")) -> subprocess.Popen[str]:
+    command = [*TORCHRUN, f"--max-restarts={restarts}", *program, *arguments]
     return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )
@@ -113,6 +114,37 @@ def test_a_killed_process_ends_the_others_with_one_line(digits: Path, tmp_path: 
     assert all("another process of this training has ended" in line for line in lines)
 
 
+SLOW_TO_LEAVE = """\
+import time
+import torch.distributed
+leave = torch.distributed.destroy_process_group
+torch.distributed.destroy_process_group = lambda: (time.sleep(1), leave())
+from nmt.commands.main import main
+main()
+"""
+
+
+def test_the_line_comes_even_if_torchrun_ends_the_process_meanwhile(digits: Path, tmp_path: Path) -> None:
+    run_dir, program = tmp_path / "run", tmp_path / "program.py"
+    program.write_text(SLOW_TO_LEAVE)
+    settings = [*train_settings(digits), f"run_dir={run_dir}", "training.max_updates=100000"]
+    process = start("train", *settings, program=[str(program)])
+    wait_for(run_dir / "checkpoints" / "last", process)
+    os.kill(workers(process)[1], signal.SIGKILL)
+    _, _, err = finish(process)
+    [line] = [line for line in err.splitlines() if line.startswith("nmt: ")]
+    assert "another process of this training has ended" in line
+
+
+@pytest.mark.parametrize("option", [["--help"], ["--cfg", "job"]])
+def test_help_and_settings_are_shown_once(option: list[str]) -> None:
+    begin = time.monotonic()
+    status, out, err = finish(start("train", *option))
+    assert (status, err) == (0, "")
+    assert out.count("run_dir") >= 1
+    assert time.monotonic() - begin < 60
+
+
 def test_torchrun_restarts_from_the_last_checkpoint(digits: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     settings = [*train_settings(digits), f"run_dir={run_dir}", "resume=true", "training.max_updates=200"]
@@ -138,7 +170,11 @@ def test_a_mistake_is_one_line(digits: Path, tmp_path: Path) -> None:
 def test_other_commands_and_sweeps_are_refused(digits: Path, tmp_path: Path) -> None:
     status, _, err = finish(start("train", "-m", *train_settings(digits), f"run_dir={tmp_path}/${{seed}}", "seed=1,2"))
     assert status != 0
-    assert "torchrun trains one model: leave out -m" in err
+    assert "torchrun runs one job: leave out -m" in err
+    launcher = "hydra/launcher=joblib"  # whose jobs would all be process 0
+    status, _, err = finish(start("train", "-m", launcher, *train_settings(digits), "seed=1,2"))
+    assert status != 0
+    assert "torchrun runs one job: leave out -m" in err
     status, _, err = finish(start("evaluate", "hypothesis=a", "reference=b"))
     assert status != 0
     assert "nmt evaluate runs in one process, but torchrun has started 2" in err
