@@ -38,6 +38,8 @@ def launch(command: str, arguments: list[str], *, line: CommandLine | None = Non
 
             return follow(place)
         jobs.line = line or read_arguments(command, arguments)
+        if place.size > 1 and jobs.line.is_sweep:
+            raise ConfigError(f"torchrun runs one job: leave out -m, or run nmt {command} -m without torchrun")
         with _exceptions_come_through():
             _hand_to_hydra(jobs, jobs.line)
     except (NmtError, HydraException, OmegaConfBaseException, OSError, ValueError, YAMLError) as error:

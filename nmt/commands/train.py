@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 
 from nmt.command_config import TrainCommand
 from nmt.commands.run_dir import RunDirectory, claim_run_dir, log_file
@@ -18,7 +17,6 @@ from nmt.commands.train_conflicts import check_conflicts
 from nmt.corpus.prepare import PreparedCorpus, prepare
 from nmt.device import resolve_device, resolve_search_precision, resolve_training_precision
 from nmt.distributed import Group, choose_gpu, join
-from nmt.errors import ConfigError
 from nmt.evaluation.dev_scores import build_dev_scores, resolve_dev_tokenizer
 from nmt.files import atomic_write
 from nmt.place import Place, find_place
@@ -47,8 +45,6 @@ class Job(NamedTuple):
 def run(settings: TrainCommand, *, config_yaml: str) -> int:
     check_conflicts(settings)
     place = find_place()
-    if place.size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise ConfigError("torchrun trains one model: leave out -m, or run nmt train -m without torchrun")
     use_processor(settings, place)
     run_dir = Path(settings.run_dir)
     with join(place) as group, claim_run_dir(run_dir) as directory:

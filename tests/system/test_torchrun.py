@@ -138,7 +138,7 @@ def test_a_mistake_is_one_line(digits: Path, tmp_path: Path) -> None:
 def test_other_commands_and_sweeps_are_refused(digits: Path, tmp_path: Path) -> None:
     status, _, err = finish(start("train", "-m", *train_settings(digits), f"run_dir={tmp_path}/${{seed}}", "seed=1,2"))
     assert status != 0
-    assert "torchrun trains one model: leave out -m" in err
+    assert "torchrun runs one job: leave out -m, or run nmt train -m without torchrun" in err
     status, _, err = finish(start("evaluate", "hypothesis=a", "reference=b"))
     assert status != 0
     assert "nmt evaluate runs in one process, but torchrun has started 2" in err
