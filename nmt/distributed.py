@@ -122,9 +122,16 @@ def open_store() -> Store:
     """Open torchrun's store of keys and values that all processes see.
 
     It lives through the restarts of torchrun: without a prefix, processes would find what those before them have left.
+
+    Raises:
+        ConfigError: if the environment does not say where it is.
     """
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    return PrefixStore(f"nmt, attempt {attempt}", next(iter(rendezvous("env://", timeout=_PATIENCE)))[0])
+    try:
+        store = next(iter(rendezvous("env://", timeout=_PATIENCE)))[0]
+    except ValueError as error:
+        raise ConfigError(f"{error}: start with torchrun, or unset RANK and WORLD_SIZE") from None
+    return PrefixStore(f"nmt, attempt {attempt}", store)
 
 
 def choose_gpu(place: Place) -> None:

@@ -16,7 +16,7 @@ import torch
 
 from nmt.choices import LossPer, TrainingPrecision
 from nmt.corpus.batching import TrainingBatches
-from nmt.distributed import ALONE, join
+from nmt.distributed import ALONE, join, open_store
 from nmt.errors import ConfigError
 from nmt.place import Place, find_place
 from nmt.training.dev_set import DevSet
@@ -56,6 +56,15 @@ def test_an_environment_that_contradicts_itself_is_refused(value: str, monkeypat
     monkeypatch.setenv("LOCAL_RANK", value)
     with pytest.raises(ConfigError, match=f"must be numbers, as torchrun sets them, but are '1', '1', '{value}', '1'"):
         find_place()
+
+
+@pytest.mark.no_tensors
+def test_processes_must_know_where_to_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in zip(NAMES, "0202", strict=True):
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(ConfigError, match=r"MASTER_ADDR expected, but not set: start with torchrun, or unset RANK and"):
+        open_store()
 
 
 # --- the laws ---

@@ -109,6 +109,18 @@ def test_a_signal_reaches_a_job_that_is_starting(monkeypatch: pytest.MonkeyPatch
     assert time.monotonic() - begin < Sleeper.seconds
 
 
+@pytest.mark.no_tensors
+def test_jobs_get_the_signals_of_a_terminal_from_the_sweep_alone() -> None:
+    assert run_in_processes([InGroupOfItsOwn("evaluate", CommandLine([], []), "one")], max_at_once=1) == 0
+
+
+class InGroupOfItsOwn(SweepJob):
+    """A job that fails in the process group of the sweep, which Ctrl-C would reach twice."""
+
+    def run(self) -> int:
+        return int(os.getpgid(0) != os.getpid())
+
+
 class Sleeper(SweepJob):
     """A job that takes long."""
 
