@@ -4,8 +4,8 @@ The former are written under a temporary name in the same folder, synced to disk
 or full disk leaves half of one, or loses what was there before. Permissions follow the umask; a replaced file keeps its
 own.
 
-A process holds a lock on its temporary file until the file is renamed, so that files abandoned by killed processes can
-be told from those still being written.
+A process holds a lock on its temporary file or folder, so that those abandoned by killed processes can be told from
+those still being written.
 """
 
 import errno
@@ -60,7 +60,8 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     try:
         with naming(path, instead_of=temporary):
             temporary.mkdir()
-        yield temporary
+        with _lock(temporary):
+            yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -187,18 +188,17 @@ def remove(path: Path) -> None:
 
 
 def remove_abandoned(path: Path) -> list[Path]:
-    """Remove the temporary files that killed processes left when writing `path`; return their names.
+    """Remove the temporary files and folders that killed processes left when writing `path`; return their names.
 
     Those of running processes are locked and stay.
     """
     target, removed = path.resolve(), []
     for temporary in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 8}.tmp"):
-        with suppress(OSError):
-            if not temporary.is_symlink() and temporary.is_file():
-                with temporary.open("rb+") as stream:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    temporary.unlink()
-                removed.append(temporary)
+        if not temporary.is_symlink() and (temporary.is_file() or temporary.is_dir()):
+            with suppress(OSError), _lock(temporary) as is_locked:
+                if is_locked:
+                    remove(temporary)
+                    removed.append(temporary)
     return removed
 
 
@@ -290,6 +290,21 @@ class RecordFile:
 
 def _old_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.old")
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[bool]:
+    """Try to lock a file or a folder for the block; yield whether it is locked."""
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        is_locked = True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another process holds it, or a file system without locks
+            is_locked = False
+        yield is_locked
+    finally:
+        os.close(descriptor)
 
 
 def _open_temporary(target: Path, path: Path) -> tuple[Path, BinaryIO]:

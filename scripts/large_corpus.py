@@ -54,12 +54,11 @@ def prepare(folder: Path, settings: Sequence[str]) -> Prepared:
     """Run `nmt prepare` on train.src and train.tgt of a folder; the first 1,000 pairs are the development set."""
     names = [f"data.{split}.{side}=[{split}.{side}]" for split in ("train", "dev") for side in ("src", "tgt")]
     command = [sys.executable, "-m", "nmt", "prepare", "data=files", "data.name=large", *names]
-    command += ["data.src_lang=en", "data.tgt_lang=fr"]
     command += [
-        f"data.dir={folder}",
-        f"data.prepared_dir={folder / 'prepared'}",
         "data.src_lang=en",
         "data.tgt_lang=fr",
+        f"data.dir={folder}",
+        f"data.prepared_dir={folder / 'prepared'}",
     ]
     begin, peak_bytes = time.perf_counter(), 0
     with subprocess.Popen([*command, *settings], stdout=subprocess.PIPE, text=True) as process:

@@ -23,6 +23,7 @@ from nmt.files import (
     remove_temporaries,
     restore_folder,
     resumable_folder,
+    temporary_folder,
 )
 from tests.disks import largest_file, names
 
@@ -214,6 +215,15 @@ def test_only_files_of_killed_writers_are_removed(tmp_path: Path, name: str) -> 
         assert remove_abandoned(tmp_path / name) == []
     assert (tmp_path / name).read_text() == "x"
     assert set(names(tmp_path)) == {*others, name}
+
+
+def test_only_folders_of_killed_writers_are_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".a.0a1b2c3d.tmp"
+    left.mkdir()
+    (left / "part").touch()
+    with temporary_folder(tmp_path / "a") as folder:
+        assert remove_abandoned(tmp_path / "a") == [left]
+        assert names(tmp_path) == [folder.name]
 
 
 def test_a_file_is_not_abandoned_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

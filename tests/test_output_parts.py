@@ -114,6 +114,10 @@ def test_torchrun_ends_all_processes_if_one_is_killed(checkpoint: Path, tmp_path
             ["input=in", "output=out", "alignments=maps"],
             "torchrun divides the input, but alignments=maps draws a",
         ),
+        (
+            ["-m", "input=in", "output=out.${search.beam_size}", "search.beam_size=1,2"],
+            "torchrun runs one job: leave out -m, or run nmt translate -m without torchrun",
+        ),
     ],
 )
 def test_what_torchrun_cannot_divide_is_refused(

@@ -8,10 +8,15 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from nmt.commands.arguments import CommandLine
+from nmt.commands.process_jobs import run_in_processes
+from nmt.commands.stop import Stopped
+from nmt.commands.sweep_job import SweepJob
 from tests.commands import error, nmt
 
 if TYPE_CHECKING:
@@ -79,9 +84,51 @@ def _wait_for_broken_pipe(writer: int) -> None:
 
 
 @pytest.mark.no_tensors
-def test_the_number_of_jobs_at_a_time_is_checked() -> None:
-    message = error(*SWEEP, "hydra.launcher.n_jobs=0", "lowercase=true,false", "hypothesis=[a]", "reference=[b]")
-    assert message == "nmt: hydra.launcher.n_jobs must be at least 1, or -1 for all processors, but is 0"
+@pytest.mark.parametrize(
+    ("value", "shown"), [("0", "0"), ("-2", "-2"), ("1.5", "1.5"), ("two", "'two'"), ("null", "None")]
+)
+def test_the_number_of_jobs_at_a_time_is_checked(value: str, shown: str) -> None:
+    message = error(*SWEEP, f"hydra.launcher.n_jobs={value}", "lowercase=true,false", "hypothesis=[a]", "reference=[b]")
+    assert message == (
+        f"nmt: hydra.launcher.n_jobs must be a whole number, at least 1, or -1 for all processors, but is {shown}"
+    )
+
+
+@pytest.mark.no_tensors
+def test_a_signal_reaches_a_job_that_is_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = SpawnProcess.start
+
+    def start_late(process: SpawnProcess) -> None:
+        start(process)
+        signal.raise_signal(signal.SIGTERM)  # before `run_in_processes` knows of the process
+
+    monkeypatch.setattr(SpawnProcess, "start", start_late)
+    begin = time.monotonic()
+    with pytest.raises(Stopped):
+        run_in_processes([Sleeper("evaluate", CommandLine([], []), "one")], max_at_once=1)
+    assert time.monotonic() - begin < Sleeper.seconds
+
+
+@pytest.mark.no_tensors
+def test_jobs_get_the_signals_of_a_terminal_from_the_sweep_alone() -> None:
+    assert run_in_processes([InGroupOfItsOwn("evaluate", CommandLine([], []), "one")], max_at_once=1) == 0
+
+
+class InGroupOfItsOwn(SweepJob):
+    """A job that fails in the process group of the sweep, which Ctrl-C would reach twice."""
+
+    def run(self) -> int:
+        return int(os.getpgid(0) != os.getpid())
+
+
+class Sleeper(SweepJob):
+    """A job that takes long."""
+
+    seconds = 60
+
+    def run(self) -> int:
+        time.sleep(self.seconds)
+        return 0
 
 
 @pytest.mark.no_tensors

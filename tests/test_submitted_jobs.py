@@ -101,6 +101,21 @@ def test_without_slurm_nothing_is_submitted(job: FakeJob, tmp_path: Path, monkey
 
 
 @pytest.mark.no_tensors
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("timeout_min", "long", r"hydra\.launcher: Parameter \"timeout_min\" expected type <class 'int'> "),
+        ("max_num_timeout", "often", r"hydra\.launcher\.max_num_timeout must be a whole number, but is 'often'$"),
+        ("cluster", "cloud", r"hydra\.launcher: AutoExecutor doesn't know any executor named cloud$"),
+    ],
+)
+def test_invalid_settings_are_one_line(job: FakeJob, tmp_path: Path, key: str, value: str, message: str) -> None:
+    pytest.importorskip("submitit", reason="needs submitit")
+    with pytest.raises(ConfigError, match=message):
+        submit([job], _settings("submitit_local", submitit_folder=str(tmp_path), **{key: value}))
+
+
+@pytest.mark.no_tensors
 def test_slurm_is_asked_for_time_memory_and_processors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("submitit", reason="needs submitit")
     for name in ("srun", "sbatch"):

@@ -114,6 +114,16 @@ def test_jobs_with_different_outputs_run(checkpoint: Path, digits: Path, tmp_pat
 
 
 @pytest.mark.no_tensors
+@pytest.mark.parametrize(("given", "missing"), [("input=x", "output"), ("output=y", "input")])
+def test_jobs_in_processes_of_their_own_have_no_streams(given: str, missing: str) -> None:
+    settings = ["checkpoints=[nothing]", given, "hydra/launcher=joblib"]
+    message = rf"^jobs in processes of their own \(hydra/launcher\) need files: give {missing}=FILE$"
+    with pytest.raises(ConfigError, match=message):
+        check_sweep("translate", settings)
+    check_sweep("translate", [*settings[:2], "hydra/launcher=basic"])
+
+
+@pytest.mark.no_tensors
 def test_shards_have_outputs_of_their_own(tmp_path: Path) -> None:
     settings = ["checkpoints=[nothing]", "input=x", f"output={tmp_path}/out"]
     check_sweep("translate", [*settings, "shard=1/3,2/3,3/3"])

@@ -14,13 +14,14 @@ def test_jobs_have_the_options_of_the_sweep_and_overrides_of_their_own() -> None
         "hydra/launcher=joblib",
         "hydra.launcher.n_jobs=2",
         "hydra.verbose=true",
+        "++hydra.job.name=x",
         "seed=1,2",
         "model=lstm_tiny",
     ]
     line = read_arguments("train", [*words, "--config-dir", "mine"])
     first, second = sweep_jobs("train", line, [["model=lstm_tiny", "seed=1"], ["model=lstm_tiny", "seed=2"]])
     assert (first.command, first.label, second.label) == ("train", "seed=1", "seed=2")
-    assert first.line.overrides == ["hydra.verbose=true", "model=lstm_tiny", "seed=1"]
+    assert first.line.overrides == ["hydra.verbose=true", "++hydra.job.name=x", "model=lstm_tiny", "seed=1"]
     assert first.line.options == ["--config-dir", "mine"]
     assert first.line.config_dir == "mine"
     assert line.is_sweep

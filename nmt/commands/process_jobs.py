@@ -32,8 +32,11 @@ def run_in_processes(jobs: Sequence[SweepJob], *, max_at_once: int) -> int:
         ConfigError: if `max_at_once` is neither -1 nor positive.
         Stopped: by a signal, after all running jobs have ended.
     """
-    if max_at_once != -1 and max_at_once < 1:
-        raise ConfigError(f"hydra.launcher.n_jobs must be at least 1, or -1 for all processors, but is {max_at_once}")
+    if type(max_at_once) is not int or (max_at_once != -1 and max_at_once < 1):  # Hydra has not checked it
+        raise ConfigError(
+            "hydra.launcher.n_jobs must be a whole number, at least 1, or -1 for all processors, but is "
+            f"{max_at_once!r}"
+        )
     num_at_once = min(len(jobs), num_processors() if max_at_once == -1 else max_at_once)
     num_threads = max(1, num_processors() // num_at_once)
     log.info("%d jobs, %d at a time; threads of each: %d, unless threads is given", len(jobs), num_at_once, num_threads)
@@ -48,6 +51,8 @@ def run_in_processes(jobs: Sequence[SweepJob], *, max_at_once: int) -> int:
                 process.start()
                 running[process.sentinel] = (process, job)
                 log.info("started: %s", job.label)
+                if received:  # while it was starting
+                    _send(received[0], process)
             for sentinel in wait(list(running)):
                 ended, job = running.pop(sentinel)  # type: ignore[arg-type]  # sentinels are numbers
                 ended.join()
@@ -74,8 +79,7 @@ def _signals_passed_on(running: dict[int, tuple[BaseProcess, SweepJob]]) -> Iter
     def pass_on(number: int, _frame: object) -> None:
         received.append(number)
         for process, _ in list(running.values()):
-            if process.pid is not None and process.is_alive():
-                os.kill(process.pid, number)
+            _send(number, process)
 
     previous = {number: signal.signal(number, pass_on) for number in SIGNALS}
     try:
@@ -83,6 +87,11 @@ def _signals_passed_on(running: dict[int, tuple[BaseProcess, SweepJob]]) -> Iter
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _send(signal_number: int, process: BaseProcess) -> None:
+    if process.pid is not None and process.is_alive():
+        os.kill(process.pid, signal_number)
 
 
 def _run(job: SweepJob, num_threads: int) -> NoReturn:

@@ -79,6 +79,10 @@ def _executor(settings: Mapping[str, Any]) -> Any:
             "extra 'submitit'"
         ) from None
     cluster = settings["cluster"]
+    if type(settings["max_num_timeout"]) is not int:  # submitit would notice when it requeues a job
+        raise ConfigError(
+            f"hydra.launcher.max_num_timeout must be a whole number, but is {settings['max_num_timeout']!r}"
+        )
     more = {key: value for key, value in settings.items() if value is not None}
     for key in ("cluster", "submitit_folder", "max_num_timeout"):
         more.pop(key, None)
@@ -91,7 +95,7 @@ def _executor(settings: Mapping[str, Any]) -> Any:
         executor.update_parameters(
             **{key if key in _IN_EVERY_CLUSTER else f"{cluster}_{key}": value for key, value in more.items()}
         )
-    except (RuntimeError, NameError, ValueError, TypeError) as error:
+    except (AssertionError, RuntimeError, NameError, ValueError, TypeError) as error:  # of submitit's own checks
         raise ConfigError(f"hydra.launcher: {' '.join(str(error).split())}") from error
     return executor
 

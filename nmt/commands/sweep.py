@@ -54,6 +54,9 @@ def check_sweep(command: str, overrides: Sequence[str]) -> None:
         if num_jobs > MAX_JOBS:
             raise ConfigError(f"a sweep must have at most {MAX_JOBS:,} jobs, but this one has more: name fewer values")
         composed = [compose(command, overrides=list(job)) for job in itertools.product(*map(_choices, by_key.values()))]
+    launcher = by_key.get("hydra/launcher")
+    if command == "translate" and launcher is not None and launcher.value() != "basic":
+        _check_needs_no_streams(composed)
     if command in _READ_BY:
         _check_outputs(command, composed)
     all_settings = [to_settings(settings)[0] for settings in composed]
@@ -88,6 +91,13 @@ def _check_run_dirs(run_dirs: Sequence[str]) -> None:
             f"{count} jobs of this sweep would share the run directory {run_dir}: "
             "make it different for each, as in 'run_dir=runs/${model.name}-lr${optimizer.lr}-seed${seed}'"
         )
+
+
+def _check_needs_no_streams(jobs: Sequence[Any]) -> None:
+    """Refuse jobs in processes of their own that read stdin, which they do not have, or mix their lines on stdout."""
+    for setting in ("input", "output"):
+        if any(job[setting] is None for job in jobs):
+            raise ConfigError(f"jobs in processes of their own (hydra/launcher) need files: give {setting}=FILE")
 
 
 def _check_outputs(command: str, jobs: Sequence[Any]) -> None:

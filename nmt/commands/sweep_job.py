@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from nmt.commands.arguments import CommandLine
 
+_OF_HYDRA = ("hydra.", "hydra/")
 _OF_THE_SWEEP = ("hydra/launcher=", "hydra.launcher.", "hydra/sweeper=", "hydra.sweeper.", "hydra.sweep.")
 
 
@@ -40,7 +41,11 @@ def sweep_jobs(
     """Make the jobs of a sweep from its command line and the overrides of each."""
     in_all = set.intersection(*map(set, job_overrides))
     options = [word for word in line.options if word not in ("-m", "--multirun")]
-    of_hydra = [word for word in line.overrides if word.startswith("hydra") and not word.startswith(_OF_THE_SWEEP)]
+    of_hydra = [
+        word
+        for word in line.overrides
+        if (key := word.lstrip("+~")).startswith(_OF_HYDRA) and not key.startswith(_OF_THE_SWEEP)
+    ]
     return [
         SweepJob(
             command,

@@ -118,7 +118,7 @@ def _translate(settings: TranslateCommand, shard: Shard, *, shows_progress: bool
         closing(lines),
         open_output(settings.output) as stream,
         open_folder(settings.alignments) as folder,
-        progress_bar(_count_lines(settings, shard), is_shown=shows_progress) as bar,
+        progress_bar(_count_lines(settings, shard) if shows_progress else None, is_shown=shows_progress) as bar,
     ):
         translations = translator.translate(
             lines, align=bool(needed_by), progress=bar.update, lines_before=lines_before

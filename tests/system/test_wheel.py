@@ -71,7 +71,8 @@ def test_the_wheel_contains_the_configuration_and_no_tests(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {"nmt/py.typed", "nmt/conf/train.yaml", "nmt/conf/data/phrasebook.yaml"} <= names
-    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"nmt"}
+    assert {"hydra_plugins/nmt_launchers.py", "nmt/conf/hydra/launcher/joblib.yaml"} <= names
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"nmt", "hydra_plugins"}
 
 
 @pytest.fixture(scope="module")
