@@ -3,7 +3,7 @@
 A small model is trained on digits. Each part of a run is a separate process, forked after the imports, which take most
 of the start-up time. It is killed at a random moment, and the next part resumes. A finished run is compared bit by bit
 with one that was never killed; then the next run begins. With several processes that train together (gloo), one of them
-is killed, and the others must end by themselves.
+is killed, and the others, which get SIGTERM as from torchrun, must end.
 """
 
 import argparse
@@ -313,7 +313,10 @@ def _torture(folder: Path, options: argparse.Namespace) -> int:
                 break
             longest_s = max(longest_s, part.waited_s)
             if part.waited_s > LONGEST_WAIT_S:
-                problems.append(f"run {num_runs}: processes still waited {LONGEST_WAIT_S:.0f} s after the kill")
+                problems.append(
+                    f"run {num_runs}: after process {victim} was killed ({part.stage.name}), others still waited "
+                    f"{LONGEST_WAIT_S:.0f} s"
+                )
             stages[part.stage.name.replace("_", " ")] += 1
         found = list(differences(run_dir, expected)) if part.status == 0 else [f"exit status {part.status}"]
         problems += [f"run {num_runs}: {problem}" for problem in found]

@@ -50,8 +50,10 @@ def test_differences_are_named(run_dir: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_killed_ten_times_ends_like_the_uninterrupted_one() -> None:
-    done = subprocess.run([sys.executable, str(SCRIPT), "--kills", "10"], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(("kills", "processes"), [(10, 1), (4, 2)])
+def test_a_run_that_is_killed_ends_like_the_uninterrupted_one(kills: int, processes: int) -> None:
+    command = [sys.executable, str(SCRIPT), f"--kills={kills}", f"--processes={processes}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("10 kills: ")
+    assert done.stdout.startswith(f"{kills} kills: ")
     assert done.stdout.endswith("all equal to the run that was never killed, bit by bit\n")
