@@ -81,6 +81,13 @@ def test_with_weights_each_pair_of_a_file_comes_equally_often(
             assert share == pytest.approx((epoch + 1) * sum(sizes) * weight / sum(weights), abs=epoch + 1)
 
 
+@pytest.mark.usefixtures("small_windows")
+def test_files_of_equal_size_have_orders_of_their_own() -> None:
+    epochs = Epochs([100, 100], weights=[1, 1], seed=1)
+    pairs = epochs.pairs(0, 0)
+    assert pairs[pairs < 100].tolist() != (pairs[pairs >= 100] - 100).tolist()
+
+
 def test_shares_are_rounded_to_whole_pairs_by_largest_remainders() -> None:
     epochs = Epochs([5, 5, 0, 1], weights=[1, 0.5, 0, 0.5], seed=1)
     counts = Counter(min(int(index) // 5, 2) for index in epochs.pairs(0, 0))

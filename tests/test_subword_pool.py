@@ -92,6 +92,14 @@ def test_the_processes_end_if_the_caller_stops(subword: SubwordModel, pids: list
     assert not any(map(_is_alive, pids))
 
 
+def test_a_signal_to_the_group_of_the_caller_does_not_reach_the_processes(
+    subword: SubwordModel, pids: list[int]
+) -> None:
+    with SubwordPool(subword, num_processes=1) as pool:
+        pool.submit(["cab"]).result()
+        assert [os.getpgid(pid) for pid in pids] == pids
+
+
 def test_a_dead_process_is_reported(subword: SubwordModel, pids: list[int]) -> None:
     def blocks() -> Iterator[list[list[str]]]:
         for _ in range(100):
