@@ -102,6 +102,7 @@ class Watch:
 
 
 LONGEST_WAIT_S = 60.0  # of the other processes, after one has been killed
+GRACE_S = 30.0  # that torchrun gives them after SIGTERM
 
 
 class Part(NamedTuple):
@@ -178,7 +179,7 @@ def kill_after(pids: Sequence[int], watch: Watch, *, victim: int, delay_s: float
 def _wait_for_all(pids: Sequence[int], codes: dict[int, int]) -> tuple[int, float]:
     """Wait until all processes have ended; return the largest exit status, and how long it took in seconds.
 
-    If one has failed, the others get SIGTERM, as from torchrun.
+    If one has failed, the others get SIGTERM, and after a while SIGKILL, as from torchrun.
 
     Args:
         codes: of the processes that have ended already; negative if a signal ended them.
@@ -192,7 +193,7 @@ def _wait_for_all(pids: Sequence[int], codes: dict[int, int]) -> tuple[int, floa
             ended, status = os.waitpid(pids[number], os.WNOHANG)
             if ended:
                 codes[number] = os.waitstatus_to_exitcode(status)
-            elif time.monotonic() - begin > LONGEST_WAIT_S:
+            elif any(codes.values()) and time.monotonic() - begin > GRACE_S:
                 os.kill(pids[number], signal.SIGKILL)
         time.sleep(0.001)
     return max(codes.values()), time.monotonic() - begin
