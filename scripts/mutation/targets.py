@@ -24,6 +24,7 @@ OTHER_TESTS: dict[str, tuple[str, ...]] = {
     "model.decoder": ("seq2seq", "inference"),
     "model.fast.cell": ("cell", "inference"),
     "model.fast.inference": ("scorer",),
+    "text.decoding": ("parallel", "text"),
     "search.ranking": ("scorer",),
     "search.hypothesis": ("beam",),
     "search.source_queue": ("beam", "threads"),
