@@ -39,6 +39,10 @@ class SubwordPool:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._executor._broken:
+            # Python 3.11 may start a process while it ends the others, and would then wait for that one for ever
+            for process in list(self._executor._processes.values()):
+                process.kill()
         self._executor.shutdown(cancel_futures=True)
 
     def submit(self, texts: Sequence[str]) -> Future[EncodedTexts]:
