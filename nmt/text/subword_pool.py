@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
+from multiprocessing.synchronize import Barrier
 
 from nmt.errors import ProcessDiedError
 from nmt.text.subword import SubwordModel
@@ -28,21 +29,22 @@ class SubwordPool:
     """Processes that encode texts with one subword model."""
 
     def __init__(self, subword: SubwordModel, *, num_processes: int) -> None:
+        context = multiprocessing.get_context("spawn")
         self._executor = ProcessPoolExecutor(
             num_processes,
-            mp_context=multiprocessing.get_context("spawn"),
+            mp_context=context,
             initializer=_start,
-            initargs=(subword.to_bytes(),),
+            initargs=(subword.to_bytes(), context.Barrier(num_processes)),
         )
+        # All processes start here, since none is idle before all have started. A later start could meet the end of
+        # an executor of which a process has died, and Python 3.11 would wait for the new process for ever.
+        for _ in range(num_processes):
+            self.submit([""])
 
     def __enter__(self) -> "SubwordPool":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._executor._broken:
-            # Python 3.11 may start a process while it ends the others, and would then wait for that one for ever
-            for process in list(self._executor._processes.values()):
-                process.kill()
         self._executor.shutdown(cancel_futures=True)
 
     def submit(self, texts: Sequence[str]) -> Future[EncodedTexts]:
@@ -109,11 +111,12 @@ def _without_ctrl_c() -> Iterator[None]:
 # In a process of a pool
 
 
-def _start(model: bytes) -> None:
+def _start(model: bytes, all_started: Barrier) -> None:
     global _subword
     os.setsid()  # a signal to the whole group is for the caller
     threading.Thread(target=_end_with_caller, daemon=True).start()
     _subword = SubwordModel.from_bytes(model, name="the model sent")
+    all_started.wait()
 
 
 def _end_with_caller() -> None:
