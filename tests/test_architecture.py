@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "nmt"
 ORDER = [
     "errors",
     "processors",
+    "transfer",
     "place",
     "files",
     "locks",

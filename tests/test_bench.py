@@ -25,7 +25,7 @@ from benchmarks.limits import (
 )
 from benchmarks.processes import BenchError, Finished, seconds_of_process
 from benchmarks.report import Sample, Table, format_number, format_table, ratios, share_of_limit
-from benchmarks.text import SRC_MEAN, TGT_MEAN, random_lengths, random_lines, vocabulary_lines
+from benchmarks.text import TGT_PER_SRC, random_lengths, random_lines, vocabulary_lines
 from benchmarks.train import token_rates
 
 TINY = ["model=lstm_tiny", "subword.vocab_size=80", "device=cpu", "threads=1", "--pairs", "100", "--repeats", "1"]
@@ -185,10 +185,11 @@ def test_the_last_value_of_a_setting_counts() -> None:
 # --- Random text ---
 
 
-def test_random_lengths_have_the_right_means() -> None:
-    src, tgt = random_lengths(20_000, np.random.default_rng(1))
-    assert np.mean(src) == pytest.approx(SRC_MEAN, rel=0.02)
-    assert np.mean(tgt) == pytest.approx(TGT_MEAN, rel=0.02)
+@pytest.mark.parametrize("mean", [14.3, 26])
+def test_random_lengths_have_the_right_means(mean: float) -> None:
+    src, tgt = random_lengths(20_000, mean, np.random.default_rng(1))
+    assert np.mean(src) == pytest.approx(mean, rel=0.02)
+    assert np.mean(tgt) == pytest.approx(mean * TGT_PER_SRC, rel=0.02)
     assert min(src + tgt) >= 1
 
 

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from nmt.choices import DropoutMask, SearchPrecision, TrainingPrecision
 from nmt.corpus.batching import collate
-from nmt.device import bf16_failure, choose_tf32, resolve_training_precision
+from nmt.device import bf16_failure, choose_tf32, has_fast_bf16, resolve_training_precision
 from nmt.search.scorer import ModelScorer
 from nmt.search.translator import Translation, Translator
-from nmt.training.loss import token_loss
+from nmt.training.loss import batch_loss, token_loss
 from nmt.training.optimizer import clip_gradients
 from tests.commands import Done, nmt, train_settings
 from tests.family import FAMILY
@@ -94,6 +94,27 @@ def test_every_wiring_computes_and_steps_as_on_the_cpu(name: str) -> None:
         step_NV, _ = model.decoder.step(torch.full((8,), 5, device=device), state)
         logits.append((model.decoder.output(model(batch)).cpu(), step_NV.cpu()))
     torch.testing.assert_close(logits[1], logits[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_every_wiring_has_the_gradients_of_float32_in_bf16(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not has_fast_bf16(GPU):
+        pytest.skip("the GPU has no bf16")
+    monkeypatch.setattr("nmt.model.layer.ROWS_IN_BF16", 1)
+    gradients: list[dict[str, Tensor]] = []
+    for precision in (TrainingPrecision.fp32, TrainingPrecision.bf16):
+        model = tiny_model(FAMILY[name], src_vocab_size=12, dtype=torch.float32).to(GPU)
+        batch = collate([src for src, _ in PAIRS], [tgt for _, tgt in PAIRS]).to(GPU)
+        loss = batch_loss(model, batch, precision=precision, label_smoothing=0.1, scale=0.1)
+        loss.objective.backward()  # type: ignore[no-untyped-call]
+        found = {name: parameter.grad for name, parameter in model.named_parameters()}
+        gradients.append({name: gradient for name, gradient in found.items() if gradient is not None})
+    exact, rounded = gradients
+    assert exact.keys() == rounded.keys()
+    total = torch.stack([gradient.norm() for gradient in exact.values()]).norm()
+    for parameter, gradient in exact.items():
+        assert rounded[parameter].dtype == torch.float32
+        assert (rounded[parameter] - gradient).norm() < 0.1 * gradient.norm() + 1e-4 * total, parameter
 
 
 @pytest.mark.parametrize("name", FAMILY)

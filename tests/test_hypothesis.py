@@ -34,5 +34,5 @@ def test_the_best_come_first_and_of_equals_the_earlier_one() -> None:
 
 
 def test_missing_hypotheses_are_not_listed() -> None:
-    assert finished(-1.0, -math.inf).hypotheses(0) == [Hypothesis((0,), -2.0, -1.0, True)]
-    assert Finished.none_yet(2, 3).hypotheses(1) == []
+    assert finished(-1.0, -math.inf).hypotheses() == [[Hypothesis((0,), -2.0, -1.0, True)]]
+    assert Finished.none_yet(2, 3).hypotheses() == [[], []]

@@ -9,6 +9,8 @@ from nmt.search.alignment import pharaoh
 from nmt.search.heat_map import heat_map
 from nmt.search.translator import EMPTY, TranslatedHypothesis, Translation
 
+_JSON = json.JSONEncoder(ensure_ascii=False)
+
 
 def draw(translation: Translation, path: Path) -> None:
     """Write the heat map of the best translation; an empty line has none."""
@@ -31,7 +33,7 @@ def format_translation(translation: Translation, output_format: OutputFormat, *,
             "unknown_share": round(translation.unknown_share, 4),
             "hypotheses": [_as_json(hypothesis, has_alignments) for hypothesis in translation.hypotheses],
         }
-        return json.dumps(content, ensure_ascii=False) + "\n"
+        return _JSON.encode(content) + "\n"
     end = "\n" if source == translation.source else "\r\n"
     hypotheses = [*translation.hypotheses, *[EMPTY] * (n_best - len(translation.hypotheses))]
     return "".join(_as_line(hypothesis, output_format) + end for hypothesis in hypotheses)

@@ -19,6 +19,7 @@ from nmt.corpus.epoch import Epochs, Indices
 from nmt.corpus.sampling import SubwordSampler
 from nmt.corpus.share import BatchShare
 from nmt.text.subword import BOS_ID, EOS_ID, PAD_ID
+from nmt.transfer import to_device
 
 
 class Batch(NamedTuple):
@@ -59,8 +60,7 @@ class Batch(NamedTuple):
         if device.type == "cpu":
             return self
         src_BS, tgt_in_BT, tgt_token_M, tgt_position_M = (
-            tensor.pin_memory().to(device, non_blocking=True)
-            for tensor in (self.src_BS, self.tgt_in_BT, self.tgt_token_M, self.tgt_position_M)
+            to_device(tensor, device) for tensor in (self.src_BS, self.tgt_in_BT, self.tgt_token_M, self.tgt_position_M)
         )
         return Batch(src_BS, self.src_len_B, tgt_in_BT, tgt_token_M, tgt_position_M, self.share)
 

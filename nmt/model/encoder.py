@@ -11,6 +11,7 @@ from nmt.corpus.share import BatchShare
 from nmt.model.dropout import Noise
 from nmt.model.recurrent import Dropouts, LayerStack, RecurrentState
 from nmt.model.stack_shape import StackShape
+from nmt.transfer import to_device
 
 
 class Encoding(NamedTuple):
@@ -31,7 +32,7 @@ class Encoding(NamedTuple):
 def reverse_source(src_BS: Tensor, lengths_B: Tensor) -> Tensor:
     """Reverse each sentence but leave its EOS and padding in place: `a b c EOS` becomes `c b a EOS` (§3.3)."""
     position_S = torch.arange(src_BS.shape[1], device=src_BS.device)
-    last_word_B1 = lengths_B.to(src_BS.device).unsqueeze(1) - 2
+    last_word_B1 = to_device(lengths_B, src_BS.device).unsqueeze(1) - 2
     is_word_BS = position_S <= last_word_B1
     return src_BS.gather(1, torch.where(is_word_BS, last_word_B1 - position_S, position_S))
 

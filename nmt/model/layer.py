@@ -6,12 +6,12 @@ longest sentences first. Equal lengths are the simple case.
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import cache, partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 
 from nmt.choices import CellKind, Implementation
 from nmt.device import without_compaction_warning
@@ -20,6 +20,10 @@ from nmt.model.fast.gru_layer import GRULayer, own_gru_layer_pays
 from nmt.model.fast.lstm_layer import LSTMLayer, own_layer_pays
 
 log = logging.getLogger(__name__)
+
+# Rows of a batch from which cuDNN trains in bf16 under autocast. It starts more kernels than in float32 (TF32): with
+# 128 rows of 1,000 units an update took longer, with 1,024 it was faster (docs/decisions.md).
+ROWS_IN_BF16 = 256
 
 
 class Layer(Protocol):
@@ -178,26 +182,41 @@ class TorchLayer:
         self, input_PE: Tensor, state: CellState | None, batch_sizes: Sequence[int]
     ) -> tuple[Tensor, CellState]:
         if input_PE.device.type == "cuda" and torch.is_autocast_enabled("cuda"):
-            # torch's autocast runs cuDNN's layers in fp16, regardless of its dtype: small gradients would vanish
+            # left to itself, autocast runs cuDNN's layers in fp16, whatever its dtype: small gradients would vanish
+            dtype = torch.get_autocast_dtype("cuda") if batch_sizes[0] >= ROWS_IN_BF16 else torch.float32
             with torch.autocast("cuda", enabled=False):
-                float_state = None if state is None else tuple(part.float() for part in state)
-                return self(input_PE.float(), float_state, batch_sizes)
-        if input_PE.device.type == "cuda" and input_PE.dtype == torch.bfloat16:
-            with without_compaction_warning():
-                return self._run(input_PE, state, batch_sizes)
+                cast_state = None if state is None else tuple(part.to(dtype) for part in state)
+                output_PH, last = self._run(input_PE.to(dtype), cast_state, batch_sizes)
+            return output_PH, tuple(part.float() for part in last)
         return self._run(input_PE, state, batch_sizes)
 
     def _run(self, input_PE: Tensor, state: CellState | None, batch_sizes: Sequence[int]) -> tuple[Tensor, CellState]:
+        module = self._module
+        weights = [weight.to(input_PE.dtype) for weight in module.parameters()]
+        if state is None:
+            zeros_BH = input_PE.new_zeros(batch_sizes[0], module.hidden_size)
+            state = (zeros_BH, zeros_BH) if module.mode == "LSTM" else (zeros_BH,)
         # cuDNN refuses slices, such as those of a bridge
-        parts = None if state is None else tuple(part.unsqueeze(0).contiguous() for part in state)
-        start = parts if parts is None or isinstance(self._module, nn.LSTM) else parts[0]
-        if batch_sizes[0] == batch_sizes[-1]:
-            output_TBH, last = self._module(input_PE.view(len(batch_sizes), batch_sizes[0], -1), start)
-            output_PH = output_TBH.flatten(0, 1)
-        else:
-            output, last = self._module(PackedSequence(input_PE, torch.tensor(batch_sizes)), start)
-            output_PH = output.data
-        return output_PH, tuple(part.squeeze(0) for part in (last if isinstance(last, tuple) else (last,)))
+        parts = tuple(part.unsqueeze(0).contiguous() for part in state)
+        start = parts if module.mode == "LSTM" else parts[0]
+        run, options = _FUNCTIONS[module.mode], (True, 1, 0.0, module.training, False)  # with biases, one layer
+        with without_compaction_warning() if input_PE.is_cuda else nullcontext():
+            if batch_sizes[0] == batch_sizes[-1]:
+                input_TBE = input_PE.view(len(batch_sizes), batch_sizes[0], -1)
+                output_TBH, *last = run(input_TBE, start, weights, *options, False)
+                output_PH = output_TBH.flatten(0, 1)
+            else:
+                output_PH, *last = run(input_PE, torch.tensor(batch_sizes), start, weights, *options)
+        return output_PH, tuple(part.squeeze(0) for part in last)
+
+
+# by torch's names of the cells; unlike the modules, they take weights of another dtype than that of the parameters
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "LSTM": torch.lstm,
+    "GRU": torch.gru,
+    "RNN_TANH": torch.rnn_tanh,
+    "RNN_RELU": torch.rnn_relu,
+}
 
 
 @cache

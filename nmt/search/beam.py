@@ -17,6 +17,7 @@ Beams are numpy arrays on the CPU: they are small, and a call of numpy costs a f
 """
 
 import contextlib
+import itertools
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -183,7 +184,7 @@ def advance(
     finished = finish(beams, continuations, config)
     live = keep_live(beams, continuations, finished, config)
     is_done = ~live.any(axis=1)
-    done = [result_of(beams, finished, int(b), config) for b in np.flatnonzero(is_done)]
+    done = results_of(beams, finished, np.flatnonzero(is_done), config)
     if is_done.all():
         return None, done
     return grow(scorer, beams, continuations, finished=finished, live=live, config=config), done
@@ -315,18 +316,25 @@ def grow(
     )
 
 
-def result_of(beams: Beams[StateT], finished: Finished, b: int, config: SearchConfig) -> SearchResult:
-    """Return the finished hypotheses of sentence b of the batch; if there are none, its live ones, unfinished."""
-    hypotheses = finished.hypotheses(b)
-    if not hypotheses:
-        rows = np.flatnonzero(beams.slot // config.beam_size == b)[: config.n_best]
-        length = int(beams.length[b])
-        penalty = float(length_penalty(length, config))
-        hypotheses = [
-            Hypothesis(tuple(ids.tolist()), float(log_prob), float(log_prob) / penalty, False)
-            for ids, log_prob in zip(beams.ids[rows, :length], beams.log_prob[rows], strict=True)
-        ]
-    return SearchResult(int(beams.sentence[b]), tuple(hypotheses))
+def results_of(beams: Beams[StateT], finished: Finished, sentences: Ints, config: SearchConfig) -> list[SearchResult]:
+    """Return the finished hypotheses of some sentences of the batch; if one has none, its live ones, unfinished."""
+    results = []
+    numbers, of_sentences = beams.sentence[sentences].tolist(), finished.select(sentences).hypotheses()
+    for b, number, hypotheses in zip(sentences.tolist(), numbers, of_sentences, strict=True):
+        results.append(SearchResult(number, tuple(hypotheses or _unfinished(beams, b, config))))
+    return results
+
+
+def _unfinished(beams: Beams[StateT], b: int, config: SearchConfig) -> list[Hypothesis]:
+    # rows are in the order of their slots
+    rows = slice(*np.searchsorted(beams.slot, [b * config.beam_size, (b + 1) * config.beam_size]))
+    length = int(beams.length[b])
+    penalty = float(length_penalty(length, config))
+    live = zip(beams.ids[rows, :length].tolist(), beams.log_prob[rows].tolist(), strict=True)
+    return [
+        Hypothesis(tuple(ids), log_prob, log_prob / penalty, False)
+        for ids, log_prob in itertools.islice(live, config.n_best)
+    ]
 
 
 def max_len_subwords(source: EncodedSource, config: SearchConfig) -> int:

@@ -71,8 +71,14 @@ class Finished:
         order = np.argsort(-self.score, axis=1, kind="stable")[:, :n_best]
         return Finished(*(np.take_along_axis(array, order, axis=1) for array in vars(self).values()))
 
-    def hypotheses(self, sentence: int) -> list[Hypothesis]:
-        """List the hypotheses of one sentence, at most n_best."""
-        num_finished = int((self.score[sentence] > -np.inf).sum())
-        rows = zip(self.ids[sentence], self.log_prob[sentence], self.score[sentence], strict=True)
-        return [Hypothesis(ids, float(log_prob), float(score), True) for ids, log_prob, score in rows][:num_finished]
+    def hypotheses(self) -> list[list[Hypothesis]]:
+        """List the hypotheses of each sentence, at most n_best."""
+        arrays = (self.ids, self.log_prob, self.score)
+        return [
+            [
+                Hypothesis(ids, log_prob, score, True)
+                for ids, log_prob, score in zip(*rows, strict=True)
+                if score > -np.inf
+            ]
+            for rows in zip(*(array.tolist() for array in arrays), strict=True)
+        ]

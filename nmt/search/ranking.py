@@ -104,6 +104,8 @@ def slice_maxima(value_NV: Tensor) -> Tensor:
 def _top_k_of_slices(value_NV: Tensor, maximum_NX: Tensor, k: int) -> tuple[Tensor, Tensor]:
     # the k greatest are in the k slices with the greatest maxima, or after the last full slice: only these are sorted
     vocab_size, num_full = value_NV.shape[1], maximum_NX.shape[1]
+    if k == 1 and num_full == 0:
+        return value_NV.max(1, keepdim=True)  # sorting takes longer
     if num_full < 2 * k:
         value_NC, index_NC = value_NV.topk(min(k, vocab_size))
         return value_NC, index_NC

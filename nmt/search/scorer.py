@@ -21,6 +21,7 @@ from nmt.model.seq2seq import Seq2Seq
 from nmt.search import ranking
 from nmt.search.coverage import log_coverage
 from nmt.text.subword import SubwordModel
+from nmt.transfer import to_device
 
 StateT = TypeVar("StateT")
 
@@ -133,20 +134,22 @@ class ModelScorer:
         """Encode the sources; this is fastest if all are of equal length."""
         assert not self.model.training, "search needs model.eval(): dropout would change its states"
         src_BS, src_len_B = pad_source([source.ids_by_member[0] for source in sources])
-        state = self.inference_model.decoder.start(self.inference_model.encode(src_BS.to(self.device), src_len_B))
+        state = self.inference_model.decoder.start(
+            self.inference_model.encode(to_device(src_BS, self.device), src_len_B)
+        )
         return state.count_coverage() if self._counts_coverage else state
 
     @torch.inference_mode()
     def logits(self, prev_N: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Make one time step; returns the logits `(N, V)` in the model's precision, on its device."""
         assert not self.model.training, "search needs model.eval(): dropout would change its states"
-        return self.inference_model.decoder.step(prev_N.to(self.device), state)
+        return self.inference_model.decoder.step(to_device(prev_N, self.device), state)
 
     @torch.inference_mode()
     def read(self, prev_N: Tensor, state: DecoderState) -> DecoderState:
         """Make one time step without predicting the next token."""
         assert not self.model.training, "search needs model.eval(): dropout would change its states"
-        return self.inference_model.decoder.read(prev_N.to(self.device), state)[1]
+        return self.inference_model.decoder.read(to_device(prev_N, self.device), state)[1]
 
     @torch.inference_mode()
     def step(self, prev_N: Tensor, state: DecoderState, num_candidates: int) -> Candidates[DecoderState]:
@@ -158,7 +161,7 @@ class ModelScorer:
 
     @torch.inference_mode()
     def select(self, state: DecoderState, rows_N: Tensor) -> DecoderState:
-        return state.select(rows_N.to(self.device))
+        return state.select(to_device(rows_N, self.device))
 
     @torch.inference_mode()
     def concat(self, first: DecoderState, second: DecoderState) -> DecoderState:

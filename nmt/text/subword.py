@@ -212,9 +212,16 @@ class SubwordModel:
 
         Characters are counted since one <unk> may replace any number of them. Those spelled in bytes count as unknown.
         """
+        if self._spelling_nothing.isdisjoint(ids):
+            return 0.0
         num_characters = len(self.normalize_tokens(text).replace(" ", ""))
         num_known = sum(self._num_characters[i] for i in ids)
         return max(0.0, 1 - num_known / num_characters) if num_characters else 0.0
+
+    @cached_property
+    def _spelling_nothing(self) -> frozenset[int]:
+        """The ids that spell no character, among them UNK and bytes."""
+        return frozenset(i for i, num_characters in enumerate(self._num_characters) if num_characters == 0)
 
     @cached_property
     def _num_characters(self) -> list[int]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from nmt.model.output import OutputLayer
 
 # Logits held at a time. On a CPU a chunk should fit into the last-level cache; a GPU needs few, large matmuls.
-CHUNK_LOGITS = {"cpu": 4_000_000, "cuda": 200_000_000}
+CHUNK_LOGITS = {"cpu": 4_000_000, "cuda": 400_000_000}
 
 
 def chunked_token_loss(
@@ -21,8 +21,7 @@ def chunked_token_loss(
 ) -> tuple[Tensor, Tensor]:
     """Return objective and nll of `nmt.training.loss.TokenLoss`.
 
-    Memory does not grow with M × V. On a CPU, a factor in `scale` is cheaper than one on the objective. Backward may
-    be called only once.
+    Memory does not grow with M × V. Backward may be called only once.
     """
     needs_grad = torch.is_grad_enabled()  # inside `forward` gradients are always off
     objective, nll = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
@@ -32,7 +31,7 @@ def chunked_token_loss(
 
 
 class _Gradients(NamedTuple):
-    """The gradients of the objective, filled chunk by chunk."""
+    """The gradients of the objective over `scale`, filled chunk by chunk."""
 
     hidden_MH: Tensor
     weight_VH: Tensor
@@ -72,6 +71,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         device_type = hidden_MH.device.type
         autocast = torch.is_autocast_enabled(device_type)
         dtype = torch.get_autocast_dtype(device_type) if autocast else hidden_MH.dtype
+        exact = torch.promote_types(dtype, torch.float32)
         chunk_tokens = max(1, CHUNK_LOGITS.get(device_type, CHUNK_LOGITS["cpu"]) // weight_VH.shape[0])
         gradients = None
         if needs_grad:
@@ -83,39 +83,37 @@ class _LinearCrossEntropy(torch.autograd.Function):
             for start in range(0, len(token_M), chunk_tokens):
                 chunk = slice(start, start + chunk_tokens)
                 hidden_XH, token_X1 = hidden_MH[chunk].to(dtype), token_M[chunk].unsqueeze(1)
-                logits_XV = F.linear(hidden_XH, weight, bias).to(torch.promote_types(dtype, torch.float32))
-                target_logit_X = logits_XV.gather(1, token_X1).squeeze(1)
-                mean_logit_X = logits_XV.mean(1) if label_smoothing else target_logit_X
-                prob_XV = torch.softmax(logits_XV, dim=1)
+                logits_XV = F.linear(hidden_XH, weight, bias)
+                target_logit_X = logits_XV.gather(1, token_X1).squeeze(1).to(exact)
+                mean_logit_X = logits_XV.mean(1, dtype=exact) if label_smoothing else target_logit_X
+                prob_XV = torch.softmax(logits_XV, dim=1, dtype=exact)
                 # The most likely token has p >= 1/V, so that its logarithm is safe and yields the normalizer.
-                logsumexp_X = logits_XV.amax(1) - prob_XV.amax(1).log()
+                logsumexp_X = logits_XV.amax(1).to(exact) - prob_XV.amax(1).log()
                 nll += (logsumexp_X - target_logit_X).sum(dtype=nll.dtype)
                 uniform_nll += (logsumexp_X - mean_logit_X).sum(dtype=nll.dtype)
                 if gradients is not None:
-                    _to_gradient(prob_XV, token_X1, label_smoothing=label_smoothing, scale=scale)
+                    _to_gradient(prob_XV, token_X1, label_smoothing=label_smoothing)
                     gradients.backpropagate(chunk, prob_XV, hidden_XH, weight, dtype=dtype)
         if gradients is not None:
-            ctx.gradients = gradients
+            ctx.gradients, ctx.scale = gradients, scale
         objective = scale * ((1 - label_smoothing) * nll + label_smoothing * uniform_nll)
         ctx.mark_non_differentiable(nll)
         return objective, nll
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients times that of the objective, which is 1 if `backward` was called on the objective."""
+        """Return the gradients times that of the objective."""
         grad_objective = grad_outputs[0]
         gradients: _Gradients = ctx.gradients
         # returned only once: a tensor without other references becomes the parameter's gradient without a copy
         del ctx.gradients
-        if grad_objective.device.type != "cpu" or grad_objective != 1:  # comparing would wait for a GPU
-            for gradient in gradients:
-                gradient.mul_(grad_objective)
+        for gradient in gradients:
+            gradient.mul_(ctx.scale * grad_objective)
         return *gradients, None, None, None, None
 
 
-def _to_gradient(prob_XV: Tensor, token_X1: Tensor, *, label_smoothing: float, scale: float) -> None:
+def _to_gradient(prob_XV: Tensor, token_X1: Tensor, *, label_smoothing: float) -> None:
     """Turn probabilities, in place, into the gradient of the loss with respect to the logits: `softmax - target`."""
     if label_smoothing:
         prob_XV.sub_(label_smoothing / prob_XV.shape[1])
     prob_XV.scatter_add_(1, token_X1, torch.full_like(token_X1, label_smoothing - 1, dtype=prob_XV.dtype))
-    prob_XV.mul_(scale)

@@ -31,7 +31,7 @@ examples:
   scripts/bench train data=multi30k_en_de model=lstm_2x512 subword.vocab_size=8000
   scripts/bench train --against ../before --repeats 7
   scripts/bench train --compare training.precision=fp32,bf16
-  scripts/bench train experiment=sutskever_2014 --updates 3
+  scripts/bench train experiment=sutskever_2014 --length 26 --updates 3
   scripts/bench translate 'checkpoints=[runs/first/checkpoints/best]' input=test.en --compare search=greedy,beam_5
   scripts/bench translate search=greedy search.batch_rows=1 --sentences 50        # latency
   scripts/bench train --profile                                                   # time and memory of each operation
@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--updates", type=_count, default=20, help="that a process trains after 3 of warm-up (20)")
     parser.add_argument("--sentences", type=_count, default=500, help="that a process translates (500)")
     parser.add_argument("--pairs", type=_count, default=20_000, help="of random text (20,000)")
+    parser.add_argument("--length", type=_count, help="mean number of words of its sources (14.3)")
     parser.add_argument("--shapes", default=SHAPES, help="of `limits`: rows x inputs x outputs (%(default)s)")
     parser.add_argument("--profile", action="store_true", help="show torch.profiler's table of one process instead")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, contenders and samples to a file")
@@ -141,9 +142,10 @@ def _profile(options: argparse.Namespace, contender: "Contender", folder: Path) 
 
 
 def _text(options: argparse.Namespace, folder: Path) -> "RandomText":
-    from benchmarks.text import RandomText
+    from benchmarks.text import MEAN_LENGTH, RandomText
 
-    return RandomText(folder / "text", max(options.pairs, options.sentences))
+    num_pairs = max(options.pairs, options.sentences)
+    return RandomText(folder / "text", num_pairs, mean_length=options.length or MEAN_LENGTH)
 
 
 def _corpus(options: argparse.Namespace, folder: Path) -> "Callable[[Contender], list[str]]":

@@ -8,8 +8,9 @@ import numpy as np
 from benchmarks.contenders import Contender
 from benchmarks.processes import resolved_config
 
-# Means and deviations of log lengths as in Multi30k English-German in 8,000 joint subwords.
-SRC_MEAN, TGT_MEAN, SRC_LOG_DEVIATION, RATIO_LOG_DEVIATION = 14.3, 14.8, 0.32, 0.18
+# The mean of source lengths, the ratio of the target's to it, and the deviations of their logarithms, as in Multi30k
+# English-German in 8,000 joint subwords.
+MEAN_LENGTH, TGT_PER_SRC, SRC_LOG_DEVIATION, RATIO_LOG_DEVIATION = 14.3, 14.8 / 14.3, 0.32, 0.18
 MAX_LEN = 90
 NUM_DEV = 64
 VOCAB_SIZE = "subword.vocab_size=8000"
@@ -22,6 +23,7 @@ class RandomText:
 
     folder: Path
     num_pairs: int
+    mean_length: float = MEAN_LENGTH
     seed: int = 1
 
     def settings(self, contender: Contender) -> list[str]:
@@ -39,17 +41,18 @@ class RandomText:
 
     def _write(self, folder: Path, split: str, num_pairs: int, sizes: tuple[int, int]) -> None:
         rng = np.random.Generator(np.random.PCG64([self.seed, len(split)]))
-        for side, lengths, size in zip(("src", "tgt"), random_lengths(num_pairs, rng), sizes, strict=True):
+        lengths_of_sides = random_lengths(num_pairs, self.mean_length, rng)
+        for side, lengths, size in zip(("src", "tgt"), lengths_of_sides, sizes, strict=True):
             lines = vocabulary_lines(size, max(sizes)) if split == "train" else []
             lines += random_lines(lengths, size, rng)
             Path(folder, f"{split}.{side}").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def random_lengths(num_pairs: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:
-    """Choose lengths of pairs: the source's and the ratio of the target to it are log-normal."""
+def random_lengths(num_pairs: int, mean: float, rng: np.random.Generator) -> tuple[list[int], list[int]]:
+    """Choose lengths of pairs, sources of `mean` words: theirs and the ratio of the target to them are log-normal."""
     # the mean of a log-normal distribution is exp(mu + sigma² / 2)
-    src_mu = np.log(SRC_MEAN) - SRC_LOG_DEVIATION**2 / 2
-    ratio_mu = np.log(TGT_MEAN / SRC_MEAN) - RATIO_LOG_DEVIATION**2 / 2
+    src_mu = np.log(mean) - SRC_LOG_DEVIATION**2 / 2
+    ratio_mu = np.log(TGT_PER_SRC) - RATIO_LOG_DEVIATION**2 / 2
     log_src = rng.normal(src_mu, SRC_LOG_DEVIATION, num_pairs)
     log_tgt = log_src + rng.normal(ratio_mu, RATIO_LOG_DEVIATION, num_pairs)
     src, tgt = (np.exp(log_len).round().clip(1, MAX_LEN).astype(int).tolist() for log_len in (log_src, log_tgt))
