@@ -20,6 +20,7 @@ from nmt.distributed import ALONE, join
 from nmt.errors import ConfigError
 from nmt.place import Place, find_place, is_first
 from nmt.training.dev_set import DevSet
+from nmt.training.run import check_hardware
 from nmt.training.saver import RunFiles
 from nmt.training.trainer import Hardware, Trainer
 from tests.models import tiny_model
@@ -81,6 +82,16 @@ def test_an_environment_that_does_not_say_where_to_meet_is_refused(monkeypatch: 
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match="torchrun must say where its processes meet"), join(find_place()):
         pass
+
+
+def test_processes_that_would_compute_differently_are_refused() -> None:
+    check_hardware(["cuda in bf16", "cuda in bf16"])
+    message = (
+        r"^the processes must compute alike, but process 0 would on cpu in bf16 and process 2 on cpu in fp32: "
+        r"set device= and training\.precision= to what all of them have$"
+    )
+    with pytest.raises(ConfigError, match=message):
+        check_hardware(["cpu in bf16", "cpu in bf16", "cpu in fp32", "cuda in bf16"])
 
 
 # --- the laws ---

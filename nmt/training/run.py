@@ -99,6 +99,7 @@ def build_trainer(
 def _new_trainer(settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles, group: Group) -> Trainer:
     device = resolve_device(settings.device)
     precision = resolve_training_precision(settings.training.precision, device)
+    check_hardware(group.gather(f"{device.type} in {precision}"))
     choose_tf32(precision, device)
     batches = _training_batches(settings, corpus, files, group)
     model = Seq2Seq(
@@ -127,6 +128,22 @@ def _new_trainer(settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles
         hardware=Hardware(device, precision, group),
         files=files,
     )
+
+
+def check_hardware(found: Sequence[str]) -> None:
+    """Check that all processes compute alike: sums of what they compute would mix precisions otherwise.
+
+    Args:
+        found: device and precision of each process.
+
+    Raises:
+        ConfigError: if they differ.
+    """
+    if different := [number for number, hardware in enumerate(found) if hardware != found[0]]:
+        raise ConfigError(
+            f"the processes must compute alike, but process 0 would on {found[0]} and process {different[0]} on "
+            f"{found[different[0]]}: set device= and training.precision= to what all of them have"
+        )
 
 
 def _training_batches(settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles, group: Group) -> TrainingBatches:
