@@ -44,3 +44,10 @@ def test_coordinates_have_variance_1_and_are_bounded(monkeypatch: pytest.MonkeyP
 
 def test_too_few_lines_give_no_association() -> None:
     assert find_association(["a"] * 39, ["b"] * 39) is None
+
+
+def test_no_correlation_is_perfect() -> None:
+    lines = [pair[0] for pair in number_pairs(2_000)]
+    found = find_association(lines, lines)
+    assert found is not None
+    assert found.correlations.max() == pytest.approx(0.95)

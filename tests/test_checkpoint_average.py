@@ -43,6 +43,15 @@ def test_parameters_are_means_and_the_rest_is_of_the_newest(tmp_path: Path) -> N
     assert sorted(str(path.relative_to(written)) for path in written.rglob("*") if path.is_file()) == FILES
 
 
+def test_sums_are_precise(tmp_path: Path) -> None:
+    """In float32, each 3e-8 would be lost beside the 1."""
+    values = (1.0, 3e-8, 3e-8, 3e-8)
+    paths = [save_checkpoint(tmp_path, filled(value, update=update)) for update, value in enumerate(values, start=1)]
+    mean = torch.tensor(sum(values) / 4, dtype=torch.float64).float()
+    assert mean != torch.tensor(0.25)
+    assert all(torch.all(tensor == mean) for tensor in average_checkpoints(paths).parameters.values())
+
+
 def test_the_average_of_one_checkpoint_is_its_parameters_bit_by_bit(tmp_path: Path) -> None:
     path = save(tmp_path)
     average = average_checkpoints([path])

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import pytest
 
+from nmt.doctor.association import Association, Floats
 from nmt.doctor.shift import Shift, ShiftFinder, _BestRun
 from tests.doctor_text import number_pairs
 
@@ -93,3 +95,41 @@ def test_the_best_run_is_that_of_an_exhaustive_search() -> None:
     gain, begin, end = max((values[i:j].sum(), i, j) for i in range(200) for j in range(i + 1, 201))
     assert (run.begin, run.end) == (begin, end)
     assert run.gain == pytest.approx(gain)
+
+
+def _numbers(lines: Sequence[str]) -> Floats:
+    return np.array(list(map(float, lines)), np.float32).reshape(-1, 1)
+
+
+class Product:
+    """An association whose score of a pair is the product of its two numbers."""
+
+    src = tgt = staticmethod(_numbers)
+    correlations = np.ones(1, np.float32)
+
+    def scores(self, src: Floats, tgt: Floats) -> Floats:
+        product: Floats = (src * tgt)[:, 0]
+        return product
+
+
+def shift_of_scores(src: Sequence[float], tgt: Sequence[float]) -> Shift | None:
+    finder = ShiftFinder(is_related=True, _association=cast("Association", Product()))
+    finder.add(list(map(str, src)), list(map(str, tgt)))
+    return finder.finish()
+
+
+def test_no_single_pair_decides() -> None:
+    num_lines, loud = 400, 100
+    src = [1e6 if line == loud else 0.0 for line in range(num_lines)]
+    tgt = [1.0 if line == loud + 1 else 0.0 for line in range(num_lines)]
+    assert shift_of_scores(src, tgt) is None
+
+
+@pytest.mark.parametrize(("gain", "found"), [(0.4, False), (0.6, True)])
+def test_the_lines_of_a_shift_must_gain_enough_on_average(gain: float, found: bool) -> None:
+    """Every second line fits the next one better by twice the gain, and the sum is far above the least gain."""
+    num_lines = 1_000
+    src = [2 * gain * (line % 2) for line in range(num_lines)]
+    tgt = [1.0 - line % 2 for line in range(num_lines)]
+    shift = shift_of_scores(src, tgt)
+    assert (shift is not None) == found

@@ -34,6 +34,12 @@ def test_every_side_of_every_split_is_encoded(digits: Path) -> None:
     assert {line.severity for line in found.findings} == {Severity.ok}
 
 
+def test_the_first_blocks_are_a_sample(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmt.doctor.blocks._PAIRS_A_BLOCK", 10)
+    num_words = sum(len(line.split()) for line in (digits / "test.en").read_text().splitlines()[:20])
+    assert examined(digits).splits["test"]["src"].num_words == num_words
+
+
 def test_unknown_words_are_counted_by_side(digits: Path, tmp_path: Path) -> None:
     for name in ("train.en", "train.fr", "dev.fr", "test.en", "test.fr"):
         (tmp_path / name).write_text((digits / name).read_text())

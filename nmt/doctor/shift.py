@@ -93,7 +93,7 @@ class ShiftFinder:
         offset, run = max(self._runs.items(), key=lambda item: item[1].gain)
         if run.gain < max(_LEAST_GAIN, _LEAST_GAIN_A_LINE * (run.end - run.begin)):
             return None
-        return Shift(offset, run.begin + 1, min(run.end, self._num_read))
+        return Shift(offset, run.begin + 1, run.end)
 
     def _start(self) -> None:
         """Learn from the lines so far, and score them."""
