@@ -35,8 +35,8 @@ def test_every_side_of_every_split_is_encoded(digits: Path) -> None:
 
 
 def test_the_first_blocks_are_a_sample(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nmt.doctor.blocks._PAIRS_A_BLOCK", 10)
-    num_words = sum(len(line.split()) for line in (digits / "test.en").read_text().splitlines()[:20])
+    monkeypatch.setattr("nmt.doctor.blocks._PAIRS_A_BLOCK", 3)
+    num_words = sum(len(line.split()) for line in (digits / "test.en").read_text().splitlines()[:6])
     assert examined(digits).splits["test"]["src"].num_words == num_words
 
 
