@@ -4,12 +4,13 @@
 the others follow it. All see the same gradients, so that their parameters stay equal.
 """
 
-import os
 import signal
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
+from uuid import uuid4
 
 import torch
 import torch.distributed as dist
@@ -112,7 +113,9 @@ def join(place: Place) -> Iterator[Group]:
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     with _terminable(), _naming_lost_processes():
-        dist.init_process_group(backend, store=open_store(), rank=place.rank, world_size=place.size, timeout=_PATIENCE)
+        dist.init_process_group(
+            backend, store=open_store(place), rank=place.rank, world_size=place.size, timeout=_PATIENCE
+        )
         group = SeveralProcesses(place)
     try:
         yield group
@@ -120,20 +123,60 @@ def join(place: Place) -> Iterator[Group]:
         dist.destroy_process_group()
 
 
-def open_store() -> Store:
-    """Open torchrun's store of keys and values that all processes see.
-
-    It lives through the restarts of torchrun: without a prefix, processes would find what those before them have left.
+def open_store(place: Place) -> Store:
+    """Open torchrun's store of keys and values that all processes see, and wait for the other processes.
 
     Raises:
         ConfigError: if the environment does not say where it is.
+        LostProcessError: if the others do not come.
     """
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     try:
         store: Store = next(iter(rendezvous("env://", timeout=_PATIENCE)))[0]
     except ValueError as error:
         raise ConfigError(f"torchrun must say where its processes meet: start with torchrun ({error})") from None
-    return PrefixStore(f"nmt, attempt {attempt}", store)
+    return PrefixStore(name_meeting(store, place), store)
+
+
+def name_meeting(store: Store, place: Place) -> str:
+    """Return a name that process 0 has given to the processes that are alive now.
+
+    The store lives through the restarts of torchrun, with what dead processes have left in it, and torchrun counts
+    restarts on each node by itself. So each process says something new, and takes only an answer to that.
+
+    Raises:
+        LostProcessError: if the others do not come.
+    """
+    name = greeting = uuid4().hex
+    if place.rank > 0:
+        store.set(f"greeting/{place.rank}", greeting)
+        _wait_until(lambda: store.check([f"answer/{greeting}"]))
+        name = store.get(f"answer/{greeting}").decode()
+        store.set(f"{name}/{place.rank}", "")
+        return name
+    missing = set(range(1, place.size))
+
+    def all_have_come() -> bool:
+        for rank in tuple(missing):
+            if store.check([key := f"greeting/{rank}"]):  # perhaps that of a dead process, before the next one
+                store.set(f"answer/{store.get(key).decode()}", name)
+            if store.check([f"{name}/{rank}"]):
+                missing.remove(rank)
+        return not missing
+
+    _wait_until(all_have_come)
+    return name
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for other processes; the waits of a store itself would delay signals."""
+    end = time.monotonic() + _PATIENCE.total_seconds()
+    while not is_so():
+        if time.monotonic() > end:
+            raise LostProcessError(
+                f"another process of this training did not start within {_PATIENCE}: look at its messages, and "
+                "continue with resume=true"
+            )
+        time.sleep(0.05)
 
 
 def choose_gpu(place: Place) -> None:

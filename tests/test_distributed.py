@@ -7,17 +7,21 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.distributed import HashStore  # type: ignore[attr-defined]
 
 from nmt.choices import LossPer, TrainingPrecision
 from nmt.corpus.batching import TrainingBatches
-from nmt.distributed import ALONE, join
-from nmt.errors import ConfigError
+from nmt.distributed import ALONE, join, name_meeting
+from nmt.errors import ConfigError, LostProcessError
 from nmt.place import Place, find_place, is_first
 from nmt.training.dev_set import DevSet
 from nmt.training.run import check_hardware
@@ -82,6 +86,32 @@ def test_an_environment_that_does_not_say_where_to_meet_is_refused(monkeypatch: 
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match="torchrun must say where its processes meet"), join(find_place()):
         pass
+
+
+def test_processes_do_not_answer_the_dead() -> None:
+    """The store holds what processes before a restart have left; they are restarted one after the other."""
+    store, size = HashStore(), 3
+    names: dict[int, str] = {}
+
+    def meet(rank: int) -> None:
+        names[rank] = name_meeting(store, Place(rank, size, rank, size))
+
+    for order in ((0, 1, 2), (2, 1, 0), (1, 0, 2)):
+        before = dict(names)
+        threads = [threading.Thread(target=meet, args=[rank]) for rank in order]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.2)
+        for thread in threads:
+            thread.join()
+        assert len(set(names.values())) == 1
+        assert names != before
+
+
+def test_processes_that_do_not_come_are_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmt.distributed._PATIENCE", timedelta(seconds=0.2))
+    with pytest.raises(LostProcessError, match=r"^another process of this training did not start within 0:00:00\.2"):
+        name_meeting(HashStore(), Place(0, 2, 0, 2))
 
 
 def test_processes_that_would_compute_differently_are_refused() -> None:

@@ -37,7 +37,7 @@ class Memory:
 def store(monkeypatch: pytest.MonkeyPatch) -> Memory:
     """Meet in the memory of this process instead of under torchrun."""
     store = Memory()
-    monkeypatch.setattr(output_parts, "open_store", lambda: store)
+    monkeypatch.setattr(output_parts, "open_store", lambda _: store)
     return store
 
 

@@ -35,7 +35,7 @@ def write_in_parts(place: Place, output: str, write: Callable[[Path], int]) -> i
     Returns:
         The number of lines of all parts in the first process, None in the others.
     """
-    store: Store = open_store()
+    store: Store = open_store(place)
     if place.rank > 0:
         num_lines = write(Path(_await(store, "folder")) / str(place.rank))
         store.set(f"lines/{place.rank}", str(num_lines))
