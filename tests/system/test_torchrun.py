@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,13 +20,26 @@ from tests.commands import train_settings
 
 pytestmark = pytest.mark.slow
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+TWO_PROCESSES = ("--standalone", "--nproc-per-node=2")
 
 
-def start(*arguments: str, restarts: int = 0, program: Sequence[str] = ("-m", "nmt")) -> subprocess.Popen[str]:
-    command = [*TORCHRUN, f"--max-restarts={restarts}", *program, *arguments]
+def start(
+    *arguments: str,
+    restarts: int = 0,
+    program: Sequence[str] = ("-m", "nmt"),
+    processes: Sequence[str] = TWO_PROCESSES,
+) -> subprocess.Popen[str]:
+    command = [*TORCHRUN, *processes, f"--max-restarts={restarts}", *program, *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # as torchrun sets it, which it would tell on stderr
     return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        text=True,
+        encoding="utf-8",
     )
 
 
@@ -39,14 +53,14 @@ def train_alone(*arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stderr
 
 
-def workers(torchrun: subprocess.Popen[str]) -> list[int]:
-    """Return the process ids of both processes, in the order of their ranks."""
+def workers(torchrun: subprocess.Popen[str]) -> dict[int, int]:
+    """Return the ids of torchrun's processes by their ranks."""
     by_rank = {}
     for pid in Path(f"/proc/{torchrun.pid}/task/{torchrun.pid}/children").read_text().split():
         for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
             if entry.startswith(b"RANK="):
                 by_rank[int(entry.removeprefix(b"RANK="))] = int(pid)
-    return [by_rank[rank] for rank in sorted(by_rank)]
+    return by_rank
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
@@ -155,6 +169,26 @@ def test_torchrun_restarts_from_the_last_checkpoint(digits: Path, tmp_path: Path
     assert status == 0, err
     assert "resuming" in err
     assert load_checkpoint(run_dir / "checkpoints" / "last").info.update == 200
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_two_nodes_restart_from_the_last_checkpoint(digits: Path, tmp_path: Path, rank: int) -> None:
+    """torchrun counts the failure on one node only."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+    node = ["--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", "--rdzv-id=run"]
+    node.append(f"--rdzv-endpoint=127.0.0.1:{port}")
+    run_dir = tmp_path / "run"
+    settings = [*train_settings(digits), f"run_dir={run_dir}", "resume=true", "training.max_updates=300"]
+    nodes = [start("train", *settings, restarts=1, processes=node) for _ in range(2)]
+    wait_for(run_dir / "checkpoints" / "last", nodes[0])
+    [pid] = [own[rank] for node in nodes if rank in (own := workers(node))]
+    os.kill(pid, signal.SIGKILL)
+    ends = [finish(node) for node in nodes]
+    assert [status for status, _, _ in ends] == [0, 0], ends
+    assert any("resuming" in err for _, _, err in ends)
+    assert load_checkpoint(run_dir / "checkpoints" / "last").info.update == 300
 
 
 def test_a_mistake_is_one_line(digits: Path, tmp_path: Path) -> None:
