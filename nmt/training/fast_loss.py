@@ -84,6 +84,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 chunk = slice(start, start + chunk_tokens)
                 hidden_XH, token_X1 = hidden_MH[chunk].to(dtype), token_M[chunk].unsqueeze(1)
                 logits_XV = F.linear(hidden_XH, weight, bias)
+                if device_type == "cpu":  # which is slower over bf16; a GPU then reads half as much
+                    logits_XV = logits_XV.to(exact)
                 target_logit_X = logits_XV.gather(1, token_X1).squeeze(1).to(exact)
                 mean_logit_X = logits_XV.mean(1, dtype=exact) if label_smoothing else target_logit_X
                 prob_XV = torch.softmax(logits_XV, dim=1, dtype=exact)
