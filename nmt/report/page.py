@@ -47,4 +47,7 @@ def spans_of(table: Table, column: int, cell: Cell) -> tuple[Span, ...]:
 
 
 def is_number(cell: Cell) -> bool:
+    """Return whether a cell is a number, perhaps one that is formatted already; a missing one is None."""
+    if isinstance(cell, str):
+        return re.fullmatch(r"[\d.,]+%?", cell) is not None
     return isinstance(cell, int | float) or cell is None
