@@ -173,8 +173,7 @@ def _wait_until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         if time.monotonic() > end:
             raise LostProcessError(
-                f"another process of this training did not start within {_PATIENCE}: look at its messages, and "
-                "continue with resume=true"
+                f"another process did not start within {_PATIENCE}: look at its messages, and start all again"
             )
         time.sleep(0.05)
 

@@ -110,7 +110,7 @@ def test_processes_do_not_answer_the_dead() -> None:
 
 def test_processes_that_do_not_come_are_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nmt.distributed._PATIENCE", timedelta(seconds=0.2))
-    with pytest.raises(LostProcessError, match=r"^another process of this training did not start within 0:00:00\.2"):
+    with pytest.raises(LostProcessError, match=r"^another process did not start within 0:00:00\.2"):
         name_meeting(HashStore(), Place(0, 2, 0, 2))
 
 

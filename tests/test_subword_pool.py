@@ -115,6 +115,40 @@ def test_a_dead_process_is_reported(subword: SubwordModel, pids: list[int]) -> N
     assert not any(map(_is_alive, pids))
 
 
+def test_a_process_that_dies_while_others_start_is_reported(
+    subword: SubwordModel, pids: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = SubwordPool.submit
+
+    def killing(pool: SubwordPool, texts: list[str]) -> object:
+        future = submit(pool, texts)
+        os.kill(pids[0], signal.SIGKILL)
+        time.sleep(0.1)
+        return future
+
+    monkeypatch.setattr(SubwordPool, "submit", killing)
+    with pytest.raises(ProcessDiedError):
+        list(encode_blocks([[["cab"]]], [subword], num_processes=4))
+    assert not any(map(_is_alive, pids))
+
+
+def test_the_processes_end_if_the_caller_stops_while_they_start(
+    subword: SubwordModel, pids: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = SubwordPool.submit
+
+    def stopping(pool: SubwordPool, texts: list[str]) -> object:
+        if pids:
+            raise KeyboardInterrupt
+        return submit(pool, texts)
+
+    monkeypatch.setattr(SubwordPool, "submit", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        list(encode_blocks([[["cab"]]], [subword], num_processes=4))
+    assert len(pids) == 1
+    assert not any(map(_is_alive, pids))
+
+
 @pytest.fixture
 def pids(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The processes of all pools."""

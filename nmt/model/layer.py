@@ -200,7 +200,7 @@ class TorchLayer:
         parts = tuple(part.unsqueeze(0).contiguous() for part in state)
         start = parts if module.mode == "LSTM" else parts[0]
         run, options = _FUNCTIONS[module.mode], (True, 1, 0.0, module.training, False)  # with biases, one layer
-        with without_compaction_warning() if input_PE.is_cuda else nullcontext():
+        with without_compaction_warning() if input_PE.is_cuda and input_PE.dtype == torch.bfloat16 else nullcontext():
             if batch_sizes[0] == batch_sizes[-1]:
                 input_TBE = input_PE.view(len(batch_sizes), batch_sizes[0], -1)
                 output_TBH, *last = run(input_TBE, start, weights, *options, False)

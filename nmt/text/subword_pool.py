@@ -15,6 +15,9 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from nmt.errors import ProcessDiedError
 from nmt.text.subword import SubwordModel
@@ -26,26 +29,38 @@ _subword: SubwordModel  # of a process of a pool
 
 
 class SubwordPool:
-    """Processes that encode texts with one subword model."""
+    """Processes that encode texts with one subword model, as a context."""
 
     def __init__(self, subword: SubwordModel, *, num_processes: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._executor = ProcessPoolExecutor(
-            num_processes,
-            mp_context=context,
-            initializer=_start,
-            initargs=(subword.to_bytes(), context.Barrier(num_processes)),
-        )
-        # All processes start here, since none is idle before all have started. A later start could meet the end of
-        # an executor of which a process has died, and Python 3.11 would wait for the new process for ever.
-        for _ in range(num_processes):
-            self.submit([""])
+        self._subword, self._num_processes = subword, num_processes
 
     def __enter__(self) -> "SubwordPool":
+        with ExitStack() as resources:  # which ends what has started if the rest fails
+            # in a file, since a process that died at its start would not empty a pipe
+            folder = Path(resources.enter_context(TemporaryDirectory(prefix="nmt-")))
+            self._subword.save(folder / "subword")
+            context = multiprocessing.get_context("spawn")
+            self._executor = ProcessPoolExecutor(
+                self._num_processes,
+                mp_context=context,
+                initializer=_start,
+                initargs=(folder / "subword", context.Barrier(self._num_processes)),
+            )
+            resources.callback(self._executor.shutdown, cancel_futures=True)
+            # All processes start here, since none is idle before all have started. A later start could meet the end of
+            # an executor of which a process has died, and Python 3.11 would wait for the new process for ever.
+            try:
+                for _ in range(self._num_processes):
+                    self.submit([""])
+            except BaseException:  # those that have started wait for the others
+                for process in list(self._executor._processes.values()):
+                    process.kill()
+                raise
+            self._resources = resources.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._executor.shutdown(cancel_futures=True)
+    def __exit__(self, *error: Any) -> None:
+        self._resources.__exit__(*error)
 
     def submit(self, texts: Sequence[str]) -> Future[EncodedTexts]:
         """Begin to encode texts, of which there is at least one; none may contain a line feed."""
@@ -72,7 +87,8 @@ def encode_blocks(
     num_each = max(1, num_processes // len(subwords))
     waiting: deque[list[Future[EncodedTexts]]] = deque()
     with ExitStack() as stack:
-        pools = [stack.enter_context(SubwordPool(subword, num_processes=num_each)) for subword in subwords]
+        with _explaining_death():
+            pools = [stack.enter_context(SubwordPool(subword, num_processes=num_each)) for subword in subwords]
         for block in blocks:
             with _explaining_death():
                 waiting.append([pool.submit(texts) for pool, texts in zip(pools, block, strict=True)])
@@ -111,11 +127,11 @@ def _without_ctrl_c() -> Iterator[None]:
 # In a process of a pool
 
 
-def _start(model: bytes, all_started: Barrier) -> None:
+def _start(model: Path, all_started: Barrier) -> None:
     global _subword
     os.setsid()  # a signal to the whole group is for the caller
     threading.Thread(target=_end_with_caller, daemon=True).start()
-    _subword = SubwordModel.from_bytes(model, name="the model sent")
+    _subword = SubwordModel.load(model)
     all_started.wait()
 
 

@@ -99,7 +99,9 @@ def build_trainer(
 def _new_trainer(settings: TrainCommand, corpus: PreparedCorpus, files: RunFiles, group: Group) -> Trainer:
     device = resolve_device(settings.device)
     precision = resolve_training_precision(settings.training.precision, device)
-    check_hardware(group.gather(f"{device.type} in {precision}"))
+    found = group.gather(f"{device.type} in {precision}")
+    if group.is_first:  # who speaks for all
+        check_hardware(found)
     choose_tf32(precision, device)
     batches = _training_batches(settings, corpus, files, group)
     model = Seq2Seq(
