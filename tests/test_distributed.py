@@ -12,6 +12,7 @@ import time
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,11 +21,11 @@ from torch.distributed import HashStore  # type: ignore[attr-defined]
 
 from nmt.choices import LossPer, TrainingPrecision
 from nmt.corpus.batching import TrainingBatches
-from nmt.distributed import ALONE, join, name_meeting
+from nmt.distributed import ALONE, Group, join, name_meeting
 from nmt.errors import ConfigError, LostProcessError
 from nmt.place import Place, find_place, is_first
 from nmt.training.dev_set import DevSet
-from nmt.training.run import check_hardware
+from nmt.training.run import _new_trainer, check_hardware
 from nmt.training.saver import RunFiles
 from nmt.training.trainer import Hardware, Trainer
 from tests.models import tiny_model
@@ -122,6 +123,22 @@ def test_processes_that_would_compute_differently_are_refused() -> None:
     )
     with pytest.raises(ConfigError, match=message):
         check_hardware(["cpu in bf16", "cpu in bf16", "cpu in fp32", "cuda in bf16"])
+
+
+class Unlike(Group):
+    """Process 0 of two, of which the other has a GPU."""
+
+    size = 2
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value, "cuda in bf16"]
+
+
+def test_a_training_begins_with_this_check() -> None:
+    settings: Any = SimpleNamespace(device="cpu", training=SimpleNamespace(precision=TrainingPrecision.fp32))
+    nothing: Any = None
+    with pytest.raises(ConfigError, match="process 0 would on cpu in fp32 and process 1 on cuda in bf16"):
+        _new_trainer(settings, nothing, nothing, Unlike())
 
 
 # --- the laws ---

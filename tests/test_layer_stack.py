@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nmt.choices import Bidirectional, CellKind, Connection, DropoutMask, Implementation
 from nmt.model.cell import CELLS
@@ -295,3 +295,26 @@ def test_steps_are_the_whole_sequence(shape: dict[str, Any], kind: CellKind) -> 
         output_BH, state = stepping.step([input_TBE[t]], state, joined=joined, skipped=skipped)
         assert_close(output_BH, expected_TBH[t])
     assert_close(state, expected_last)
+
+
+@pytest.mark.parametrize("batch_sizes", [[3, 3, 3], [3, 2, 1]], ids=["equal", "packed"])
+@pytest.mark.parametrize("kind", [CellKind.lstm, CellKind.gru, CellKind.rnn_tanh, CellKind.rnn_relu])
+def test_torchs_layers_take_inputs_of_another_type_than_their_parameters(
+    kind: CellKind, batch_sizes: list[int]
+) -> None:
+    """So they train in bf16 on a GPU, with gradients of the parameters in float32."""
+    torch.manual_seed(1)
+    module = DirectedLayer(kind, 4, 5).weights
+    assert isinstance(module, nn.RNNBase)
+    for parameter in module.parameters():
+        nn.init.uniform_(parameter, -0.5, 0.5)
+    input_PE = torch.randn(sum(batch_sizes), 4)
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        output_PH, last = TorchLayer(module)(input_PE.to(dtype), None, batch_sizes)
+        assert output_PH.dtype == last[0].dtype == dtype
+        gradients = torch.autograd.grad(output_PH.float().square().sum(), list(module.parameters()))
+        assert {gradient.dtype for gradient in gradients} == {torch.float32}
+        found.append((output_PH.float(), *gradients))
+    for exact, rounded in zip(*found, strict=True):
+        assert (rounded - exact).norm() < 0.05 * exact.norm()

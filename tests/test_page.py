@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from nmt.report.drawing import SERIES, drawing, svg_of
-from nmt.report.page import as_html, inline_svg
+from nmt.report.page import as_html, inline_svg, is_number
 from nmt.report.section import Figure, Section, Span, Table
 from tests.pages import read_page
 
@@ -61,3 +63,18 @@ def test_a_picture_grows_to_its_column_and_no_further() -> None:
         Figure('<svg xmlns="http://a" width="80" height="9" viewBox="0 0 80 9"></svg>', "c", "a", TABLE), prefix="p"
     )
     assert svg == '<svg viewBox="0 0 80 9" role="img" aria-label="a" style="max-width: 100px"></svg>'
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [("100,000", True), ("18.72", True), ("0.00%", True), (None, True), (3, True), ("Latin", False), ("3 of 4", False)],
+)
+def test_formatted_numbers_are_numbers_which_are_not_broken(cell: str | int | None, expected: bool) -> None:
+    assert is_number(cell) == expected
+
+
+def test_short_words_are_not_broken_on_a_phone() -> None:
+    table = Table("Figures", ("figure", "a", "b"), (("letters", "Latin", "a sentence that is longer"),))
+    html = as_html([Section("Corpus", tables=(table,))], title="Page", version="1")
+    assert re.search(r'class="short">\s*Latin', html)
+    assert not re.search(r'class="short">\s*a sentence', html)
