@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import subprocess
@@ -27,6 +28,7 @@ from benchmarks.processes import BenchError, Finished, seconds_of_process
 from benchmarks.report import Sample, Table, format_number, format_table, ratios, share_of_limit
 from benchmarks.text import TGT_PER_SRC, random_lengths, random_lines, vocabulary_lines
 from benchmarks.train import token_rates
+from benchmarks.translate import first_sentences
 
 TINY = ["model=lstm_tiny", "subword.vocab_size=80", "device=cpu", "threads=1", "--pairs", "100", "--repeats", "1"]
 # lstm_2x512 with 8,000 subwords: a layer has weights for its input and for its state, of 4 gates each
@@ -231,6 +233,16 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main.run(["train", "--repeats", "0"])
     assert "argument --repeats: must be a whole number of at least 1, but is '0'" in capsys.readouterr().err
+
+
+def test_the_text_to_translate_may_be_compressed(tmp_path: Path) -> None:
+    plain, compressed, cut = (tmp_path / name for name in ("text.en", "text.en.gz", "cut.en.gz"))
+    plain.write_text("a\n\nb\u2028c\nd\n", encoding="utf-8")
+    compressed.write_bytes(gzip.compress(plain.read_bytes()))
+    cut.write_bytes(compressed.read_bytes()[:-9])
+    assert first_sentences(str(plain), 2) == first_sentences(str(compressed), 2) == ["a", "b\u2028c"]
+    with pytest.raises(BenchError, match=r"cut\.en\.gz must be UTF-8 text, plain or \.gz, but cannot be read"):
+        first_sentences(str(cut), 2)
 
 
 def bench(subcommand: str, folder: Path, *words: str) -> dict[str, Any]:

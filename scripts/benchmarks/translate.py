@@ -1,8 +1,10 @@
 """Speed of translation: sentences per second of `nmt translate`, compared with the limit of the machine."""
 
+import gzip
 import json
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,7 +67,7 @@ def make_job(contender: Contender, *, text: RandomText, sentences: int, folder: 
         source = str(Path(value_of(corpus, "data.dir", "."), "test.src"))
         settings = [*UNTRAINED, *settings, f"checkpoints=[{_untrained(contender, corpus, folder / 'model')}]"]
     search = resolved_config(contender.checkout, ["translate", *settings])["search"]
-    lines = [line for line in Path(source).read_text(encoding="utf-8").split("\n") if line.strip()][:sentences]
+    lines = first_sentences(source, sentences)
     if len(lines) < 2:
         raise BenchError(f"{source} must have at least two sentences, but has {len(lines)}")
     files = {"one": lines[:1], "few": lines[:WARM_UP_SENTENCES], "all": lines}
@@ -74,6 +76,16 @@ def make_job(contender: Contender, *, text: RandomText, sentences: int, folder: 
     paths = (folder / "one", folder / "few", folder / "all")
     output = folder / "translations.jsonl"
     return Job(contender, settings, *paths, len(lines), output, search["beam_size"], search["batch_rows"])
+
+
+def first_sentences(source: str, number: int) -> list[str]:
+    """Return the first lines of a text, plain or compressed by gzip, that are not empty."""
+    opened = gzip.open if source.endswith(".gz") else open
+    try:
+        with opened(source, "rt", encoding="utf-8") as file:
+            return list(islice((line for line in file.read().split("\n") if line.strip()), number))
+    except (EOFError, OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"{source} must be UTF-8 text, plain or .gz, but cannot be read: {error}") from error
 
 
 def _untrained(contender: Contender, corpus: Sequence[str], run_dir: Path) -> Path:
