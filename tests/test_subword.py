@@ -241,6 +241,13 @@ def test_moses_tokens_are_words_and_are_detokenized() -> None:
     assert model.normalize("") == ""
 
 
+def test_characters_that_moses_drops_are_not_unknown() -> None:
+    spec = replace(CHARACTERS, tokenizer=Tokenizer.moses, normalization=Normalization.nfc)
+    model = learn_subword(["ab ab"], spec, lang="en")
+    for text in ("a\tb☃☃", "a\x01b☃☃", "ab☃☃"):
+        assert model.unknown_share(text, model.encode(text)) == 0.5, text
+
+
 def test_moses_follows_the_language() -> None:
     text = ["L'homme n'a pas d'eau."]
     french = learn_subword(

@@ -145,7 +145,7 @@ class SubwordModel:
     def encode_flat(self, texts: Sequence[str]) -> EncodedTexts:
         """Return the ids of all texts in one array, which for many texts is several times as fast as lists."""
         if self._moses is not None:
-            texts = [self._moses.tokenize(text) for text in texts]
+            texts = list(map(self._tokenize, texts))
         if self._words is None:
             rows = [self._renumbered(ids) for ids in self._sp.encode(list(texts))] if texts else []
             lens = np.fromiter(map(len, rows), np.int32, len(rows))
@@ -176,8 +176,7 @@ class SubwordModel:
 
         A tokenizer's tokens are words. A word may have no ids, if nothing is left of it after normalization.
         """
-        if self._moses is not None:
-            text = self._moses.tokenize(text)
+        text = self._tokenize(text)
         if self._words is None:
             return self._words_of_pieces(text)
         words = _split(text)
@@ -214,7 +213,7 @@ class SubwordModel:
         """
         if self._spelling_nothing.isdisjoint(ids):
             return 0.0
-        num_characters = len(self.normalize_tokens(text).replace(" ", ""))
+        num_characters = len(self.normalize_tokens(self._tokenize(text)).replace(" ", ""))
         num_known = sum(self._num_characters[i] for i in ids)
         return max(0.0, 1 - num_known / num_characters) if num_characters else 0.0
 
@@ -277,10 +276,12 @@ class SubwordModel:
         decoded = [words.get(number, text) for number, text in enumerate(self._sp.decode(sp_ids))]
         return self._finish(" ".join(word.strip(" ") for word in decoded))
 
+    def _tokenize(self, text: str) -> str:
+        return text if self._moses is None else self._moses.tokenize(text)
+
     def normalize(self, text: str) -> str:
         """Return what `decode(encode(text))` gives if no character is unknown."""
-        if self._moses is not None:
-            text = self._moses.tokenize(text)
+        text = self._tokenize(text)
         return self._finish(self.normalize_tokens(text))
 
     def normalize_tokens(self, text: str) -> str:
