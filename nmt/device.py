@@ -5,6 +5,7 @@ oneDNN, or an environment variable (`ONEDNN_MAX_CPU_ISA`), may not deliver. The 
 """
 
 import logging
+import os
 import platform
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -111,6 +112,19 @@ def _compute_int8() -> None:
     result_NO = linear.add_to(linear(largest_NI), largest_NI)
     if not torch.allclose(result_NO, torch.tensor(128.0), rtol=1e-5):
         raise RuntimeError("sums of int8 products overflow")
+
+
+# oneDNN compiles a kernel for every shape. By default it keeps 1,024, and training meets more shapes than that: they
+# would take a gigabyte or more. With 256, a typical run compiles little more often (docs/decisions.md).
+KERNELS_KEPT = 256
+
+
+def limit_kernels_kept() -> None:
+    """Let oneDNN keep fewer of its kernels in this process, unless the user has chosen how many.
+
+    It takes effect only before the first of them is compiled.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS_KEPT))
 
 
 def is_intel_cpu() -> bool:

@@ -3,6 +3,8 @@
 import logging
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +24,7 @@ from nmt.device import (
     has_fast_bf16,
     int8_failure,
     is_intel_cpu,
+    limit_kernels_kept,
     resolve_device,
     resolve_search_precision,
     resolve_training_precision,
@@ -287,3 +290,30 @@ def test_the_maker_of_the_processor_is_recognized(monkeypatch: pytest.MonkeyPatc
     for name, expected in (("Intel(R) Xeon(R)", True), ("AMD EPYC", False), (None, False)):
         monkeypatch.setattr("nmt.device._cpu_capabilities", lambda name=name: {"cpu_name": name})
         assert is_intel_cpu() is expected
+
+
+def test_the_user_may_choose_how_many_kernels_onednn_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7")
+    limit_kernels_kept()
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"
+
+
+@pytest.mark.skipif(not torch._C._has_mkldnn, reason="torch comes without oneDNN")
+@pytest.mark.parametrize(("others", "outcome"), [(10, "hit"), (300, "miss")])
+def test_onednn_forgets_the_kernel_of_a_shape_after_hundreds_of_others(others: int, outcome: str) -> None:
+    program = """
+import sys, torch
+from nmt.device import limit_kernels_kept
+limit_kernels_kept()
+weight_OI = torch.zeros(8, 8).to_mkldnn()
+for rows in [*range(1, int(sys.argv[1]) + 2), 1]:
+    print("rows", rows, flush=True)
+    torch.ops.aten.mkldnn_linear(torch.zeros(rows, 8).to_mkldnn(), weight_OI)
+"""
+    environment = {**os.environ, "ONEDNN_VERBOSE": "profile_create"}
+    environment.pop("ONEDNN_PRIMITIVE_CACHE_CAPACITY", None)
+    command = [sys.executable, "-c", program, str(others)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    last = done.stdout.rpartition("rows 1\n")[2].splitlines()
+    [linear] = [line for line in last if "inner_product" in line]
+    assert f"create:cache_{outcome}" in linear

@@ -54,6 +54,12 @@ def _records(run_dir: Path) -> list[dict[str, Any]]:
     return [{name: value for name, value in record.items() if not name.endswith("_s")} for record in records]
 
 
+def test_training_keeps_fewer_compiled_kernels(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
+    assert _train(digits, tmp_path / "run", "training.max_updates=1").status == 0
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "256"
+
+
 @pytest.fixture
 def stop_at_3(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while the third update is taken."""

@@ -17,7 +17,7 @@ from nmt.commands.run_dir import RunDirectory, claim_run_dir, log_file
 from nmt.commands.stop import graceful_stop
 from nmt.commands.train_conflicts import check_conflicts
 from nmt.corpus.prepare import PreparedCorpus, prepare
-from nmt.device import resolve_device, resolve_search_precision, resolve_training_precision
+from nmt.device import limit_kernels_kept, resolve_device, resolve_search_precision, resolve_training_precision
 from nmt.distributed import Group, choose_gpu, join
 from nmt.errors import NmtError
 from nmt.evaluation.dev_scores import build_dev_scores, resolve_dev_tokenizer
@@ -77,7 +77,8 @@ def _failures_come_through(group: Group) -> Iterator[None]:
 
 
 def use_processor(settings: TrainCommand, place: Place) -> None:
-    """Choose the threads, or the GPU, of this process."""
+    """Choose the threads, the memory for compiled kernels and the GPU of this process."""
+    limit_kernels_kept()
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     elif place.size > 1:
