@@ -115,7 +115,7 @@ def _compute_int8() -> None:
 
 
 # oneDNN compiles a kernel for every shape. By default it keeps 1,024, and training meets more shapes than that: they
-# would take a gigabyte or more. With 256, a typical run compiles little more often (docs/decisions.md).
+# would take hundreds of megabytes. With 256, a typical run compiles little more often (docs/decisions.md).
 KERNELS_KEPT = 256
 
 
@@ -124,7 +124,9 @@ def limit_kernels_kept() -> None:
 
     It takes effect only before the first of them is compiled.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS_KEPT))
+    new, old = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "DNNL_PRIMITIVE_CACHE_CAPACITY"  # oneDNN reads both
+    if old not in os.environ:
+        os.environ.setdefault(new, str(KERNELS_KEPT))
 
 
 def is_intel_cpu() -> bool:

@@ -236,13 +236,15 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_text_to_translate_may_be_compressed(tmp_path: Path) -> None:
-    plain, compressed, cut = (tmp_path / name for name in ("text.en", "text.en.gz", "cut.en.gz"))
+    plain, compressed, cut, bad = (tmp_path / name for name in ("text.en", "text.en.gz", "cut.en.gz", "bad.en.gz"))
     plain.write_text("a\n\nb\u2028c\nd\n", encoding="utf-8")
     compressed.write_bytes(gzip.compress(plain.read_bytes()))
     cut.write_bytes(compressed.read_bytes()[:-9])
+    bad.write_bytes(compressed.read_bytes()[:12] + bytes([255] * 20))
     assert first_sentences(str(plain), 2) == first_sentences(str(compressed), 2) == ["a", "b\u2028c"]
-    with pytest.raises(BenchError, match=r"cut\.en\.gz must be UTF-8 text, plain or \.gz, but cannot be read"):
-        first_sentences(str(cut), 2)
+    for damaged in (cut, bad):
+        with pytest.raises(BenchError, match=rf"{damaged.name} must be UTF-8 text, plain or \.gz, but cannot be read"):
+            first_sentences(str(damaged), 2)
 
 
 def bench(subcommand: str, folder: Path, *words: str) -> dict[str, Any]:

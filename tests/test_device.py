@@ -293,9 +293,14 @@ def test_the_maker_of_the_processor_is_recognized(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_user_may_choose_how_many_kernels_onednn_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7")
+    new, old = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "DNNL_PRIMITIVE_CACHE_CAPACITY"
+    monkeypatch.setenv(new, "7")
     limit_kernels_kept()
-    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"
+    assert os.environ[new] == "7"
+    monkeypatch.delenv(new)
+    monkeypatch.setenv(old, "7")
+    limit_kernels_kept()
+    assert new not in os.environ
 
 
 @pytest.mark.skipif(not torch._C._has_mkldnn, reason="torch comes without oneDNN")

@@ -55,7 +55,8 @@ def _records(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def test_training_keeps_fewer_compiled_kernels(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "")  # so that it is restored
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY")
     assert _train(digits, tmp_path / "run", "training.max_updates=1").status == 0
     assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "256"
 

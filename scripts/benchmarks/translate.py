@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Sequence
 from functools import partial
 from itertools import islice
@@ -84,7 +85,7 @@ def first_sentences(source: str, number: int) -> list[str]:
     try:
         with opened(source, "rt", encoding="utf-8") as file:
             return list(islice((line for line in file.read().split("\n") if line.strip()), number))
-    except (EOFError, OSError, UnicodeDecodeError) as error:
+    except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
         raise BenchError(f"{source} must be UTF-8 text, plain or .gz, but cannot be read: {error}") from error
 
 
