@@ -114,8 +114,8 @@ def _compute_int8() -> None:
         raise RuntimeError("sums of int8 products overflow")
 
 
-# oneDNN compiles a kernel for every shape. By default it keeps 1,024, and training meets more shapes than that: they
-# would take hundreds of megabytes. With 256, a typical run compiles little more often (docs/decisions.md).
+# oneDNN compiles a kernel for every shape, of which training meets hundreds. By default it keeps 1,024 kernels, which
+# take hundreds of megabytes. With 256, a typical run compiles little more often (docs/decisions.md).
 KERNELS_KEPT = 256
 
 

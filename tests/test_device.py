@@ -316,7 +316,8 @@ for rows in [*range(1, int(sys.argv[1]) + 2), 1]:
     torch.ops.aten.mkldnn_linear(torch.zeros(rows, 8).to_mkldnn(), weight_OI)
 """
     environment = {**os.environ, "ONEDNN_VERBOSE": "profile_create"}
-    environment.pop("ONEDNN_PRIMITIVE_CACHE_CAPACITY", None)
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "DNNL_PRIMITIVE_CACHE_CAPACITY"):
+        environment.pop(name, None)
     command = [sys.executable, "-c", program, str(others)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     last = done.stdout.rpartition("rows 1\n")[2].splitlines()
